@@ -1,0 +1,81 @@
+"""Field errors and paths: how validation says what is wrong, as apimachinery's ``field`` package.
+
+A validator is a plain function ``validate(obj, path, errors)``; it appends to ``errors`` and
+never raises. The server turns a non-empty list into one ``Invalid``.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sagong.api.types import Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A field path: ``Path("spec").child("containers").index(0)`` is ``spec.containers[0]``."""
+
+    text: str = ""
+
+    def child(self, *names: str) -> "Path":
+        joined = ".".join(names)
+        return Path(f"{self.text}.{joined}" if self.text else joined)
+
+    def index(self, i: int) -> "Path":
+        return Path(f"{self.text}[{i}]")
+
+    def key(self, key: str) -> "Path":
+        return Path(f"{self.text}[{key}]")
+
+    def __str__(self) -> str:
+        return self.text or "<nil>"
+
+
+def show_value(value: Any) -> str:
+    """A bad value as upstream prints it: strings quoted, containers as JSON, null as null."""
+    if isinstance(value, str):
+        return orjson.dumps(value).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)) or value is None:
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+class ErrorList(list[Obj]):
+    """Causes of a Status, in the order in which they were found."""
+
+    def add(self, reason: str, path: Path, message: str) -> None:
+        self.append({"reason": reason, "message": message, "field": str(path)})
+
+    def required(self, path: Path, detail: str = "") -> None:
+        self.add("FieldValueRequired", path, "Required value" + (f": {detail}" if detail else ""))
+
+    def invalid(self, path: Path, value: Any, detail: str) -> None:
+        self.add("FieldValueInvalid", path, f"Invalid value: {show_value(value)}: {detail}")
+
+    def not_supported(self, path: Path, value: Any, supported: list[str]) -> None:
+        """``supported`` in the order to be shown (upstream sorts string sets, keeps slices)."""
+        names = ", ".join(f'"{s}"' for s in supported)
+        detail = f"Unsupported value: {show_value(value)}"
+        self.add("FieldValueNotSupported", path, f"{detail}: supported values: {names}")
+
+    def duplicate(self, path: Path, value: Any) -> None:
+        self.add("FieldValueDuplicate", path, f"Duplicate value: {show_value(value)}")
+
+    def not_found(self, path: Path, value: Any) -> None:
+        self.add("FieldValueNotFound", path, f"Not found: {show_value(value)}")
+
+    def forbidden(self, path: Path, detail: str) -> None:
+        self.add("FieldValueForbidden", path, f"Forbidden: {detail}")
+
+    def too_long(self, path: Path, max_length: int) -> None:
+        self.add("FieldValueTooLong", path, f"Too long: may not be more than {max_length} bytes")
+
+    def too_many(self, path: Path, count: int, max_count: int) -> None:
+        message = f"Too many: {count}: must have at most {max_count} items"
+        self.add("FieldValueTooMany", path, message)
+
+    def internal(self, path: Path, detail: str) -> None:
+        self.add("InternalError", path, f"Internal error: {detail}")

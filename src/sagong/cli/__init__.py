@@ -1,0 +1,1 @@
+"""The sagong command: verbs/<verb>.py, one file a verb."""

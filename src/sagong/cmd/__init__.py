@@ -1,0 +1,1 @@
+"""Composition roots, one a process: everything is built by hand here, no logic."""

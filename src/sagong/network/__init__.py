@@ -1,0 +1,1 @@
+"""Packets between pods and services: proxy, DNS, routes, policy."""

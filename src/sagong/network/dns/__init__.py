@@ -1,0 +1,1 @@
+"""Cluster DNS: records.py and wire.py are pure, server.py serves."""

@@ -1,0 +1,1 @@
+"""Pod routes between nodes and the CNI configuration."""

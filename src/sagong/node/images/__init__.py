@@ -1,0 +1,1 @@
+"""Image pulling, policies, garbage collection."""

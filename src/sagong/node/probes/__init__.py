@@ -1,0 +1,1 @@
+"""Startup, readiness and liveness probes, one file a handler."""

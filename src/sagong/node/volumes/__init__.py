@@ -1,0 +1,1 @@
+"""Volume sources, one file each."""

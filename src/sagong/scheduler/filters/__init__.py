@@ -1,0 +1,1 @@
+"""One file a filter plugin: a vector operation over all nodes."""

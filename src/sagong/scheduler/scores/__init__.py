@@ -1,0 +1,1 @@
+"""One file a score plugin: a vector operation over the feasible nodes."""

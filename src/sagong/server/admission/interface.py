@@ -1,0 +1,65 @@
+"""The seam between a write and those who may change or refuse it.
+
+Order of a write: decode, default, (patch), strategy.prepare, admission ``admit`` of every plugin in
+order (these may change the object), defaulting again for what they added, strategy validation,
+admission ``validate`` of every plugin in order, store.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from sagong.api.call import Options
+from sagong.api.types import Encoded, Obj, Resource, User
+
+
+class Operation(StrEnum):
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CONNECT = "CONNECT"
+
+
+class Lister(Protocol):
+    """The server's own caches, always as fresh as the last acknowledged write of this server."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Encoded | None:
+        """``resource`` is version-less (``pods``, ``deployments.apps``), in its storage version."""
+        ...
+
+    def list(self, resource: str, namespace: str | None = None) -> Iterable[Encoded]: ...
+
+
+@dataclass(slots=True)
+class Attributes:
+    """One write, as admission sees it. ``obj`` is this write's own copy: ``admit`` may change it."""
+
+    operation: Operation
+    resource: Resource
+    subresource: str
+    namespace: str
+    name: str
+    obj: Obj | None  # None for DELETE
+    old: Obj | None  # shared, never changed; None for CREATE
+    options: Options
+    user: User
+    lister: Lister
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def dry_run(self) -> bool:
+        return self.options.dry_run
+
+
+class Plugin(Protocol):
+    """One admission plugin; both methods raise ``api.errors`` to refuse.
+
+    A plugin that only validates leaves ``admit`` empty, and the other way round.
+    """
+
+    name: str
+
+    async def admit(self, attributes: Attributes) -> None: ...
+
+    async def validate(self, attributes: Attributes) -> None: ...

@@ -1,0 +1,1 @@
+"""Authentication: one file a method, each turning credentials into a User."""

@@ -1,0 +1,1 @@
+"""Authorisation: one file a mode (RBAC, Node), and the bootstrap policy."""

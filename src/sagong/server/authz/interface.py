@@ -1,0 +1,53 @@
+"""The seam between a request and those who decide whether it is allowed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from sagong.api.types import User
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is asked, in RBAC's words. For non-resource requests only ``path`` and ``verb`` count."""
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    is_resource: bool = True
+
+
+class Effect(Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+    NO_OPINION = "no opinion"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    effect: Effect
+    reason: str = ""
+
+
+NO_OPINION = Decision(Effect.NO_OPINION)
+
+
+class Authorizer(Protocol):
+    """One authorisation mode. The first that allows or denies decides; nobody's opinion is a no."""
+
+    async def authorize(self, attributes: Attributes) -> Decision: ...
+
+
+class RuleResolver(Protocol):
+    """An authorizer that can also list what a user may do (SelfSubjectRulesReview, escalation)."""
+
+    def rules_for(self, user: User, namespace: str) -> Sequence[dict[str, list[str]]]:
+        """PolicyRules that apply to the user in a namespace ("" for cluster scope)."""
+        ...

@@ -1,0 +1,1 @@
+"""exec, attach, port-forward, log and proxy: byte streams between a client and a node."""

@@ -1,0 +1,1 @@
+"""Virtual time, simulated nodes, fault injection, checkers."""

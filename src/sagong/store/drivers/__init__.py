@@ -1,0 +1,1 @@
+"""One file a driver; each passes the contract suite in ``tests/unit/store``."""

@@ -1,0 +1,1 @@
+"""The pytest plugin for users' own tests."""
