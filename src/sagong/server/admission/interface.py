@@ -33,7 +33,7 @@ class Lister(Protocol):
 
 @dataclass(slots=True)
 class Attributes:
-    """One write, as admission sees it. ``obj`` is this write's own copy: ``admit`` may change it."""
+    """One write, as admission sees it. ``obj`` is its own copy: ``admit`` may change it."""
 
     operation: Operation
     resource: Resource

@@ -10,7 +10,7 @@ from sagong.api.types import User
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is asked, in RBAC's words. For non-resource requests only ``path`` and ``verb`` count."""
+    """What is asked, in RBAC's words. Of non-resource requests only ``path``, ``verb`` count."""
 
     user: User
     verb: str
