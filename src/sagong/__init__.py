@@ -6,3 +6,4 @@ client, api, core.
 """
 
 __version__ = "0.1.0"
+KUBERNETES_VERSION = "1.36.0"  # the version whose API and behaviour are served
