@@ -30,6 +30,13 @@ class Lister(Protocol):
 
     def list(self, resource: str, namespace: str | None = None) -> Iterable[Encoded]: ...
 
+    def version(self, resource: str) -> int:
+        """A number that changes whenever any object of the resource changes; cheap to ask.
+
+        What is compiled from many objects (RBAC, priorities, quotas) is rebuilt when it differs.
+        """
+        ...
+
 
 @dataclass(slots=True)
 class Attributes:
