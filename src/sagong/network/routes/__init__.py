@@ -1,1 +1,1 @@
-"""Pod routes between nodes and the CNI configuration."""
+"""Pod routes between nodes, the CNI configuration, and the kernel settings that both need."""

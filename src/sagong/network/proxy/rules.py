@@ -1,0 +1,286 @@
+"""The nftables table of a node: the frame, and what each service port adds to it. Pure.
+
+A packet is looked up once in a verdict map keyed by destination address, protocol and port (or
+protocol and port alone for node ports), jumps to the chain of its service port, and from there by
+one random number to the chain of an endpoint, which rewrites the destination. So the cost of a
+packet does not depend on how many services there are. Layout and order of hooks follow upstream's
+nftables mode of kube-proxy.
+
+    filter-*-pre-dnat   loadBalancerSourceRanges, before the destination is rewritten
+    nat-prerouting      services            service-ips, service-nodeports
+    nat-output          services
+    filter-*            no endpoints: refuse; a cluster address without such a port: refuse
+    nat-postrouting     masquerading
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sagong.network.proxy.endpoints import Chosen, Endpoint
+from sagong.network.proxy.services import ServicePort
+
+# The bit that asks for masquerading; the one that kube-proxy uses, so that whoever knows that
+# (CNI plugins, firewalls) need not learn another.
+MASQUERADE_MARK = "0x4000"
+IDENTIFIER_CHARACTERS_MAX = 220  # the kernel takes 255; an endpoint adds up to 23
+
+# nft's maps and sets, and the types of their keys. Each maps to a verdict, but the plain set.
+VERDICT_MAPS: Mapping[str, str] = {
+    "service-ips": "ipv4_addr . inet_proto . inet_service : verdict",
+    "service-nodeports": "inet_proto . inet_service : verdict",
+    "no-endpoint-services": "ipv4_addr . inet_proto . inet_service : verdict",
+    "no-endpoint-nodeports": "inet_proto . inet_service : verdict",
+    "firewall-ips": "ipv4_addr . inet_proto . inet_service : verdict",
+}
+SETS: Mapping[str, str] = {"cluster-ips": "ipv4_addr"}
+
+_LOOK_UP = "ip daddr . meta l4proto . th dport vmap"
+# Loopback is excluded: the kernel drops what comes back from there unless route_localnet is set.
+_NODE_PORT = "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the rules depend on beside the services."""
+
+    cluster_cidr: str  # of all pods of all nodes
+    service_cidr: str
+    # Addresses of cluster IPs that this node itself answers while no endpoint is behind them.
+    own_service_ips: frozenset[str] = frozenset()
+
+
+# Which element of a map or set: (map or set, key).
+ElementKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Chains (name -> rules), sets (name -> definition), and elements of the frame's maps."""
+
+    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
+    elements: Mapping[ElementKey, str] = field(default_factory=dict)  # "" in plain sets
+
+
+def merged(fragments: Iterable[Fragment]) -> Fragment:
+    """One fragment of several that share no chain; of a shared element the first stays."""
+    chains: dict[str, tuple[str, ...]] = {}
+    sets: dict[str, str] = {}
+    elements: dict[ElementKey, str] = {}
+    for fragment in fragments:
+        chains.update(fragment.chains)
+        sets.update(fragment.sets)
+        for key, value in fragment.elements.items():
+            elements.setdefault(key, value)
+    return Fragment(chains, sets, elements)
+
+
+def frame(config: Config) -> Fragment:
+    """The chains that are there without any service. Their maps are VERDICT_MAPS and SETS."""
+    pre_dnat = ("ct state new jump firewall-check",)
+    endpoints_check = "ct state new jump service-endpoints-check"
+    cluster_ips_check = "ct state new jump cluster-ips-check"
+    chains = {
+        "filter-prerouting-pre-dnat": (_hook("filter", "prerouting", -110), *pre_dnat),
+        "filter-output-pre-dnat": (_hook("filter", "output", -110), *pre_dnat),
+        "filter-input": (
+            _hook("filter", "input", 0),
+            "ct state new jump nodeport-endpoints-check",
+            endpoints_check,
+        ),
+        "filter-forward": (_hook("filter", "forward", 0), endpoints_check, cluster_ips_check),
+        "filter-output": (_hook("filter", "output", 0), endpoints_check, cluster_ips_check),
+        "nat-prerouting": (_hook("nat", "prerouting", -100), "jump services"),
+        "nat-output": (_hook("nat", "output", -100), "jump services"),
+        "nat-postrouting": (_hook("nat", "postrouting", 100), "jump masquerading"),
+        "services": (f"{_LOOK_UP} @service-ips", f"{_NODE_PORT} @service-nodeports"),
+        "service-endpoints-check": (f"{_LOOK_UP} @no-endpoint-services",),
+        "nodeport-endpoints-check": (f"{_NODE_PORT} @no-endpoint-nodeports",),
+        "firewall-check": (f"{_LOOK_UP} @firewall-ips",),
+        "reject-chain": ("reject",),
+        "cluster-ips-check": (
+            "fib daddr type local return",
+            "ip daddr @cluster-ips reject",
+            f"ip daddr {config.service_cidr} drop",
+        ),
+        "mark-for-masquerade": (f"meta mark set meta mark or {MASQUERADE_MARK}",),
+        "masquerading": (
+            f"meta mark and {MASQUERADE_MARK} != 0 goto masquerade-marked",
+            f"ip saddr {config.cluster_cidr} ip daddr != {{ {config.cluster_cidr}, 224.0.0.0/4 }}"
+            " masquerade fully-random",
+        ),
+        "masquerade-marked": (
+            # The mark is taken off, or a packet that is encapsulated would be masqueraded twice.
+            f"meta mark set meta mark xor {MASQUERADE_MARK}",
+            "masquerade fully-random",
+        ),
+    }
+    return Fragment(chains)
+
+
+def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
+    """Everything that one service port adds to the table."""
+    elements: dict[ElementKey, str] = {("cluster-ips", port.cluster_ip): ""}
+    if not chosen.all:
+        elements.update(_refused(port, config, addresses=_all_ips(port)))
+        return Fragment(elements=elements)
+    chains: dict[str, tuple[str, ...]] = {}
+    if port.uses_cluster_endpoints and chosen.cluster:
+        chains[_chain("service", port)] = _balanced(port, chosen.cluster, config)
+    if port.uses_local_endpoints and chosen.local:
+        chains[_chain("local", port)] = _balanced(port, chosen.local, config)
+    sets: dict[str, str] = {}
+    for endpoint in chosen.all:
+        chains[_endpoint_chain(port, endpoint)] = _endpoint_rules(port, endpoint)
+        if port.affinity_seconds is not None:
+            sets[_affinity_set(port, endpoint)] = (
+                f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
+            )
+    internal = _chain("local" if port.internal_local else "service", port)
+    if internal in chains:
+        elements[_service_ip(port, port.cluster_ip)] = f"goto {internal}"
+    else:
+        elements["no-endpoint-services", _tuple(port, port.cluster_ip)] = "drop"
+    external = _external(port, chains, config)
+    return merged((Fragment(chains, sets, elements), external))
+
+
+def chain_names(port: ServicePort, endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
+    """Names of the endpoints' chains, in order; for tests and for people."""
+    return tuple(_endpoint_chain(port, e) for e in endpoints)
+
+
+def _hook(type_: str, hook: str, priority: int) -> str:
+    return f"type {type_} hook {hook} priority {priority}; policy accept;"
+
+
+def _external(port: ServicePort, chains: Mapping[str, tuple[str, ...]], config: Config) -> Fragment:
+    """Node ports, external IPs and load balancer IPs of a port that has endpoints."""
+    if not port.is_external:
+        return Fragment()
+    name = _chain("external", port)
+    policy_chain = _chain("local" if port.external_local else "service", port)
+    own: dict[str, tuple[str, ...]] = {name: _external_rules(port, policy_chain, chains, config)}
+    elements: dict[ElementKey, str] = {}
+    for ip in _external_ips(port):
+        elements[_service_ip(port, ip)] = f"goto {name}"
+    if port.node_port:
+        elements["service-nodeports", _node_port(port)] = f"goto {name}"
+    if policy_chain not in chains:
+        elements.update(_refused(port, config, addresses=_external_ips(port), verdict="drop"))
+    if port.source_ranges and port.load_balancer_ips:
+        firewall = _chain("firewall", port)
+        own[firewall] = (f"ip saddr != {{ {', '.join(port.source_ranges)} }} drop",)
+        for ip in port.load_balancer_ips:
+            elements["firewall-ips", _tuple(port, ip)] = f"goto {firewall}"
+    return Fragment(own, {}, elements)
+
+
+def _external_rules(
+    port: ServicePort, policy_chain: str, chains: Mapping[str, tuple[str, ...]], config: Config
+) -> tuple[str, ...]:
+    if not port.external_local:
+        return ("jump mark-for-masquerade", f"goto {policy_chain}")
+    rules: list[str] = []
+    everywhere = _chain("service", port)
+    if everywhere in chains:
+        # Pods and the node itself are inside: they reach every endpoint whatever the policy.
+        rules += [
+            f"ip saddr {config.cluster_cidr} goto {everywhere}",
+            "fib saddr type local jump mark-for-masquerade",
+            f"fib saddr type local goto {everywhere}",
+        ]
+    if policy_chain in chains:
+        rules.append(f"goto {policy_chain}")
+    return tuple(rules)
+
+
+def _balanced(
+    port: ServicePort, endpoints: tuple[Endpoint, ...], config: Config
+) -> tuple[str, ...]:
+    rules = [
+        f"ip daddr {port.cluster_ip} {port.protocol} dport {port.port}"
+        f" ip saddr != {config.cluster_cidr} jump mark-for-masquerade"
+    ]
+    targets = [_endpoint_chain(port, e) for e in endpoints]
+    if port.affinity_seconds is not None:
+        rules += [
+            f"ip saddr @{_affinity_set(port, e)} goto {target}"
+            for e, target in zip(endpoints, targets, strict=True)
+        ]
+    if len(targets) == 1:
+        rules.append(f"goto {targets[0]}")
+    else:
+        choices = ", ".join(f"{i} : goto {target}" for i, target in enumerate(targets))
+        rules.append(f"numgen random mod {len(targets)} vmap {{ {choices} }}")
+    return tuple(rules)
+
+
+def _endpoint_rules(port: ServicePort, endpoint: Endpoint) -> tuple[str, ...]:
+    # An endpoint that reaches itself through the service must not see its own address as source.
+    rules = [f"ip saddr {endpoint.ip} jump mark-for-masquerade"]
+    if port.affinity_seconds is not None:
+        rules.append(f"update @{_affinity_set(port, endpoint)} {{ ip saddr }}")
+    rules.append(f"meta l4proto {port.protocol} dnat to {endpoint.ip}:{endpoint.port}")
+    return tuple(rules)
+
+
+def _refused(
+    port: ServicePort,
+    config: Config,
+    *,
+    addresses: Iterable[str],
+    verdict: str = "goto reject-chain",
+) -> dict[ElementKey, str]:
+    elements = {
+        ("no-endpoint-services", _tuple(port, ip)): verdict
+        for ip in addresses
+        if ip not in config.own_service_ips
+    }
+    if port.node_port:
+        elements["no-endpoint-nodeports", _node_port(port)] = verdict
+    return elements
+
+
+def _external_ips(port: ServicePort) -> tuple[str, ...]:
+    return (*port.external_ips, *port.load_balancer_ips)
+
+
+def _all_ips(port: ServicePort) -> tuple[str, ...]:
+    return (port.cluster_ip, *_external_ips(port))
+
+
+def _service_ip(port: ServicePort, ip: str) -> ElementKey:
+    return "service-ips", _tuple(port, ip)
+
+
+def _tuple(port: ServicePort, ip: str) -> str:
+    return f"{ip} . {port.protocol} . {port.port}"
+
+
+def _node_port(port: ServicePort) -> str:
+    return f"{port.protocol} . {port.node_port}"
+
+
+def _chain(role: str, port: ServicePort) -> str:
+    """``service-ABCDEFGH-default/web/tcp/http``: unique by its hash, readable by the rest."""
+    service = f"{port.service.namespace}/{port.service.name}"
+    label = f"{service}/{port.protocol}/{port.name or port.port}"
+    identity = f"{service}/{port.protocol}/{port.name}/{port.port}"
+    return f"{role}-{_digest(identity)}-{label}"[:IDENTIFIER_CHARACTERS_MAX]
+
+
+def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> str:
+    return _chain("endpoint", port) + f"__{endpoint.ip}/{endpoint.port}"
+
+
+def _affinity_set(port: ServicePort, endpoint: Endpoint) -> str:
+    # The time-out of a set cannot be changed, so that another time-out is another set.
+    service = _chain(f"affinity-{port.affinity_seconds}", port)
+    return service + f"__{endpoint.ip}/{endpoint.port}"
+
+
+def _digest(text: str) -> str:
+    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:8].decode()
