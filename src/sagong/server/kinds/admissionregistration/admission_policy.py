@@ -1,0 +1,40 @@
+"""Validating and mutating admission policies, and their bindings."""
+
+from sagong.api.types import Obj
+from sagong.server.kinds.admissionregistration.webhook_configuration import default_rule
+from sagong.server.kinds.strategy import Strategy
+
+
+def default_policy(policy: Obj) -> None:
+    spec = policy.setdefault("spec", {})
+    if spec.get("failurePolicy") is None:
+        spec["failurePolicy"] = "Fail"
+    if spec.get("matchConstraints") is not None:
+        _default_match(spec["matchConstraints"])
+
+
+def default_validating_policy(policy: Obj) -> None:
+    default_policy(policy)
+    policy.setdefault("status", {})
+
+
+def default_binding(binding: Obj) -> None:
+    match = binding.setdefault("spec", {}).get("matchResources")
+    if match is not None:
+        _default_match(match)
+
+
+def _default_match(match: Obj) -> None:
+    if match.get("matchPolicy") is None:
+        match["matchPolicy"] = "Equivalent"
+    for name in ("namespaceSelector", "objectSelector"):
+        if match.get(name) is None:
+            match[name] = {}
+    for name in ("resourceRules", "excludeResourceRules"):
+        for rule in match.get(name) or ():
+            default_rule(rule)
+
+
+VALIDATING = Strategy(default=default_validating_policy, has_generation=True)
+MUTATING = Strategy(default=default_policy, has_generation=True, has_status=False)
+BINDING = Strategy(default=default_binding, has_generation=True, has_status=False)

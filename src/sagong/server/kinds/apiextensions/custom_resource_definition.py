@@ -1,0 +1,53 @@
+"""Custom resource definitions."""
+
+from sagong.api.types import Obj
+from sagong.server.kinds.strategy import Strategy
+
+
+def default(crd: Obj) -> None:
+    spec = crd.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    if not names.get("singular"):
+        names["singular"] = names.get("kind", "").lower()
+    if not names.get("listKind") and names.get("kind"):
+        names["listKind"] = names["kind"] + "List"
+    if spec.get("conversion") is None:
+        spec["conversion"] = {"strategy": "None"}
+    service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
+    if service is not None and service.get("port") is None:
+        service["port"] = 443
+    status = crd.setdefault("status", {})
+    status.setdefault("conditions", None)
+    accepted = status.setdefault("acceptedNames", {"plural": "", "kind": ""})
+    accepted.setdefault("plural", "")
+    accepted.setdefault("kind", "")
+    if not status.get("storedVersions"):
+        status["storedVersions"] = None
+
+
+def prepare_for_create(crd: Obj) -> None:
+    """The storage version is the first one that objects are stored in."""
+    status: Obj = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}}
+    status["storedVersions"] = _storage_versions(crd) or None
+    crd["status"] = status
+
+
+def prepare_for_update(new: Obj, old: Obj) -> None:
+    """A new storage version is recorded; old ones stay until someone has migrated the objects."""
+    status = dict(old.get("status") or {})
+    stored = list(status.get("storedVersions") or ())
+    stored += [name for name in _storage_versions(new) if name not in stored]
+    status["storedVersions"] = stored
+    new["status"] = status
+
+
+def _storage_versions(crd: Obj) -> list[str]:
+    return [v["name"] for v in crd["spec"].get("versions") or () if v.get("storage")]
+
+
+STRATEGY = Strategy(
+    default=default,
+    prepare_for_create=prepare_for_create,
+    prepare_for_update=prepare_for_update,
+    has_generation=True,
+)

@@ -1,0 +1,1 @@
+"""Strategies of the kinds of this API group, one file a kind."""

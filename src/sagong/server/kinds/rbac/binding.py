@@ -1,0 +1,19 @@
+"""Role bindings and cluster role bindings: who has a role."""
+
+from sagong.api.types import Obj
+from sagong.server.kinds.strategy import Strategy
+
+GROUP = "rbac.authorization.k8s.io"
+
+
+def default(binding: Obj) -> None:
+    reference = binding.setdefault("roleRef", {})
+    if not reference.get("apiGroup"):
+        reference["apiGroup"] = GROUP
+    for subject in binding.get("subjects") or ():
+        if not subject.get("apiGroup") and subject.get("kind") in ("User", "Group"):
+            subject["apiGroup"] = GROUP
+
+
+CLUSTER_ROLE_BINDING = Strategy(default=default, name_rule="path-segment", has_status=False)
+ROLE_BINDING = Strategy(default=default, name_rule="path-segment", has_status=False)

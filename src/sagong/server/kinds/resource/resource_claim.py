@@ -1,0 +1,13 @@
+"""Resource claims (dynamic resource allocation)."""
+
+from sagong.api.types import Obj
+from sagong.server.kinds.resource.device_request import default_claim_spec
+from sagong.server.kinds.strategy import Strategy
+
+
+def default(claim: Obj) -> None:
+    default_claim_spec(claim.setdefault("spec", {}))
+    claim.setdefault("status", {})
+
+
+STRATEGY = Strategy(default=default)

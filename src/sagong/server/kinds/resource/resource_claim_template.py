@@ -1,0 +1,14 @@
+"""Resource claim templates."""
+
+from sagong.api.types import Obj
+from sagong.server.kinds.resource.device_request import default_claim_spec
+from sagong.server.kinds.strategy import Strategy
+
+
+def default(obj: Obj) -> None:
+    template = obj.setdefault("spec", {})
+    template.setdefault("metadata", {})
+    default_claim_spec(template.setdefault("spec", {}))
+
+
+STRATEGY = Strategy(default=default, has_status=False)

@@ -1,0 +1,5 @@
+"""CSI storage capacities."""
+
+from sagong.server.kinds.strategy import Strategy
+
+STRATEGY = Strategy(has_status=False)
