@@ -33,6 +33,10 @@ class Client:
         self.resources = resources
         self._user_agent = user_agent
 
+    def over(self, transport: Transport) -> "Client":
+        """The same client over another transport."""
+        return Client(transport, self.resources, user_agent=self._user_agent)
+
     def _resource(self, name: str) -> Resource:
         resource = self.resources.named(name)
         if resource is None:

@@ -98,6 +98,7 @@ class Controller:
     watches: tuple[Watch, ...] = ()
     workers: int = 1  # keys reconciled at once; one key is never reconciled twice at a time
     resync_seconds: float | None = None  # look at every key this often, whatever happens
+    component: str = ""  # source of its Events; "" means "<name>-controller"
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:
