@@ -79,6 +79,8 @@ class Call:
     patch_type: PatchType | None = None
     # Who writes, where fieldManager is not given (upstream: the User-Agent up to the first "/").
     user_agent: str = ""
+    # Paths of members that the body's text held twice (the last one counts).
+    duplicates: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,18 @@ class ApiError(Exception):
     reason: ClassVar[str] = ""
 
     def __init__(
-        self, message: str, *, details: Obj | None = None, code: int | None = None
+        self,
+        message: str,
+        *,
+        details: Obj | None = None,
+        code: int | None = None,
+        metadata: Obj | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
+        # ListMeta of the Status; an expired list has a continue token in it.
+        self.metadata = metadata or {}
         self.http_code = code if code is not None else self.code
 
     def status(self) -> Obj:
@@ -38,7 +45,7 @@ class ApiError(Exception):
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }
@@ -148,7 +155,12 @@ def from_status(status: Obj) -> ApiError:
     """The error that a ``metav1.Status`` of failure stands for."""
     code = int(status.get("code") or 500)
     cls = _BY_REASON.get(status.get("reason") or "") or _BY_CODE.get(code, ApiError)
-    return cls(str(status.get("message", "")), details=status.get("details"), code=code)
+    return cls(
+        str(status.get("message", "")),
+        details=status.get("details"),
+        code=code,
+        metadata=status.get("metadata"),
+    )
 
 
 def _details(group: str, kind: str, name: str) -> Obj:
