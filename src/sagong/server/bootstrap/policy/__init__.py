@@ -1,0 +1,1 @@
+"""The default policy as data: roles, bindings, priorities, fairness. No logic."""
