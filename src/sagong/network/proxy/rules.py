@@ -124,7 +124,7 @@ def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
     """Everything that one service port adds to the table."""
     elements: dict[ElementKey, str] = {("cluster-ips", port.cluster_ip): ""}
     if not chosen.all:
-        elements.update(_refused(port, config, addresses=_all_ips(port)))
+        elements.update(_refused(port, config, addresses=port.all_ips))
         return Fragment(elements=elements)
     chains: dict[str, tuple[str, ...]] = {}
     if port.uses_cluster_endpoints and chosen.cluster:
@@ -164,12 +164,12 @@ def _external(port: ServicePort, chains: Mapping[str, tuple[str, ...]], config: 
     policy_chain = _chain("local" if port.external_local else "service", port)
     own: dict[str, tuple[str, ...]] = {name: _external_rules(port, policy_chain, chains, config)}
     elements: dict[ElementKey, str] = {}
-    for ip in _external_ips(port):
+    for ip in port.external_ips_all:
         elements[_service_ip(port, ip)] = f"goto {name}"
     if port.node_port:
         elements["service-nodeports", _node_port(port)] = f"goto {name}"
     if policy_chain not in chains:
-        elements.update(_refused(port, config, addresses=_external_ips(port), verdict="drop"))
+        elements.update(_refused(port, config, addresses=port.external_ips_all, verdict="drop"))
     if port.source_ranges and port.load_balancer_ips:
         firewall = _chain("firewall", port)
         own[firewall] = (f"ip saddr != {{ {', '.join(port.source_ranges)} }} drop",)
@@ -242,14 +242,6 @@ def _refused(
     if port.node_port:
         elements["no-endpoint-nodeports", _node_port(port)] = verdict
     return elements
-
-
-def _external_ips(port: ServicePort) -> tuple[str, ...]:
-    return (*port.external_ips, *port.load_balancer_ips)
-
-
-def _all_ips(port: ServicePort) -> tuple[str, ...]:
-    return (port.cluster_ip, *_external_ips(port))
 
 
 def _service_ip(port: ServicePort, ip: str) -> ElementKey:

@@ -202,10 +202,11 @@ class Ruleset:
 
     def _partial_text(self, changed: _Names, deletions: Iterable[str]) -> str:
         table = self._table
-        lines: list[str] = []
-        for name in changed.sets:
-            if name in self._sets and name not in self._applied_sets:
-                lines.append(f"add set ip {table} {name} {{ {self._sets[name]} }}")
+        lines = [
+            f"add set ip {table} {name} {{ {self._sets[name]} }}"
+            for name in changed.sets
+            if name in self._sets and name not in self._applied_sets
+        ]
         rewritten = [
             n for n in changed.chains if self._chains.get(n) != self._applied_chains.get(n)
         ]

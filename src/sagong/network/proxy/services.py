@@ -5,7 +5,7 @@ Only IPv4 is programmed: an IPv6 address of a service is left out.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sagong.api.meta import annotations_of, key_of, labels_of
@@ -33,6 +33,16 @@ class ServicePort:
     affinity_seconds: int | None = None  # None: no session affinity
     internal_local: bool = False
     external_local: bool = False
+
+    @property
+    def external_ips_all(self) -> tuple[str, ...]:
+        """External IPs and the load balancer's."""
+        return (*self.external_ips, *self.load_balancer_ips)
+
+    @property
+    def all_ips(self) -> tuple[str, ...]:
+        """Every address but the node's own, which the node port is reached at."""
+        return (self.cluster_ip, *self.external_ips_all)
 
     @property
     def is_external(self) -> bool:
@@ -98,7 +108,7 @@ def _affinity_seconds(spec: Obj) -> int | None:
     return int(client_ip.get("timeoutSeconds") or AFFINITY_SECONDS_DEFAULT)
 
 
-def _load_balancer_ips(service: Obj) -> Iterable[str]:
+def _load_balancer_ips(service: Obj) -> Iterator[str]:
     status = (service.get("status") or {}).get("loadBalancer") or {}
     # ipMode "Proxy" means that the balancer is to be passed through and not short-circuited.
     ingress = [i for i in status.get("ingress") or () if i.get("ipMode") != "Proxy"]
@@ -122,7 +132,7 @@ def _is_ipv4_network(text: str) -> bool:
     return True
 
 
-def _ipv4s(addresses: Iterable[str]) -> Iterable[str]:
+def _ipv4s(addresses: Iterable[str]) -> Iterator[str]:
     for address in addresses:
         try:
             ipaddress.IPv4Address(address)

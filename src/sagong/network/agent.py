@@ -1,0 +1,140 @@
+"""Everything that a node does for the network, as one component of the agent's process.
+
+    network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, clock=SystemClock())
+    informer for every Watch of WATCHES, telling network.changed(resource, old, new) after the
+        cache has the change; started and synced before
+    await network.run()          until cancelled; leaves the kernel's state for the next start
+    await network.remove()       at the end of the node's life: nothing of ours is left
+
+It works on the network namespace that the process is in.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagong.api.meta import name_of
+from sagong.api.types import Obj
+from sagong.core.clock import Clock
+from sagong.core.tasks import task_group
+from sagong.ctl.controller import Cache
+from sagong.network.proxy.conntrack import Conntrack
+from sagong.network.proxy.nft import Nft
+from sagong.network.proxy.rules import Config
+from sagong.network.proxy.service_proxy import NODES, Health, ServiceProxy
+from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
+from sagong.network.routes.cni import (
+    PodLinks,
+    installed_plugins,
+    plan_conflist,
+    remove_conflist,
+    write_conflist,
+)
+from sagong.network.routes.routes import apply_routes, plan_routes, pod_cidr, remove_link
+from sagong.network.routes.sysctl import Sysctls
+
+log = logging.getLogger(__name__)
+
+WATCHES = PROXY_WATCHES
+
+ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
+ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """What the network of a node is made from; the same on every node but for the first two."""
+
+    node_name: str
+    state_dir: Path  # this node's own: addresses given to pods, kernel settings as they were
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    cni_conf_dir: Path = Path("/etc/cni/net.d")
+    cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
+    bridge: str = "sagong-cni0"
+
+
+class NodeNetwork:
+    """Service proxy, pod routes and CNI configuration of one node."""
+
+    def __init__(self, config: NetworkConfig, cache: Cache, *, clock: Clock) -> None:
+        self._config = config
+        self._cache = cache
+        self._nodes_changed = asyncio.Event()
+        self._sysctls = Sysctls(config.state_dir / "kernel-settings.json")
+        self.proxy = ServiceProxy(
+            cache,
+            config.node_name,
+            Config(config.cluster_cidr, config.service_cidr),
+            nft=Nft(),
+            conntrack=Conntrack(),
+            clock=clock,
+        )
+
+    @property
+    def health(self) -> Health:
+        """When services were last written to the kernel, and what went wrong if anything did."""
+        return self.proxy.health
+
+    def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
+        """An object of one of WATCHES was added, changed or removed. Never waits."""
+        self.proxy.changed(resource, old, new)
+        if resource == NODES:
+            self._nodes_changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises SysctlError if the kernel cannot forward at all."""
+        for missing in await asyncio.to_thread(self._sysctls.apply):
+            log.warning("this kernel has no %s", missing.replace("/", "."))
+        async with task_group() as tasks:
+            proxy = tasks.start(self.proxy.run(), name="service-proxy")
+            tasks.start(self._keep_routes(), name="pod-routes")
+            await proxy
+
+    async def sync(self) -> None:
+        """Bring services and routes up to date once, now."""
+        await self._sync_routes()
+        await self.proxy.sync()
+
+    async def remove(self) -> None:
+        """Leave nothing: table, routes, bridge, CNI configuration, kernel settings."""
+        await self.proxy.remove()
+        await asyncio.to_thread(apply_routes, {})
+        await asyncio.to_thread(remove_link, self._config.bridge)
+        remove_conflist(self._config.cni_conf_dir)
+        self._sysctls.restore()
+
+    async def _keep_routes(self) -> None:
+        while True:
+            self._nodes_changed.clear()
+            failures = await self._sync_routes()
+            for failure in failures:
+                log.warning("%s", failure)
+            wait = ROUTES_RETRY_SECONDS if failures else ROUTES_RESYNC_SECONDS
+            try:
+                async with asyncio.timeout(wait):
+                    await self._nodes_changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _sync_routes(self) -> tuple[str, ...]:
+        nodes = tuple(self._cache.list(NODES))
+        self._configure_cni(nodes)
+        routes = plan_routes(nodes, self._config.node_name, self._config.service_cidr)
+        return await asyncio.to_thread(apply_routes, routes)
+
+    def _configure_cni(self, nodes: tuple[Obj, ...]) -> None:
+        """Write the configuration as soon as this node has been given its pod CIDR."""
+        own = next((n for n in nodes if name_of(n) == self._config.node_name), None)
+        cidr = pod_cidr(own) if own is not None else None
+        if cidr is None:
+            return
+        links = PodLinks(
+            pod_cidr=cidr,
+            bridge=self._config.bridge,
+            ipam_dir=self._config.state_dir / "ipam",
+            plugins=installed_plugins(self._config.cni_bin_dirs),
+        )
+        if write_conflist(self._config.cni_conf_dir, plan_conflist(links)):
+            log.info("pods of this node get addresses of %s", cidr)

@@ -1,0 +1,255 @@
+"""Keep the node's nftables table in step with Services and EndpointSlices.
+
+Reads: Service, EndpointSlice, Node (its own, for its zone).  Writes: the ``sagong`` table.
+Only services that changed are planned again, and only what changed of them is sent to nft.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sagong.api.meta import key_of, labels_of, namespace_of
+from sagong.api.types import Key, Obj
+from sagong.core.clock import Clock
+from sagong.ctl.controller import Cache, Watch
+from sagong.network.proxy.conntrack import Conntrack
+from sagong.network.proxy.endpoints import (
+    SERVICE_NAME_LABEL,
+    Chosen,
+    Here,
+    choose,
+    endpoints_of,
+)
+from sagong.network.proxy.nft import Nft, NftError
+from sagong.network.proxy.rules import Config, Fragment, frame, merged, plan_port
+from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset, Transaction
+from sagong.network.proxy.services import ServicePort, service_ports
+
+log = logging.getLogger(__name__)
+
+TABLE = "sagong"
+SERVICES = "services"
+SLICES = "endpointslices.discovery.k8s.io"
+NODES = "nodes"
+SERVICE_INDEX = "network/service"  # slices by "namespace/name" of their service
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+COALESCE_SECONDS = 0.025  # changes that come together share a transaction
+RETRY_SECONDS = 1.0  # after a refused transaction; the next one is a full one
+FULL_SYNC_SECONDS = 3600.0  # repairs what someone else may have done to our table
+
+
+def service_of_slice(slice_: Obj) -> Iterable[str]:
+    """The value of SERVICE_INDEX: the service that a slice belongs to."""
+    name = labels_of(slice_).get(SERVICE_NAME_LABEL)
+    return (f"{namespace_of(slice_)}/{name}",) if name else ()
+
+
+WATCHES = (
+    Watch(SERVICES),
+    Watch(SLICES, indexes={SERVICE_INDEX: service_of_slice}),
+    Watch(NODES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """For the agent's health endpoint. Times are seconds since the epoch, 0 for never."""
+
+    last_sync: float
+    last_error: str  # "" if the last transaction was taken
+    waiting_since: float  # since when a change waits to be written; 0: none does
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is remembered of a service: its ports with the endpoints in use."""
+
+    ports: tuple[tuple[ServicePort, Chosen], ...]
+
+
+class ServiceProxy:
+    """Tell it of every change with ``changed`` after the cache has it; ``run`` does the rest."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        node_name: str,
+        config: Config,
+        *,
+        nft: Nft,
+        conntrack: Conntrack,
+        clock: Clock,
+    ) -> None:
+        self._cache = cache
+        self._here = Here(node_name)
+        self._config = config
+        self._nft = nft
+        self._conntrack = conntrack
+        self._clock = clock
+        self._ruleset = Ruleset(TABLE, frame(config))
+        self._planned: dict[Key, _Planned] = {}
+        self._dirty: dict[Key, None] = {}
+        self._all_dirty = True
+        self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
+        self._wake = asyncio.Event()
+        self._last_sync = 0.0
+        self._last_full = 0.0
+        self._last_error = ""
+        self._waiting_since = 0.0
+
+    @property
+    def health(self) -> Health:
+        return Health(self._last_sync, self._last_error, self._waiting_since)
+
+    def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
+        """An object of one of WATCHES was added, changed or removed. Never waits."""
+        if resource == SERVICES:
+            self._touch(key_of(obj) for obj in (old, new) if obj)
+        elif resource == SLICES:
+            for obj in (old, new):
+                self._touch(Key(*v.split("/", 1)) for v in (service_of_slice(obj) if obj else ()))
+        elif resource == NODES and new and new["metadata"]["name"] == self._here.node_name:
+            zone = labels_of(new).get(ZONE_LABEL, "")
+            if zone != self._here.zone:
+                self._here = Here(self._here.node_name, zone)
+                self._all_dirty = True
+                self._note_waiting()
+
+    async def run(self) -> None:
+        """Write the whole table, then every change. The cache must have synced before."""
+        self._note_waiting()
+        while True:
+            await self._wait()
+            await asyncio.sleep(COALESCE_SECONDS)
+            self._wake.clear()
+            if self._clock.monotonic() - self._last_full > FULL_SYNC_SECONDS:
+                self._ruleset.resync()
+            if not await self.sync():
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def sync(self) -> bool:
+        """Bring the kernel up to date now. False if nft refused; then the next try is full."""
+        self._plan_dirty()
+        now = self._clock.monotonic()
+        transaction = self._ruleset.plan(now)
+        if transaction is not None and not await self._apply(transaction, now):
+            return False
+        stale, self._stale_udp = self._stale_udp, {}
+        await self._forget_udp(stale)
+        return True
+
+    async def remove(self) -> None:
+        """Take the table away, at the end of the node's life. Raises NftError."""
+        await self._nft.apply(self._ruleset.remove_text())
+        self._ruleset.resync()
+
+    async def _wait(self) -> None:
+        """Until something changed, an emptied chain can be deleted, or the full sync is due."""
+        now = self._clock.monotonic()
+        due = self._last_full + FULL_SYNC_SECONDS - now
+        if self._ruleset.next_deletion is not None:
+            due = min(due, self._ruleset.next_deletion + STALE_SECONDS - now)
+        if self._last_error:
+            return
+        try:
+            async with asyncio.timeout(max(0.0, due)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _apply(self, transaction: Transaction, now: float) -> bool:
+        try:
+            await self._nft.apply(transaction.text)
+        except NftError as error:
+            self._ruleset.failed()
+            self._last_error = str(error)
+            log.warning("nft refused a transaction; the whole table follows: %s", error)
+            return False
+        except asyncio.CancelledError:
+            # Whether the kernel took it is unknown.
+            self._ruleset.failed()
+            raise
+        self._ruleset.done(transaction, now)
+        self._last_error = ""
+        self._last_sync = self._clock.now()
+        if transaction.full:
+            self._last_full = now
+        if not self._dirty and not self._all_dirty:
+            self._waiting_since = 0.0
+        return True
+
+    def _touch(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._dirty[key] = None
+            self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        if not self._waiting_since:
+            self._waiting_since = self._clock.now()
+        self._wake.set()
+
+    def _plan_dirty(self) -> None:
+        if self._all_dirty:
+            self._all_dirty = False
+            self._dirty.update(dict.fromkeys(key_of(s) for s in self._cache.list(SERVICES)))
+            self._dirty.update(dict.fromkeys(self._planned))
+        dirty, self._dirty = self._dirty, {}
+        for key in dirty:
+            self._plan_service(key)
+
+    def _plan_service(self, key: Key) -> None:
+        service = self._cache.get(SERVICES, key.namespace, key.name)
+        ports = service_ports(service) if service is not None else ()
+        slices = tuple(self._cache.with_index(SLICES, SERVICE_INDEX, str(key))) if ports else ()
+        planned = _Planned(
+            tuple((p, choose(endpoints_of(slices, p), p, self._here)) for p in ports)
+        )
+        before = self._planned.get(key)
+        if before == planned:
+            return
+        if before is not None and any(p.protocol == "udp" for p, _ in before.ports):
+            self._stale_udp.setdefault(key, before)
+        elif any(p.protocol == "udp" for p in ports):
+            self._stale_udp.setdefault(key, _Planned(()))
+        if not ports:
+            self._planned.pop(key, None)
+            self._ruleset.put(key, None)
+            return
+        self._planned[key] = planned
+        self._ruleset.put(key, self._fragment(planned))
+
+    def _fragment(self, planned: _Planned) -> Fragment:
+        return merged(plan_port(port, chosen, self._config) for port, chosen in planned.ports)
+
+    async def _forget_udp(self, touched: dict[Key, _Planned]) -> None:
+        """Flows of changed UDP services that an endpoint no longer in use answers."""
+        if not touched:
+            return
+        flows: dict[tuple[str, int], set[tuple[str, int]]] = {}
+        for key, before in touched.items():
+            now = self._planned.get(key, _Planned(()))
+            for address in _udp_addresses(before).keys() | _udp_addresses(now).keys():
+                flows.setdefault(address, set())
+            for address, endpoints in _udp_addresses(now).items():
+                flows[address] |= endpoints
+        for address in tuple(flows):
+            # The node itself answers there; its flows are nobody's to forget.
+            if address[0] in self._config.own_service_ips and not flows[address]:
+                del flows[address]
+        await self._conntrack.forget(flows)
+
+
+def _udp_addresses(planned: _Planned) -> dict[tuple[str, int], set[tuple[str, int]]]:
+    """Where the UDP ports of a service are reached, and the endpoints that answer there."""
+    found: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    for port, chosen in planned.ports:
+        if port.protocol != "udp":
+            continue
+        addresses = [(ip, port.port) for ip in port.all_ips]
+        if port.node_port:
+            addresses.append(("", port.node_port))
+        for address in addresses:
+            found.setdefault(address, set()).update((e.ip, e.port) for e in chosen.all)
+    return found

@@ -1,0 +1,81 @@
+"""The CNI configuration of a node: how the runtime links a pod to the node.
+
+A bridge with host-local addresses from the node's pod CIDR, then portmap for hostPorts and
+bandwidth for the ``kubernetes.io/*-bandwidth`` annotations where their plugins are installed.
+Masquerading is not CNI's: the service proxy's table does it for whatever leaves the cluster.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from sagong.api.types import Obj
+
+CONFLIST_NAME = "10-sagong.conflist"
+CNI_VERSION = "0.4.0"  # what every containerd since 1.4 and every plugin since 0.8 speaks
+NETWORK_NAME = "sagong"
+
+
+@dataclass(frozen=True, slots=True)
+class PodLinks:
+    """What the configuration depends on."""
+
+    pod_cidr: str
+    bridge: str
+    # Where host-local remembers which addresses are taken; one directory a node, or two nodes on
+    # one host would share their memory.
+    ipam_dir: Path
+    plugins: frozenset[str]  # names of the installed ones
+    mtu: int | None = None  # bytes; None: the kernel's default
+
+
+def installed_plugins(directories: Collection[Path]) -> frozenset[str]:
+    """The names of the CNI plugins in some directories."""
+    return frozenset(
+        path.name for directory in directories if directory.is_dir() for path in directory.iterdir()
+    )
+
+
+def plan_conflist(links: PodLinks) -> Obj:
+    """The configuration list (CNI specification 0.4.0, section "Network Configuration Lists")."""
+    bridge: Obj = {
+        "type": "bridge",
+        "bridge": links.bridge,
+        "isDefaultGateway": True,
+        # A pod that reaches itself through a service comes back by the port that it left by.
+        "hairpinMode": True,
+        "ipMasq": False,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(links.ipam_dir),
+            "ranges": [[{"subnet": links.pod_cidr}]],
+        },
+    }
+    if links.mtu is not None:
+        bridge["mtu"] = links.mtu
+    plugins = [bridge]
+    if "portmap" in links.plugins:
+        plugins.append({"type": "portmap", "capabilities": {"portMappings": True}, "snat": True})
+    if "bandwidth" in links.plugins:
+        plugins.append({"type": "bandwidth", "capabilities": {"bandwidth": True}})
+    return {"cniVersion": CNI_VERSION, "name": NETWORK_NAME, "plugins": plugins}
+
+
+def write_conflist(directory: Path, conflist: Obj) -> bool:
+    """Put the configuration where the runtime looks for it, at once; False if it is there."""
+    path = directory / CONFLIST_NAME
+    data = orjson.dumps(conflist, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if path.exists() and path.read_bytes() == data:
+        return False
+    directory.mkdir(parents=True, exist_ok=True)
+    # The runtime loads *.conflist when it appears: a half-written one must not have that name.
+    temporary = directory / (CONFLIST_NAME + ".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+    return True
+
+
+def remove_conflist(directory: Path) -> None:
+    (directory / CONFLIST_NAME).unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""Kernel settings of the node's own network namespace, with their old values remembered.
+
+A setting is a path below /proc/sys, which shows the namespace of the process that reads it. The
+old values are in a file, so that a clean-up after a crash still finds them.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+log = logging.getLogger(__name__)
+
+PROC_SYS = Path("/proc/sys")
+
+# What a node needs and why; "optional" ones are absent where the kernel lacks the module.
+REQUIRED: Mapping[str, str] = {
+    "net/ipv4/ip_forward": "1",  # packets of pods pass through the node
+}
+OPTIONAL: Mapping[str, str] = {
+    # An answer from a pod to another pod on the same bridge does not pass the IP layer by itself,
+    # so that the rewriting of a service address would not be undone on its way back.
+    "net/bridge/bridge-nf-call-iptables": "1",
+    # Loose: what comes by way of another node may leave by another link.
+    "net/ipv4/conf/all/rp_filter": "2",
+}
+
+
+class SysctlError(Exception):
+    """A required setting could not be made."""
+
+
+class Sysctls:
+    """Sets values and gives the old ones back."""
+
+    def __init__(self, memory: Path, *, proc_sys: Path = PROC_SYS) -> None:
+        """``memory``: the file that holds the old values, one per node."""
+        self._memory = memory
+        self._proc_sys = proc_sys
+
+    def apply(
+        self, required: Mapping[str, str] = REQUIRED, optional: Mapping[str, str] = OPTIONAL
+    ) -> tuple[str, ...]:
+        """Make the settings; the optional ones that do not exist here. Raises SysctlError."""
+        missing = [name for name in optional if not (self._proc_sys / name).exists()]
+        wanted = {**required, **{n: v for n, v in optional.items() if n not in missing}}
+        self._remember(wanted)
+        for name, value in wanted.items():
+            try:
+                if self._read(name) != value:
+                    (self._proc_sys / name).write_text(value + "\n")
+            except OSError as error:
+                raise SysctlError(f"{name.replace('/', '.')} = {value}: {error}") from error
+        return tuple(missing)
+
+    def restore(self) -> None:
+        """Give back what apply() found, if it is still as apply() left it."""
+        for name, (before, ours) in self._load().items():
+            path = self._proc_sys / name
+            # Somebody else's later value is not ours to undo.
+            if path.exists() and self._read(name) == ours:
+                path.write_text(before + "\n")
+        self._memory.unlink(missing_ok=True)
+
+    def _remember(self, wanted: Mapping[str, str]) -> None:
+        known = self._load()
+        for name, value in wanted.items():
+            if name not in known and self._read(name) != value:
+                known[name] = (self._read(name), value)
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._memory.with_suffix(".tmp")
+        temporary.write_bytes(orjson.dumps(known))
+        temporary.replace(self._memory)
+
+    def _load(self) -> dict[str, tuple[str, str]]:
+        try:
+            stored = orjson.loads(self._memory.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except orjson.JSONDecodeError:
+            log.warning("%s is damaged: old kernel settings are forgotten", self._memory)
+            return {}
+        return {name: (before, ours) for name, (before, ours) in stored.items()}
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self._proc_sys / name).read_text().strip()
+        except OSError as error:
+            raise SysctlError(f"{name.replace('/', '.')}: {error}") from error

@@ -1,0 +1,40 @@
+"""A backend: answers every HTTP request, and every datagram, with its name and the peer's address.
+
+Arguments: name, port. Says "listening" once both sockets do.
+"""
+
+import http.server
+import socketserver
+import sys
+import threading
+
+NAME, PORT = sys.argv[1], int(sys.argv[2])
+
+
+class Http(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = f"{NAME} {self.client_address[0]}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: nobody reads it."""
+
+
+class Datagram(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        _, socket = self.request
+        socket.sendto(f"{NAME} {self.client_address[0]}".encode(), self.client_address)
+
+
+class HttpServer(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+server = HttpServer(("0.0.0.0", PORT), Http)
+udp = socketserver.UDPServer(("0.0.0.0", PORT), Datagram)
+threading.Thread(target=udp.serve_forever, daemon=True).start()
+print("listening", flush=True)
+server.serve_forever()

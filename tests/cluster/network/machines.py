@@ -1,0 +1,195 @@
+"""Nodes in network namespaces of this host, with pods linked by the real CNI plugins."""
+
+import ipaddress
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sagong.local import network_namespaces as net
+
+BRIDGE = "sagong-nt0"
+SUBNET = ipaddress.IPv4Network("172.31.251.0/24")
+CNI_DIR = next((d for d in (Path("/opt/cni/bin"), Path("/usr/lib/cni")) if d.is_dir()), None)
+HERE = Path(__file__).parent
+CLIENT_SECONDS_MAX = 20
+
+Obj = dict[str, Any]
+
+
+def run(namespace: Path, *command: str, stdin: str = "", env: Obj | None = None) -> str:
+    result = subprocess.run(
+        ["nsenter", f"--net={namespace}", *command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=CLIENT_SECONDS_MAX,
+        env={**os.environ, **(env or {})},
+    )
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@dataclass
+class Pod:
+    name: str
+    ip: str
+    namespace: Path
+    servers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def serve(self, program: str, *arguments: str) -> None:
+        """Start a server in the pod and wait for the line that says it listens."""
+        command = ["nsenter", f"--net={self.namespace}", sys.executable, str(HERE / program)]
+        server = subprocess.Popen(
+            [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.servers.append(server)
+        assert server.stdout
+        assert server.stdout.readline().strip() == "listening"
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()
+            server.wait()
+
+
+class Node:
+    """A namespace with a running NodeNetwork, and its pods."""
+
+    def __init__(self, name: str, link: net.NodeLink, cidr: str, directory: Path) -> None:
+        self.name, self.link, self.cidr, self.directory = name, link, cidr, directory
+        self.pods: list[Pod] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def namespace(self) -> Path:
+        return self.link.namespace
+
+    def start(self, **settings: str) -> None:
+        program = [sys.executable, str(HERE / "node_program.py"), self.name, str(self.directory)]
+        self.process = subprocess.Popen(
+            ["nsenter", f"--net={self.namespace}", *program, json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def say(self, command: Obj) -> None:
+        assert self.process
+        assert self.process.stdin
+        assert self.process.stdout
+        # A process that hangs would hang the test: it is killed and the read then ends.
+        watchdog = threading.Timer(CLIENT_SECONDS_MAX, self.process.kill)
+        watchdog.start()
+        try:
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+            assert self.process.stdout.readline().strip() == "ok"
+        finally:
+            watchdog.cancel()
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+    def pod(self, name: str) -> Pod:
+        """A namespace linked as the node's CNI configuration says, as a runtime would do it."""
+        namespace = net.NETNS_DIR / f"sagongpod-{name}"
+        subprocess.run(["ip", "netns", "add", namespace.name], check=True)
+        pod = Pod(name, "", namespace)
+        self.pods.append(pod)
+        result = self._cni("ADD", pod)
+        pod.ip = result["ips"][0]["address"].split("/")[0]
+        run(namespace, "ip", "link", "set", "lo", "up")
+        return pod
+
+    def delete_pod(self, pod: Pod) -> None:
+        self.pods.remove(pod)
+        pod.stop()
+        subprocess.run(["ip", "netns", "del", pod.namespace.name], check=True)
+
+    def _cni(self, command: str, pod: Pod) -> Obj:
+        conflist = json.loads((self.directory / "cni" / "10-sagong.conflist").read_text())
+        result: Obj = {}
+        for plugin in conflist["plugins"]:
+            config = {"cniVersion": conflist["cniVersion"], "name": conflist["name"], **plugin}
+            config.pop("capabilities", None)
+            if result:
+                config["prevResult"] = result
+            env = {
+                "CNI_COMMAND": command,
+                "CNI_CONTAINERID": pod.name,
+                "CNI_NETNS": str(pod.namespace),
+                "CNI_IFNAME": "eth0",
+                "CNI_PATH": str(CNI_DIR),
+            }
+            plugin_path = str(CNI_DIR / plugin["type"]) if CNI_DIR else ""
+            output = run(self.namespace, plugin_path, stdin=json.dumps(config), env=env)
+            result = json.loads(output)
+        return result
+
+    def object(self) -> Obj:
+        return {
+            "metadata": {"name": self.name, "labels": {}},
+            "spec": {"podCIDR": self.cidr, "podCIDRs": [self.cidr]},
+            "status": {"addresses": [{"type": "InternalIP", "address": str(self.link.address)}]},
+        }
+
+
+class Machines:
+    """Two nodes, told the same objects as one API would tell them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.bridge = net.create_bridge(BRIDGE, SUBNET, nat=False)
+        self.nodes: list[Node] = []
+        self._objects: dict[tuple[str, str, str], Obj] = {}
+        for index, name in enumerate(("nt-a", "nt-b")):
+            link = net.create_node_network(name, self.bridge, index=index)
+            self.nodes.append(Node(name, link, f"10.244.{index}.0/24", directory / name))
+
+    def put(self, resource: str, obj: Obj) -> None:
+        metadata = obj["metadata"]
+        key = (resource, metadata.get("namespace", ""), metadata["name"])
+        self._tell(resource, self._objects.get(key), obj)
+        self._objects[key] = obj
+
+    def delete(self, resource: str, namespace: str, name: str) -> None:
+        self._tell(resource, self._objects.pop((resource, namespace, name)), None)
+
+    def sync(self) -> None:
+        for node in self.nodes:
+            node.say({"sync": True})
+
+    def _tell(self, resource: str, old: Obj | None, new: Obj | None) -> None:
+        for node in self.nodes:
+            node.say({"resource": resource, "old": old, "new": new})
+
+    def tell_all(self, node: Node) -> None:
+        """What a node that starts anew lists."""
+        for (resource, _, _), obj in self._objects.items():
+            node.say({"resource": resource, "old": None, "new": obj})
+        node.say({"sync": True})
+
+    def close(self) -> None:
+        for node in self.nodes:
+            for pod in tuple(node.pods):
+                node.delete_pod(pod)
+            node.kill()
+            net.delete_node_network(node.name)
+        net.delete_bridge(BRIDGE)
+
+
+def why_not() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("ip", "nft", "nsenter"):
+        if shutil.which(program) is None:
+            return f"needs {program}"
+    return None if CNI_DIR else "needs the CNI plugins"
