@@ -2,7 +2,7 @@
 
 The definitions are those that upstream publishes (with their ``x-kubernetes-*`` extensions), as the
 package ``kubernetes-validate`` ships them; nothing of them is typed in here except the few facts
-about Go's types that OpenAPI cannot express (``_STRUCT_FIELDS``, ``_KEY_DEFAULTS``).
+about Go's types that OpenAPI cannot express (``gotypes.py``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from sagong.api import gotypes
 from sagong.api.types import Obj
 
 KUBERNETES_VERSION = "v1.36.0"
@@ -47,9 +48,10 @@ class Node:
     """
 
     __slots__ = (
-        "element", "embedded", "fields", "format", "go", "key_defaults", "kind", "list_map_keys",
+        "checker", "element", "embedded", "fields", "format", "go", "key_defaults", "kind",
+        "list_map_keys",
         "list_type", "map_type", "merge_key", "name", "nullable", "patch_strategies",
-        "preserve_unknown", "required", "struct_fields",
+        "preserve_unknown", "required", "struct_fields", "vanishing", "zeros",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +61,8 @@ class Node:
         self.name = name
         self.go = go
         self.format = ""
+        # What ``checking`` compiled of this node, once it has.
+        self.checker: Any = None
         # Of an object: its fields; of a map or array: the node of its values.
         self.fields: dict[str, Node] = {}
         self.element = element
@@ -78,6 +82,10 @@ class Node:
         self.required: frozenset[str] = frozenset()
         # Fields that are Go structs by value: never absent in an answer, at least {}.
         self.struct_fields: tuple[str, ...] = ()
+        # Other fields that are never absent, and the value that they have when not set.
+        self.zeros: dict[str, Any] = {}
+        # Fields that are not written when empty ("", 0, false, [], {}).
+        self.vanishing: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"Node({self.kind}, {self.name or sorted(self.fields)})"
@@ -111,42 +119,6 @@ class Node:
         return new
 
 
-# Go structs held by value, by definition and field. OpenAPI v2 does not tell them from pointers;
-# encoding/json never omits them. metadata, spec, status and template are handled by rule.
-_STRUCT_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "io.k8s.api.core.v1.Container": ("resources",),
-    "io.k8s.api.core.v1.EphemeralContainer": ("resources",),
-    "io.k8s.api.core.v1.PersistentVolumeClaimSpec": ("resources",),
-    "io.k8s.api.core.v1.ServiceStatus": ("loadBalancer",),
-    "io.k8s.api.core.v1.NodeStatus": ("daemonEndpoints", "nodeInfo"),
-    "io.k8s.api.core.v1.NodeDaemonEndpoints": ("kubeletEndpoint",),
-    "io.k8s.api.core.v1.ContainerStatus": ("lastState", "state"),
-    "io.k8s.api.core.v1.Event": ("involvedObject", "source"),
-    "io.k8s.api.apps.v1.DeploymentSpec": ("strategy",),
-    "io.k8s.api.apps.v1.DaemonSetSpec": ("updateStrategy",),
-    "io.k8s.api.apps.v1.StatefulSetSpec": ("updateStrategy",),
-    "io.k8s.api.batch.v1.CronJobSpec": ("jobTemplate",),
-    "io.k8s.api.networking.v1.IngressStatus": ("loadBalancer",),
-    "io.k8s.api.resource.v1.ResourceClaimSpec": ("devices",),
-    "io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration": ("limitResponse",),
-    "io.k8s.api.authentication.v1.TokenReviewStatus": ("user",),
-    "io.k8s.api.authentication.v1.SelfSubjectReviewStatus": ("userInfo",),
-    "io.k8s.api.storage.v1.VolumeAttachmentSpec": ("source",),
-    "io.k8s.api.admissionregistration.v1.ValidatingWebhook": ("clientConfig",),
-    "io.k8s.api.admissionregistration.v1.MutatingWebhook": ("clientConfig",),
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec": (
-        "names",
-    ),
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus": (
-        "acceptedNames",
-    ),
-}
-# spec fields that are pointers or need not be there although they are called spec.
-_POINTER_FIELDS = {
-    ("io.k8s.api.core.v1.ReplicationControllerSpec", "template"),
-}
-_ALWAYS_STRUCT = ("metadata", "spec", "status", "template")
-
 # `+default` markers of fields that are keys of map lists; OpenAPI v2 drops them.
 _KEY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "io.k8s.api.core.v1.ContainerPort": {"protocol": "TCP"},
@@ -164,6 +136,20 @@ _SCALARS = {
     "integer": Kind.INTEGER,
     "number": Kind.NUMBER,
     "boolean": Kind.BOOLEAN,
+}
+
+# What a required field has in a Go struct that was never touched.
+_ZEROS: Mapping[Kind, Any] = {
+    Kind.STRING: "",
+    Kind.INTEGER: 0,
+    Kind.BOOLEAN: False,
+    Kind.ARRAY: None,
+    Kind.MAP: None,
+    Kind.TIME: None,
+    Kind.MICRO_TIME: None,
+    Kind.BYTES: None,
+    Kind.INT_OR_STRING: 0,
+    Kind.QUANTITY: "0",
 }
 
 
@@ -250,7 +236,7 @@ class Schemas:
             node.preserve_unknown = not properties
             for field, schema in properties.items():
                 node.fields[field] = self._property(schema)
-            node.struct_fields = _struct_fields(name, node)
+            _learn_go_type(node)
         elif node.kind is Kind.MAP:
             node.element = self._property(raw["additionalProperties"])
         elif node.kind is Kind.ARRAY:
@@ -269,16 +255,27 @@ class Schemas:
         return node
 
 
-def _struct_fields(name: str, node: Node) -> tuple[str, ...]:
-    fields = [
-        f
-        for f in _ALWAYS_STRUCT
-        if f in node.fields
-        and node.fields[f].kind is Kind.OBJECT
-        and not node.fields[f].preserve_unknown
-        and (name, f) not in _POINTER_FIELDS
-    ]
-    return (*fields, *_STRUCT_FIELDS.get(name, ()))
+def _learn_go_type(node: Node) -> None:
+    """Fill in which fields are always there and which vanish when empty (``gotypes``)."""
+    type_name = node.type_name
+    structs = set(gotypes.STRUCT_FIELDS.get(type_name, ()))
+    vanishing = set()
+    for field, sub in node.fields.items():
+        required = field in node.required
+        if sub.kind is Kind.OBJECT and not sub.preserve_unknown:
+            by_rule = required or field in gotypes.STRUCT_NAMES
+            if by_rule and (type_name, field) not in gotypes.POINTER_STRUCTS:
+                structs.add(field)
+        elif not required and gotypes.vanishes(type_name, field, sub.kind):
+            vanishing.add(field)
+    node.struct_fields = tuple(f for f in node.fields if f in structs)
+    node.vanishing = frozenset(vanishing)
+    node.zeros = {
+        field: _ZEROS[node.fields[field].kind]
+        for field in node.fields
+        if field in node.required and node.fields[field].kind in _ZEROS
+    }
+    node.zeros.update(gotypes.ZERO_FIELDS.get(type_name, {}))
 
 
 def _kind_of(raw: Obj, name: str) -> Kind:

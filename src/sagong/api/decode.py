@@ -1,0 +1,201 @@
+"""Request bodies to decoded objects: JSON and YAML, bounded, with duplicate keys found.
+
+What a body's fields may be is said by ``checking.check``; whether findings are ignored, told as
+warnings or refused (``fieldValidation``) is the caller's to decide.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sagong.api import yaml
+from sagong.api.checking import PROBLEMS_MAX, check
+from sagong.api.errors import BadRequest, UnsupportedMediaType
+from sagong.api.types import Obj
+
+__all__ = ["Decoded", "check", "decode_body", "decode_value", "strict_error", "warnings"]
+
+JSON = "application/json"
+YAML = "application/yaml"
+
+# Deeper documents are refused; everything that walks objects recursively relies on it.
+DEPTH_MAX = 200
+
+_KEY = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
+_TYPE_META += '"json:\\"kind,omitempty\\"" }'
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded body, and the keys that came twice: ``duplicate field "spec.replicas"``."""
+
+    obj: Obj
+    duplicates: list[str]
+
+
+def decode_body(data: bytes, *, media_type: str = JSON, kind: str = "") -> Decoded:
+    """Decode the object in a request body.
+
+    ``kind`` is what the resource expects, for messages. Raises BadRequest with upstream's text,
+    UnsupportedMediaType if the format is not known.
+    """
+    try:
+        value, duplicates = decode_value(data, media_type=media_type)
+    except ValueError as e:
+        raise _unrecognized(data, kind, f"couldn't get version/kind; {e}") from None
+    if not isinstance(value, dict):
+        wrong = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+        why = f"json: cannot unmarshal {wrong} into Go value of type {_TYPE_META}"
+        raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {why}")
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field, ""), str):
+            why = f"json: cannot unmarshal into Go struct field .{field} of type string"
+            raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {why}")
+    return Decoded(value, duplicates)
+
+
+def decode_value(data: bytes, *, media_type: str = JSON) -> tuple[Any, list[str]]:
+    """Decode any document; the value and its duplicates. ValueError with upstream's text."""
+    base = media_type.partition(";")[0].strip().lower()
+    if base == YAML or base.endswith("+yaml"):
+        try:
+            return yaml.load(data, depth_max=DEPTH_MAX)
+        except ValueError as e:
+            raise ValueError(f"error converting YAML to JSON: {e}") from None
+    if base and base != JSON and not base.endswith("+json"):
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        )
+    if data.count(b"{") + data.count(b"[") > DEPTH_MAX and _depth(data) > DEPTH_MAX:
+        raise ValueError("json parse error: exceeded max depth")
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as e:
+        raise ValueError(f"json parse error: {_go_syntax_error(data, e)}") from None
+    return value, _duplicates(data, value)
+
+
+def strict_error(kind: str, version: str, problems: Sequence[str]) -> BadRequest:
+    """The refusal under ``fieldValidation=Strict``; ``version`` without its group."""
+    why = f"strict decoding error: {', '.join(problems)}"
+    return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+
+
+def warnings(problems: Sequence[str]) -> list[str]:
+    """The warnings under ``fieldValidation=Warn``."""
+    return list(problems[:PROBLEMS_MAX])
+
+
+def _unrecognized(data: bytes, kind: str, why: str) -> BadRequest:
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(data)})"
+    )
+
+
+def _summary(data: bytes, length: int = 30) -> str:
+    """The beginning of a body, as text if it looks like JSON, else in hexadecimal."""
+    if not data:
+        return "<empty>"
+    head = data[:length]
+    text = head.decode(errors="replace") if data[:1] == b"{" else head.hex()
+    return text + (" ..." if len(data) > length else "")
+
+
+def _depth(data: bytes) -> int:
+    """How deep brackets nest outside of strings; linear, without recursion."""
+    depth = deepest = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', data, re.DOTALL):
+        char = token[0]
+        if char in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _duplicates(data: bytes, value: Any) -> list[str]:
+    """Paths of keys that came twice. Counting comes first: two parses cost more than one."""
+    keys = _count_keys(value)
+    # A key that ends in a backslash could hide from the pattern.
+    hidden = b'\\\\"' in data
+    if not hidden and (data.count(b":") == keys or len(_KEY.findall(data)) == keys):
+        return []
+    found: list[_Pairs] = []
+    tree = json.loads(data, object_pairs_hook=lambda pairs: _noted(pairs, found))
+    if not found:
+        return []
+    paths: list[str] = []
+    _name_duplicates(tree, "", paths)
+    return [f'duplicate field "{path}"' for path in paths[:PROBLEMS_MAX]]
+
+
+class _Pairs(dict[str, Any]):
+    """An object with keys that came twice."""
+
+    duplicates: tuple[str, ...] = ()
+
+
+def _noted(pairs: list[tuple[str, Any]], found: list[_Pairs]) -> dict[str, Any]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    noted = _Pairs(plain)
+    seen: set[str] = set()
+    again: dict[str, None] = {}
+    for key, _ in pairs:
+        if key in seen:
+            again[key] = None
+        seen.add(key)
+    noted.duplicates = tuple(again)
+    found.append(noted)
+    return noted
+
+
+def _name_duplicates(value: Any, path: str, paths: list[str]) -> None:
+    if isinstance(value, dict):
+        dot = "." if path else ""
+        if isinstance(value, _Pairs):
+            paths.extend(f"{path}{dot}{key}" for key in value.duplicates)
+        for key, item in value.items():
+            _name_duplicates(item, f"{path}{dot}{key}", paths)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _name_duplicates(item, f"{path}[{i}]", paths)
+
+
+def _count_keys(value: Any) -> int:
+    if type(value) is dict:
+        count = len(value)
+        for item in value.values():
+            if type(item) is dict or type(item) is list:
+                count += _count_keys(item)
+        return count
+    count = 0
+    if type(value) is list:
+        for item in value:
+            if type(item) is dict or type(item) is list:
+                count += _count_keys(item)
+    return count
+
+
+def _go_syntax_error(data: bytes, error: orjson.JSONDecodeError) -> str:
+    """What ``encoding/json`` would say, as far as the position tells."""
+    text = data.decode(errors="replace")
+    if not text.strip() or error.pos >= len(text):
+        return "unexpected end of JSON input"
+    char = json.dumps(text[error.pos], ensure_ascii=False)[1:-1]
+    said, before = str(error), text[: error.pos].strip()[-1:]
+    if "key" in said or (before == "," and char in "},"):
+        where = "looking for beginning of object key string"
+    elif "trailing" in said or "after" in said or before in ("}", "]"):
+        where = "after top-level value"
+    else:
+        where = "looking for beginning of value"
+    return f"invalid character '{char}' {where}"
