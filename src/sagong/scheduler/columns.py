@@ -1,0 +1,219 @@
+"""All nodes as NumPy columns, kept in step with the cache: what filters and scores compute on.
+
+A node has a slot, the same in every column; slots of removed nodes are reused. A filter or score is
+one vector operation over the slots. Nothing here scans pods: what depends on pods (requested
+resources, used host ports, pods that match a selector) is a column that is added to and subtracted
+from as pods come and go.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NewType
+
+import numpy as np
+import numpy.typing as npt
+
+from sagong.api.meta import labels_of, name_of
+from sagong.api.types import Obj
+from sagong.scheduler.resources import amounts
+
+Slot = NewType("Slot", int)
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+
+ABSENT = -1  # the code of a label that a node does not have
+_FIRST_SLOTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What was last seen of one node."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    unschedulable: bool
+    allocatable: Mapping[str, int]
+    images: Mapping[str, int]  # every name of an image -> its size in bytes
+
+
+def facts_of(node: Obj) -> NodeFacts:
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    images = {
+        name: int(image.get("sizeBytes", 0))
+        for image in status.get("images") or ()
+        for name in image.get("names") or ()
+    }
+    return NodeFacts(
+        name=name_of(node),
+        labels=labels_of(node),
+        taints=tuple(
+            Taint(t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ()
+        ),
+        unschedulable=bool(spec.get("unschedulable")),
+        allocatable=amounts(status.get("allocatable") or {}),
+        images=images,
+    )
+
+
+class LabelColumn:
+    """One label key over all nodes: small integers for values, so that domains can be counted."""
+
+    def __init__(self, size: int) -> None:
+        self.codes: Codes = np.full(size, ABSENT, np.int32)
+        self._code_of: dict[str, int] = {}
+        self.values: list[str] = []
+
+    def set(self, slot: Slot, value: str | None) -> None:
+        self.codes[slot] = ABSENT if value is None else self.code(value)
+
+    def code(self, value: str) -> int:
+        """The code of a value; a value not seen before gets the next one."""
+        code = self._code_of.get(value)
+        if code is None:
+            code = self._code_of[value] = len(self.values)
+            self.values.append(value)
+        return code
+
+    def grow(self, size: int) -> None:
+        grown = np.full(size, ABSENT, np.int32)
+        grown[: len(self.codes)] = self.codes
+        self.codes = grown
+
+
+class NodeColumns:
+    """The columns. Resources, labels and selectors get theirs when first asked for."""
+
+    def __init__(self) -> None:
+        self.size = _FIRST_SLOTS
+        self.valid: Mask = np.zeros(self.size, np.bool_)
+        self.unschedulable: Mask = np.zeros(self.size, np.bool_)
+        # Nodes with equal taints share a class: tolerations are compared once a class.
+        self.taint_class: Codes = np.zeros(self.size, np.int32)
+        self.taint_classes: list[tuple[Taint, ...]] = [()]
+        self.names: list[str] = [""] * self.size
+        self.version = 0  # grows with every change of a node, for caches of derived columns
+        self._allocatable: dict[str, Ints] = {}
+        self._requested: dict[str, Ints] = {}
+        self._labels: dict[str, LabelColumn] = {}
+        self._slot_of: dict[str, Slot] = {}
+        self._facts: dict[Slot, NodeFacts] = {}
+        self._free: list[Slot] = [Slot(i) for i in reversed(range(self.size))]
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def slot(self, name: str) -> Slot | None:
+        return self._slot_of.get(name)
+
+    def facts(self, slot: Slot) -> NodeFacts:
+        return self._facts[slot]
+
+    def nodes(self) -> Iterable[tuple[Slot, NodeFacts]]:
+        return self._facts.items()
+
+    def set_node(self, facts: NodeFacts) -> Slot:
+        """Add a node or take over its changes."""
+        slot = self._slot_of.get(facts.name)
+        if slot is None:
+            slot = self._take_slot()
+            self._slot_of[facts.name] = slot
+        elif self._facts.get(slot) == facts:
+            return slot
+        self.version += 1
+        self._facts[slot] = facts
+        self.valid[slot] = True
+        self.names[slot] = facts.name
+        self.unschedulable[slot] = facts.unschedulable
+        self.taint_class[slot] = self._class_of(facts.taints)
+        for resource in facts.allocatable:
+            self.allocatable(resource)
+        for resource, column in self._allocatable.items():
+            column[slot] = facts.allocatable.get(resource, 0)
+        for key, labels in self._labels.items():
+            labels.set(slot, facts.labels.get(key))
+        return slot
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node. What its pods requested stays in the columns until they are removed."""
+        slot = self._slot_of.pop(name, None)
+        if slot is None:
+            return
+        self.version += 1
+        del self._facts[slot]
+        self.valid[slot] = False
+        self.names[slot] = ""
+        for column in self._allocatable.values():
+            column[slot] = 0
+        for labels in self._labels.values():
+            labels.set(slot, None)
+        self._free.append(slot)
+
+    def allocatable(self, resource: str) -> Ints:
+        """How much of a resource each node has, in its base unit (millicores, bytes, units)."""
+        column = self._allocatable.get(resource)
+        if column is None:
+            column = self._allocatable[resource] = np.zeros(self.size, np.int64)
+            for slot, facts in self._facts.items():
+                column[slot] = facts.allocatable.get(resource, 0)
+        return column
+
+    def requested(self, resource: str) -> Ints:
+        """How much of a resource the pods on each node request, the assumed ones included."""
+        column = self._requested.get(resource)
+        if column is None:
+            column = self._requested[resource] = np.zeros(self.size, np.int64)
+        return column
+
+    def request(self, slot: Slot, requests: Mapping[str, int], sign: int) -> None:
+        """Add (+1) or take away (-1) a pod's requests."""
+        for resource, amount in requests.items():
+            self.requested(resource)[slot] += sign * amount
+
+    def label(self, key: str) -> LabelColumn:
+        column = self._labels.get(key)
+        if column is None:
+            column = self._labels[key] = LabelColumn(self.size)
+            for slot, facts in self._facts.items():
+                column.set(slot, facts.labels.get(key))
+        return column
+
+    def _class_of(self, taints: tuple[Taint, ...]) -> int:
+        try:
+            return self.taint_classes.index(taints)
+        except ValueError:
+            self.taint_classes.append(taints)
+            return len(self.taint_classes) - 1
+
+    def _take_slot(self) -> Slot:
+        if not self._free:
+            self._grow(self.size * 2)
+        slot = self._free.pop()
+        for column in self._requested.values():
+            column[slot] = 0
+        return slot
+
+    def _grow(self, size: int) -> None:
+        old = self.size
+        for resource_columns in (self._allocatable, self._requested):
+            for resource, column in resource_columns.items():
+                resource_columns[resource] = np.concatenate(
+                    (column, np.zeros(size - old, np.int64))
+                )
+        more = np.zeros(size - old, np.bool_)
+        self.valid = np.concatenate((self.valid, more))
+        self.unschedulable = np.concatenate((self.unschedulable, more))
+        self.taint_class = np.concatenate((self.taint_class, np.zeros(size - old, np.int32)))
+        for labels in self._labels.values():
+            labels.grow(size)
+        self.names += [""] * (size - old)
+        self._free = [Slot(i) for i in reversed(range(old, size))]
+        self.size = size

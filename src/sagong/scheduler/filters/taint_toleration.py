@@ -1,0 +1,29 @@
+"""Nodes whose NoSchedule and NoExecute taints the pod does not tolerate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sagong.scheduler.columns import Taint
+from sagong.scheduler.plugin import Cycle, Filter, Refusal
+from sagong.scheduler.pod import PodFacts
+
+_EFFECTS = ("NoSchedule", "NoExecute")
+
+
+def intolerable(pod: PodFacts, taints: Sequence[Taint]) -> bool:
+    """Whether some taint keeps the pod off a node."""
+    return any(
+        taint.effect in _EFFECTS
+        and not any(t.tolerates(taint.key, taint.value, taint.effect) for t in pod.tolerations)
+        for taint in taints
+    )
+
+
+def _refuse(cycle: Cycle) -> Sequence[Refusal]:
+    columns = cycle.state.columns
+    answers = np.array([intolerable(cycle.pod, c) for c in columns.taint_classes], np.bool_)
+    return [Refusal("node(s) had untolerated taint(s)", answers[columns.taint_class])]
+
+
+FILTER = Filter("TaintToleration", _refuse)
