@@ -17,18 +17,7 @@ from sagong.server.pki.authority import Authority, new_authority, new_key
 from sagong.server.pki.directory import YEAR_SECONDS, ensure_pki, kubeconfig_yaml, read_pair
 from sagong.server.pki.signing import Signer
 
-NOW = 1_800_000_000.0
-
-
-class FixedClock:
-    def __init__(self, now: float = NOW) -> None:
-        self.time = now
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
+from .clocks import NOW, FixedClock
 
 
 def certificate(directory: Path, name: str) -> x509.Certificate:

@@ -1,0 +1,263 @@
+"""Service-account tokens: made, signed and checked.
+
+A token names the account it stands for and the pod, secret or node to which it is bound, each with
+its uid; it is good only while all of them exist. Signatures are checked once and remembered, what
+the token names is looked up every time. Source of semantics: upstream's ``pkg/serviceaccount``.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sagong.api.meta import name_of, namespace_of, uid_of
+from sagong.api.types import Obj, User
+from sagong.core.clock import Clock, parse_time
+from sagong.core.ids import Ids
+from sagong.server.admission.interface import Lister
+from sagong.server.authn.interface import Authenticated, BadToken
+from sagong.server.authn.x509 import CREDENTIAL_ID
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+USER_PREFIX = "system:serviceaccount:"
+ALL_ACCOUNTS_GROUP = "system:serviceaccounts"
+_EXTRA = "authentication.kubernetes.io/"
+
+# How far clocks may differ, and how long a deleted pod's token still works.
+LEEWAY_SECONDS = 60.0
+# Verified signatures kept. Past it the oldest is verified again when it comes back.
+SIGNATURES_MAX = 8192
+_ALGORITHM = "ES256"
+
+
+def user_name(namespace: str, name: str) -> str:
+    return f"{USER_PREFIX}{namespace}:{name}"
+
+
+def split_user_name(user: str) -> tuple[str, str] | None:
+    """Namespace and name of a service account's user name, or None if it is no such."""
+    parts = user.removeprefix(USER_PREFIX).split(":") if user.startswith(USER_PREFIX) else []
+    return (parts[0], parts[1]) if len(parts) == 2 and all(parts) else None
+
+
+def group_names(namespace: str) -> tuple[str, str]:
+    return (ALL_ACCOUNTS_GROUP, f"{ALL_ACCOUNTS_GROUP}:{namespace}")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a token's life depends on besides its account; each is the object or None."""
+
+    pod: Obj | None = None
+    secret: Obj | None = None
+    # The node of the pod, or the node to which the token itself is bound.
+    node: Obj | None = None
+
+
+class TokenIssuer:
+    """Signs tokens with the cluster's service-account key (EC P-256, PEM)."""
+
+    def __init__(self, key_pem: bytes, clock: Clock, ids: Ids, *, issuer: str = ISSUER) -> None:
+        key = serialization.load_pem_private_key(key_pem, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("the service-account key is not an elliptic-curve key")
+        self._key = key
+        self._clock = clock
+        self._ids = ids
+        self.issuer = issuer
+        self.public_key = key.public_key()
+        self.key_id = key_id(self.public_key)
+
+    def issue(
+        self,
+        account: Obj,
+        *,
+        audiences: Sequence[str],
+        ttl_seconds: int,
+        warn_after_seconds: int = 0,
+        binding: Binding | None = None,
+    ) -> str:
+        """A token for a ServiceAccount object. With ``warn_after_seconds`` its use past that many
+        seconds is to be warned about."""
+        now = int(self._clock.now())
+        claims: Obj = {
+            "aud": list(audiences),
+            "exp": now + ttl_seconds,
+            "iat": now,
+            "iss": self.issuer,
+            "jti": self._ids.uid(),
+            "kubernetes.io": _private_claims(account, binding or Binding()),
+            "nbf": now,
+            "sub": user_name(namespace_of(account), name_of(account)),
+        }
+        if warn_after_seconds:
+            claims["kubernetes.io"]["warnafter"] = now + warn_after_seconds
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self.key_id})
+
+
+def _private_claims(account: Obj, binding: Binding) -> Obj:
+    claims: Obj = {"namespace": namespace_of(account), "serviceaccount": _reference(account)}
+    for kind, obj in (
+        ("pod", binding.pod),
+        ("secret", binding.secret),
+        ("node", binding.node),
+    ):
+        if obj is not None:
+            claims[kind] = _reference(obj)
+    return claims
+
+
+def _reference(obj: Obj) -> Obj:
+    reference = {"name": name_of(obj)}
+    return reference | {"uid": uid_of(obj)} if uid_of(obj) else reference
+
+
+def key_id(key: ec.EllipticCurvePublicKey) -> str:
+    """The ``kid`` of a public key: the digest of its DER form."""
+    der = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+class ServiceAccountAuthenticator:
+    """Checks tokens of one issuer against its keys and the objects that they name."""
+
+    def __init__(
+        self,
+        keys: Sequence[ec.EllipticCurvePublicKey],
+        lister: Lister,
+        clock: Clock,
+        *,
+        issuer: str = ISSUER,
+    ) -> None:
+        self._keys: Mapping[str, ec.EllipticCurvePublicKey] = {key_id(k): k for k in keys}
+        self._lister = lister
+        self._clock = clock
+        self._issuer = issuer
+        self._verified: dict[str, Obj] = {}
+
+    async def authenticate_token(
+        self, token: str, audiences: Sequence[str]
+    ) -> Authenticated | None:
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            if claims is None:
+                return None
+            if len(self._verified) >= SIGNATURES_MAX:
+                del self._verified[next(iter(self._verified))]
+            self._verified[token] = claims
+        meant_for = claims.get("aud") or []
+        meant_for = [meant_for] if isinstance(meant_for, str) else meant_for
+        matching = tuple(a for a in audiences if a in meant_for)
+        if not matching:
+            raise BadToken(
+                f"token audiences {_quoted(meant_for)} is invalid"
+                f" for the target audiences {_quoted(audiences)}"
+            )
+        self._check_times(claims)
+        return Authenticated(self._check_objects(claims), matching)
+
+    def _verify(self, token: str) -> Obj | None:
+        """The claims of a token of ours; None for another's. Raises BadToken for a forgery."""
+        try:
+            header = jwt.get_unverified_header(token)
+            unverified = jwt.decode(token, options={"verify_signature": False})
+        except jwt.PyJWTError:
+            return None
+        if unverified.get("iss") != self._issuer:
+            return None
+        named = self._keys.get(header.get("kid", ""))
+        # Only our own algorithm is ever accepted, whatever the token's header says.
+        for key in [named] if named else self._keys.values():
+            try:
+                claims: Obj = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[_ALGORITHM],
+                    options={
+                        "verify_exp": False,
+                        "verify_nbf": False,
+                        "verify_iat": False,
+                        "verify_aud": False,
+                    },
+                )
+            except jwt.PyJWTError:
+                continue
+            return claims
+        raise BadToken("go-jose/go-jose: error in cryptographic primitive")
+
+    def _check_times(self, claims: Obj) -> None:
+        now = self._clock.now()
+        if now > claims.get("exp", 0) + LEEWAY_SECONDS:
+            raise BadToken("service account token has expired")
+        if now < claims.get("nbf", 0) - LEEWAY_SECONDS:
+            raise BadToken("service account token is not valid yet")
+        if now < claims.get("iat", 0) - LEEWAY_SECONDS:
+            raise BadToken("service account token is issued in the future")
+
+    def _check_objects(self, claims: Obj) -> User:
+        ours = claims.get("kubernetes.io") or {}
+        namespace, account = ours.get("namespace", ""), ours.get("serviceaccount") or {}
+        found = self._living("serviceaccounts", namespace, account.get("name", ""))
+        if found is None:
+            raise BadToken(f'serviceaccounts "{account.get("name", "")}" not found')
+        if uid_of(found) != account.get("uid"):
+            raise BadToken(
+                f"service account UID ({uid_of(found)}) does not match claim"
+                f" ({account.get('uid', '')})"
+            )
+        self._check_bound("secrets", namespace, ours.get("secret"), "service account secret ref")
+        self._check_bound("pods", namespace, ours.get("pod"), "service account pod ref")
+        if not ours.get("pod"):
+            self._check_bound("nodes", "", ours.get("node"), "service account node ref")
+        return User(
+            name=user_name(namespace, account["name"]),
+            uid=account["uid"],
+            groups=group_names(namespace),
+            extra=_extra(claims, ours),
+        )
+
+    def _check_bound(self, resource: str, namespace: str, bound: Obj | None, what: str) -> None:
+        if not bound:
+            return
+        found = self._living(resource, namespace, bound.get("name", ""))
+        if found is None:
+            raise BadToken("service account token has been invalidated")
+        if uid_of(found) != bound.get("uid"):
+            raise BadToken(
+                f"{resource[:-1]} UID ({uid_of(found)}) does not match {what} claim"
+                f" ({bound.get('uid', '')})"
+            )
+
+    def _living(self, resource: str, namespace: str, name: str) -> Obj | None:
+        """The object, unless it is gone or was to be gone a while ago."""
+        encoded = self._lister.get(resource, namespace, name)
+        if encoded is None:
+            return None
+        deleted = encoded.obj["metadata"].get("deletionTimestamp")
+        if deleted and parse_time(deleted) < self._clock.now() - LEEWAY_SECONDS:
+            return None
+        return encoded.obj
+
+
+def _extra(claims: Obj, ours: Obj) -> Mapping[str, tuple[str, ...]]:
+    extra: dict[str, tuple[str, ...]] = {}
+    if claims.get("jti"):
+        extra[CREDENTIAL_ID] = (f"JTI={claims['jti']}",)
+    for kind in ("pod", "node"):
+        bound = ours.get(kind)
+        if bound:
+            extra[f"{_EXTRA}{kind}-name"] = (bound["name"],)
+            if bound.get("uid"):
+                extra[f"{_EXTRA}{kind}-uid"] = (bound["uid"],)
+    return extra
+
+
+def _quoted(values: Sequence[str]) -> str:
+    return "[" + " ".join(f'"{value}"' for value in values) + "]"
