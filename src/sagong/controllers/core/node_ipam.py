@@ -1,0 +1,82 @@
+"""Give each node a range of pod addresses out of the cluster's.
+
+Reads: Node.  Writes: Node.spec.podCIDR, podCIDRs.
+Invariant: no two nodes have overlapping ranges; a range is free again when its node is gone.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sagong.api.meta import is_deleting, name_of
+from sagong.api.types import Key, Obj
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result
+
+CONTROLLER = Controller(name="node-ipam", reconciles="nodes", workers=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    needs_range: bool
+    taken: frozenset[str]  # ranges of all nodes
+    node_names: frozenset[str]
+
+
+def observe(key: Key, cache: Cache) -> Seen | None:
+    node = cache.get("nodes", "", key.name)
+    if node is None:
+        return None
+    nodes: list[Obj] = list(cache.list("nodes"))
+    return Seen(
+        needs_range=not node["spec"].get("podCIDR") and not is_deleting(node),
+        taken=frozenset(cidr for n in nodes for cidr in _ranges(n)),
+        node_names=frozenset(name_of(n) for n in nodes),
+    )
+
+
+def _ranges(node: Obj) -> list[str]:
+    spec = node["spec"]
+    return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+
+
+def plan(cluster: ipaddress.IPv4Network, prefix: int, taken: Iterable[str]) -> str | None:
+    """The first free range of the prefix length, or None if there is none left."""
+    used = {ipaddress.IPv4Network(cidr) for cidr in taken if ":" not in cidr}
+    for candidate in cluster.subnets(new_prefix=prefix):
+        if candidate not in used and not any(candidate.overlaps(other) for other in used):
+            return str(candidate)
+    return None
+
+
+def reconciler(cluster_cidr: str, node_prefix: int = 24) -> Reconcile:
+    """Reconcile with the cluster's range, e.g. 10.244.0.0/16, and the size of a node's."""
+    cluster = ipaddress.IPv4Network(cluster_cidr)
+    # Ranges written but perhaps not yet seen in the cache, by node. Only this process's single
+    # worker allocates, so cache and this together are all there is.
+    given: dict[str, str] = {}
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        seen = observe(key, env.cache)
+        if seen is None:
+            given.pop(key.name, None)
+            return DONE
+        if not seen.needs_range:
+            return DONE
+        pending = {n: cidr for n, cidr in given.items() if n in seen.node_names and n != key.name}
+        chosen = given.get(key.name) or plan(cluster, node_prefix, seen.taken | {*pending.values()})
+        node = env.cache.get("nodes", "", key.name)
+        if chosen is None:
+            if node is not None:
+                env.events.emit(
+                    node,
+                    "Normal",
+                    "CIDRNotAvailable",
+                    f"Node {key.name} status is now: CIDRNotAvailable",
+                )
+            return DONE
+        given[key.name] = chosen
+        patch = {"spec": {"podCIDR": chosen, "podCIDRs": [chosen]}}
+        await env.client.patch("nodes", key.name, patch)
+        return DONE
+
+    return reconcile
