@@ -31,7 +31,8 @@ from sagong.network.routes.cni import (
     remove_conflist,
     write_conflist,
 )
-from sagong.network.routes.routes import apply_routes, plan_routes, pod_cidr, remove_link
+from sagong.network.routes.nodes import pod_cidr
+from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
 from sagong.network.routes.sysctl import Sysctls
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class NodeNetwork:
         self.proxy = ServiceProxy(
             cache,
             config.node_name,
-            Config(config.cluster_cidr, config.service_cidr),
+            Config(config.cluster_cidr, config.service_cidr, config.bridge),
             nft=Nft(),
             conntrack=Conntrack(),
             clock=clock,

@@ -1,6 +1,6 @@
 """A backend: answers every HTTP request, and every datagram, with its name and the peer's address.
 
-Arguments: name, port. Says "listening" once both sockets do.
+Arguments: name, port, perhaps the address to listen on. Says "listening" once both sockets do.
 """
 
 import http.server
@@ -9,6 +9,7 @@ import sys
 import threading
 
 NAME, PORT = sys.argv[1], int(sys.argv[2])
+ADDRESS = sys.argv[3] if len(sys.argv) > 3 else "0.0.0.0"
 
 
 class Http(http.server.BaseHTTPRequestHandler):
@@ -33,8 +34,8 @@ class HttpServer(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 
-server = HttpServer(("0.0.0.0", PORT), Http)
-udp = socketserver.UDPServer(("0.0.0.0", PORT), Datagram)
+server = HttpServer((ADDRESS, PORT), Http)
+udp = socketserver.UDPServer((ADDRESS, PORT), Datagram)
 threading.Thread(target=udp.serve_forever, daemon=True).start()
 print("listening", flush=True)
 server.serve_forever()

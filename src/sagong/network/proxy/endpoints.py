@@ -42,6 +42,9 @@ class Chosen:
 
     cluster: tuple[Endpoint, ...] = ()
     local: tuple[Endpoint, ...] = ()
+    # Whether any node has a usable one: traffic that this node may not carry is then dropped, to be
+    # tried again, and not refused.
+    anywhere: bool = False
 
     @property
     def all(self) -> tuple[Endpoint, ...]:
@@ -76,7 +79,8 @@ def choose(endpoints: Iterable[Endpoint], port: ServicePort, here: Here) -> Chos
     if port.uses_local_endpoints:
         on_node = [e for e in everything if e.node_name == here.node_name]
         local = tuple(e for e in on_node if e.ready) or _fallback(on_node)
-    return Chosen(cluster, local)
+    anywhere = any(e.ready or (e.serving and e.terminating) for e in everything)
+    return Chosen(cluster, local, anywhere)
 
 
 def _port_number(slice_: Obj, port: ServicePort) -> int | None:

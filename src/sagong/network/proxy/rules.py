@@ -34,7 +34,7 @@ VERDICT_MAPS: Mapping[str, str] = {
     "no-endpoint-nodeports": "inet_proto . inet_service : verdict",
     "firewall-ips": "ipv4_addr . inet_proto . inet_service : verdict",
 }
-SETS: Mapping[str, str] = {"cluster-ips": "ipv4_addr"}
+SETS: Mapping[str, str] = {"cluster-ips": "ipv4_addr", "node-ips": "ipv4_addr"}
 
 _LOOK_UP = "ip daddr . meta l4proto . th dport vmap"
 # Loopback is excluded: the kernel drops what comes back from there unless route_localnet is set.
@@ -47,6 +47,7 @@ class Config:
 
     cluster_cidr: str  # of all pods of all nodes
     service_cidr: str
+    bridge: str  # the device by which packets of this node's own pods come
     # Addresses of cluster IPs that this node itself answers while no endpoint is behind them.
     own_service_ips: frozenset[str] = frozenset()
 
@@ -108,6 +109,8 @@ def frame(config: Config) -> Fragment:
         "mark-for-masquerade": (f"meta mark set meta mark or {MASQUERADE_MARK}",),
         "masquerading": (
             f"meta mark and {MASQUERADE_MARK} != 0 goto masquerade-marked",
+            # Between pods and nodes no address is translated: Kubernetes' network model.
+            "ip daddr @node-ips return",
             f"ip saddr {config.cluster_cidr} ip daddr != {{ {config.cluster_cidr}, 224.0.0.0/4 }}"
             " masquerade fully-random",
         ),
@@ -120,10 +123,15 @@ def frame(config: Config) -> Fragment:
     return Fragment(chains)
 
 
+def plan_nodes(internal_ips: Iterable[str]) -> Fragment:
+    """The addresses of nodes, which pods reach under their own addresses."""
+    return Fragment(elements={("node-ips", ip): "" for ip in internal_ips})
+
+
 def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
     """Everything that one service port adds to the table."""
     elements: dict[ElementKey, str] = {("cluster-ips", port.cluster_ip): ""}
-    if not chosen.all:
+    if not chosen.anywhere:
         elements.update(_refused(port, config, addresses=port.all_ips))
         return Fragment(elements=elements)
     chains: dict[str, tuple[str, ...]] = {}
@@ -187,7 +195,9 @@ def _external_rules(
     everywhere = _chain("service", port)
     if everywhere in chains:
         # Pods and the node itself are inside: they reach every endpoint whatever the policy.
+        # The answer to another node's pod must come back by this node to be rewritten.
         rules += [
+            f'ip saddr {config.cluster_cidr} iifname != "{config.bridge}" jump mark-for-masquerade',
             f"ip saddr {config.cluster_cidr} goto {everywhere}",
             "fib saddr type local jump mark-for-masquerade",
             f"fib saddr type local goto {everywhere}",

@@ -1,6 +1,6 @@
 """Keep the node's nftables table in step with Services and EndpointSlices.
 
-Reads: Service, EndpointSlice, Node (its own, for its zone).  Writes: the ``sagong`` table.
+Reads: Service, EndpointSlice, Node (addresses; of its own the zone).  Writes: the ``sagong`` table.
 Only services that changed are planned again, and only what changed of them is sent to nft.
 """
 
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sagong.api.meta import key_of, labels_of, namespace_of
+from sagong.api.meta import key_of, labels_of, name_of, namespace_of
 from sagong.api.types import Key, Obj
 from sagong.core.clock import Clock
 from sagong.ctl.controller import Cache, Watch
@@ -22,9 +22,10 @@ from sagong.network.proxy.endpoints import (
     endpoints_of,
 )
 from sagong.network.proxy.nft import Nft, NftError
-from sagong.network.proxy.rules import Config, Fragment, frame, merged, plan_port
+from sagong.network.proxy.rules import Config, Fragment, frame, merged, plan_nodes, plan_port
 from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset, Transaction
 from sagong.network.proxy.services import ServicePort, service_ports
+from sagong.network.routes.nodes import internal_ip
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,10 @@ class ServiceProxy:
         self._planned: dict[Key, _Planned] = {}
         self._dirty: dict[Key, None] = {}
         self._all_dirty = True
+        self._nodes_dirty = True
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
         self._wake = asyncio.Event()
+        self._transaction_lock = asyncio.Lock()  # one transaction at a time
         self._last_sync = 0.0
         self._last_full = 0.0
         self._last_error = ""
@@ -110,12 +113,8 @@ class ServiceProxy:
         elif resource == SLICES:
             for obj in (old, new):
                 self._touch(Key(*v.split("/", 1)) for v in (service_of_slice(obj) if obj else ()))
-        elif resource == NODES and new and new["metadata"]["name"] == self._here.node_name:
-            zone = labels_of(new).get(ZONE_LABEL, "")
-            if zone != self._here.zone:
-                self._here = Here(self._here.node_name, zone)
-                self._all_dirty = True
-                self._note_waiting()
+        elif resource == NODES:
+            self._node_changed(old, new)
 
     async def run(self) -> None:
         """Write the whole table, then every change. The cache must have synced before."""
@@ -131,6 +130,10 @@ class ServiceProxy:
 
     async def sync(self) -> bool:
         """Bring the kernel up to date now. False if nft refused; then the next try is full."""
+        async with self._transaction_lock:
+            return await self._sync()
+
+    async def _sync(self) -> bool:
         self._plan_dirty()
         now = self._clock.monotonic()
         transaction = self._ruleset.plan(now)
@@ -142,8 +145,9 @@ class ServiceProxy:
 
     async def remove(self) -> None:
         """Take the table away, at the end of the node's life. Raises NftError."""
-        await self._nft.apply(self._ruleset.remove_text())
-        self._ruleset.resync()
+        async with self._transaction_lock:
+            await self._nft.apply(self._ruleset.remove_text())
+            self._ruleset.resync()
 
     async def _wait(self) -> None:
         """Until something changed, an emptied chain can be deleted, or the full sync is due."""
@@ -176,9 +180,21 @@ class ServiceProxy:
         self._last_sync = self._clock.now()
         if transaction.full:
             self._last_full = now
-        if not self._dirty and not self._all_dirty:
+        if not (self._dirty or self._all_dirty or self._nodes_dirty):
             self._waiting_since = 0.0
         return True
+
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        addresses = tuple(internal_ip(node) if node else None for node in (old, new))
+        if addresses[0] != addresses[1] or old is None:
+            self._nodes_dirty = True
+            self._note_waiting()
+        if new and name_of(new) == self._here.node_name:
+            zone = labels_of(new).get(ZONE_LABEL, "")
+            if zone != self._here.zone:
+                self._here = Here(self._here.node_name, zone)
+                self._all_dirty = True
+                self._note_waiting()
 
     def _touch(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -195,6 +211,10 @@ class ServiceProxy:
             self._all_dirty = False
             self._dirty.update(dict.fromkeys(key_of(s) for s in self._cache.list(SERVICES)))
             self._dirty.update(dict.fromkeys(self._planned))
+        if self._nodes_dirty:
+            self._nodes_dirty = False
+            ips = filter(None, map(internal_ip, self._cache.list(NODES)))
+            self._ruleset.put(NODES, plan_nodes(ips))
         dirty, self._dirty = self._dirty, {}
         for key in dirty:
             self._plan_service(key)

@@ -5,8 +5,9 @@ Nodes must reach each other directly (one network segment): there is no tunnel. 
 protocol number of their own, which is how they are told from everybody else's.
 """
 
-import ipaddress
+import errno
 import logging
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,56 +17,40 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from sagong.api.meta import name_of
 from sagong.api.types import Obj
+from sagong.network.routes.nodes import internal_ip, pod_cidr
 
 log = logging.getLogger(__name__)
 
 ROUTE_PROTOCOL = 83  # unassigned in iproute2's rt_protos
 _RT_TABLE_MAIN = 254
-_AF_INET = 2
+_RT_SCOPE_LINK = 253
+_RT_SCOPE_NOWHERE = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """How a destination is reached: by a gateway, or straight out of a device."""
+    """How a destination is reached: by a gateway, or straight out of the device that has the
+    source address."""
 
     gateway: str = ""
-    device: str = ""
-    source: str = ""  # preferred source address
+    source: str = ""
 
 
 Routes = Mapping[str, Hop]
-
-
-def internal_ip(node: Obj) -> str | None:
-    """A node's first IPv4 InternalIP."""
-    for address in (node.get("status") or {}).get("addresses") or ():
-        if address.get("type") == "InternalIP" and ":" not in address["address"]:
-            return str(address["address"])
-    return None
-
-
-def pod_cidr(node: Obj) -> str | None:
-    """A node's IPv4 pod CIDR."""
-    spec = node.get("spec") or {}
-    for cidr in spec.get("podCIDRs") or [spec.get("podCIDR") or ""]:
-        if cidr and ":" not in cidr:
-            return str(ipaddress.IPv4Network(cidr, strict=False))
-    return None
 
 
 def plan_routes(nodes: Iterable[Obj], node_name: str, service_cidr: str) -> Routes:
     """The routes that this node should have.
 
     The one to the services is for the node's own programs on a host without a default route: a
-    packet needs some route before its service address is rewritten, and then gets another. It also
-    keeps addresses of services that do not exist from leaving the host.
+    packet needs some route before its service address is rewritten, and then gets another.
     """
     routes: dict[str, Hop] = {}
     for node in nodes:
         address, cidr = internal_ip(node), pod_cidr(node)
         if name_of(node) == node_name:
             if address is not None:
-                routes[service_cidr] = Hop(device="lo", source=address)
+                routes[service_cidr] = Hop(source=address)
         elif address is not None and cidr is not None:
             routes[cidr] = Hop(gateway=address)
     return routes
@@ -93,33 +78,40 @@ def remove_link(name: str) -> None:
 
 def _change(netlink: Any, verb: str, destination: str, hop: Hop, failures: list[str]) -> None:
     try:
-        netlink.route(verb, **_arguments(netlink, destination, hop))
+        # A route is deleted by its destination and ours alone: its device may be gone already.
+        arguments = _arguments(netlink, destination, hop if verb == "replace" else None)
+        netlink.route(verb, **arguments)
     except NetlinkError as error:
-        failures.append(f"{verb} route {destination} {hop.gateway or hop.device}: {error}")
+        by = hop.gateway or hop.source
+        failures.append(f"{verb} route {destination} by {by}: {error}")
 
 
-def _arguments(netlink: Any, destination: str, hop: Hop) -> dict[str, Any]:
+def _arguments(netlink: Any, destination: str, hop: Hop | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {"dst": destination, "proto": ROUTE_PROTOCOL}
+    if hop is None:
+        return {**arguments, "scope": _RT_SCOPE_NOWHERE}  # of any scope
     if hop.gateway:
         arguments["gateway"] = hop.gateway
-    if hop.device:
-        arguments["oif"] = netlink.link_lookup(ifname=hop.device)[0]
-    if hop.source:
-        arguments["prefsrc"] = hop.source
+    else:
+        arguments |= {"oif": _device_with(netlink, hop.source), "prefsrc": hop.source}
+        arguments["scope"] = _RT_SCOPE_LINK
     return arguments
+
+
+def _device_with(netlink: Any, address: str) -> int:
+    """The index of the device that has an address. Raises NetlinkError if there is none."""
+    for entry in netlink.get_addr(family=socket.AF_INET, address=address):
+        return int(entry["index"])
+    raise NetlinkError(errno.EADDRNOTAVAIL, f"no device has {address}")
 
 
 def _present(netlink: Any) -> dict[str, Hop]:
     """Our routes as the kernel has them."""
-    names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in netlink.get_links()}
     found: dict[str, Hop] = {}
-    for route in netlink.get_routes(family=_AF_INET, table=_RT_TABLE_MAIN):
-        if route["proto"] != ROUTE_PROTOCOL:
-            continue
-        gateway = route.get_attr("RTA_GATEWAY") or ""
-        found[f"{route.get_attr('RTA_DST')}/{route['dst_len']}"] = Hop(
-            gateway=gateway,
-            device="" if gateway else names.get(route.get_attr("RTA_OIF"), ""),
-            source=route.get_attr("RTA_PREFSRC") or "",
-        )
+    for route in netlink.get_routes(family=socket.AF_INET, table=_RT_TABLE_MAIN):
+        if route["proto"] == ROUTE_PROTOCOL:
+            found[f"{route.get_attr('RTA_DST')}/{route['dst_len']}"] = Hop(
+                gateway=route.get_attr("RTA_GATEWAY") or "",
+                source=route.get_attr("RTA_PREFSRC") or "",
+            )
     return found
