@@ -1,0 +1,1 @@
+"""Controllers of discovery.k8s.io."""

@@ -1,0 +1,166 @@
+"""Which pods stand behind a service, and how: what both endpoint APIs are made of. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sagong.api.meta import condition, is_deleting, labels_of, name_of, namespace_of, uid_of
+from sagong.api.types import Key, Obj
+from sagong.ctl.controller import Cache
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A resolved port; a service without ports has backends without any."""
+
+    name: str
+    number: int
+    protocol: str
+    app_protocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One pod of a service."""
+
+    address: str
+    pod: tuple[str, str, str]  # namespace, name, uid
+    node: str
+    zone: str
+    hostname: str
+    ready: bool  # new connections may go there
+    serving: bool  # it answers, perhaps on its way out
+    terminating: bool
+    ports: tuple[Port, ...]
+
+
+def selects(service: Obj) -> bool:
+    """Whether the service has endpoints that we make: a selector, and not just a name."""
+    spec = service["spec"]
+    return bool(spec.get("selector")) and spec.get("type") != "ExternalName"
+
+
+def pods_of(service: Obj, cache: Cache) -> list[Obj]:
+    selector: Mapping[str, str] = service["spec"].get("selector") or {}
+    return [
+        pod
+        for pod in cache.list("pods", namespace_of(service))
+        if selector.items() <= labels_of(pod).items()
+    ]
+
+
+def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> list[Backend]:
+    """Backends in the order of their addresses. ``zones`` gives a node's zone by its name."""
+    publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
+    found = []
+    for pod in pods:
+        status = pod.get("status") or {}
+        address = status.get("podIP")
+        if not address or status.get("phase") in ("Succeeded", "Failed"):
+            continue
+        ports = _resolve_ports(service, pod)
+        if ports is None:
+            continue
+        ready = condition(pod, "Ready")
+        serving = ready is not None and ready["status"] == "True"
+        terminating = is_deleting(pod)
+        node = pod["spec"].get("nodeName") or ""
+        found.append(
+            Backend(
+                address=address,
+                pod=(namespace_of(pod), name_of(pod), uid_of(pod)),
+                node=node,
+                zone=zones.get(node, ""),
+                hostname=_hostname(service, pod),
+                ready=publish_all or (serving and not terminating),
+                serving=publish_all or serving,
+                terminating=terminating,
+                ports=ports,
+            )
+        )
+    return sorted(found, key=lambda b: (_address_order(b.address), b.pod))
+
+
+def _address_order(address: str) -> tuple[int, ...]:
+    parts = address.split(".")
+    return tuple(int(p) for p in parts) if all(p.isdigit() for p in parts) else (256,)
+
+
+def _hostname(service: Obj, pod: Obj) -> str:
+    spec = pod["spec"]
+    if spec.get("hostname") and spec.get("subdomain") == name_of(service):
+        return str(spec["hostname"])
+    return ""
+
+
+def _resolve_ports(service: Obj, pod: Obj) -> tuple[Port, ...] | None:
+    """The pod's own numbers of the service's ports; None if it has none of them."""
+    wanted: Sequence[Obj] = service["spec"].get("ports") or ()
+    found = []
+    for port in wanted:
+        number = _number(port, pod)
+        if number is not None:
+            protocol = port.get("protocol") or "TCP"
+            found.append(Port(port.get("name") or "", number, protocol, port.get("appProtocol")))
+    return tuple(found) if found or not wanted else None
+
+
+def _number(port: Obj, pod: Obj) -> int | None:
+    target = port.get("targetPort") or port["port"]
+    if isinstance(target, int):
+        return target
+    protocol = port.get("protocol") or "TCP"
+    spec = pod["spec"]
+    sidecars = [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
+    for container in [*spec.get("containers", ()), *sidecars]:
+        for candidate in container.get("ports") or ():
+            same = (candidate.get("protocol") or "TCP") == protocol
+            if same and candidate.get("name") == target:
+                return int(candidate["containerPort"])
+    return None
+
+
+def zones_of(cache: Cache) -> dict[str, str]:
+    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in cache.list("nodes")}
+
+
+def services_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
+    """The services that select a pod, as it was or as it is; none if nothing they see changed."""
+    if old is not None and new is not None and _face(old) == _face(new):
+        return []
+    keys = set()
+    for pod in (old, new):
+        if pod is None:
+            continue
+        labels = labels_of(pod).items()
+        for service in cache.list("services", namespace_of(pod)):
+            if selects(service) and service["spec"]["selector"].items() <= labels:
+                keys.add(Key(namespace_of(service), name_of(service)))
+    return keys
+
+
+def _face(pod: Obj) -> tuple[object, ...]:
+    """What a service sees of a pod."""
+    status = pod.get("status") or {}
+    ready = condition(pod, "Ready")
+    return (
+        labels_of(pod),
+        status.get("podIP"),
+        status.get("phase") in ("Succeeded", "Failed"),
+        ready["status"] if ready else None,
+        is_deleting(pod),
+        pod["spec"].get("nodeName"),
+    )
+
+
+def is_headless(service: Obj) -> bool:
+    return service["spec"].get("clusterIP") == "None"
+
+
+def service_of_owned(old: Obj | None, new: Obj | None, label: str) -> list[Key]:
+    """The service that a label of an object names."""
+    obj = new or old
+    name = labels_of(obj).get(label) if obj else None
+    return [Key(namespace_of(obj), name)] if obj and name else []
