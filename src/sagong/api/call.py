@@ -79,7 +79,7 @@ class Call:
     patch_type: PatchType | None = None
     # Who writes, where fieldManager is not given (upstream: the User-Agent up to the first "/").
     user_agent: str = ""
-    # Paths of members that the body's text held twice (the last one counts).
+    # Members that the body's text held twice: ``duplicate field "spec.replicas"``.
     duplicates: Sequence[str] = ()
 
 

@@ -1,0 +1,137 @@
+"""Puts the parts of an API server together; the composition roots and tests call this.
+
+Everything that differs between a real server, a test and a simulation is a parameter.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sagong.api.resources import ResourceTable
+from sagong.api.schema import Schemas
+from sagong.api.types import Resource
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.core.tasks import task_group
+from sagong.server.admission.interface import Plugin
+from sagong.server.authn.interface import Authenticator
+from sagong.server.authz.interface import Authorizer
+from sagong.server.caches import Caches
+from sagong.server.dispatch import ApiServer
+from sagong.server.handlers import Context, Handler
+from sagong.server.kinds.conversion import from_storage, storage_resource, to_storage
+from sagong.server.kinds.strategy import DEFAULT, Strategy
+from sagong.server.kinds.table import STRATEGIES
+from sagong.server.registry.backend import Backend
+from sagong.server.registry.registry import Registry
+from sagong.server.registry.served import Served
+from sagong.store.interface import Store
+
+# Verbs that only stored resources have; what lacks them (reviews, bindings) is virtual.
+_STORED_VERBS = frozenset(("list", "watch", "update"))
+
+
+@dataclass(slots=True)
+class Parts:
+    """What an API server is made of."""
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    authenticator: Authenticator
+    authorizer: Authorizer
+    plugins: Sequence[Plugin] = ()
+    handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
+    store_is_local: bool = True
+
+
+class KindIndex:
+    """Every served resource with its strategy, schema and storage, looked up by resource."""
+
+    def __init__(self, schemas: Schemas, strategies: Mapping[str, Strategy]) -> None:
+        self._schemas = schemas
+        self._strategies = strategies
+        self._served: dict[Resource, Served] = {}
+
+    def of(self, resource: Resource) -> Served:
+        served = self._served.get(resource)
+        if served is None:
+            served = self._served[resource] = self._built_in(resource)
+        return served
+
+    def add(self, served: Served) -> None:
+        """Serve a custom resource, in place of what was served before."""
+        self._served[served.resource] = served
+
+    def remove(self, resource: Resource) -> None:
+        self._served.pop(resource, None)
+
+    def _built_in(self, resource: Resource) -> Served:
+        storage = storage_resource(resource)
+        return Served(
+            resource=resource,
+            storage=storage,
+            strategy=self._strategies.get(storage.name, DEFAULT),
+            node=self._schemas.of(resource.group, resource.version, resource.kind),
+            to_storage=lambda obj: to_storage(obj, resource),
+            from_storage=lambda obj: from_storage(obj, resource),
+        )
+
+
+@dataclass(slots=True)
+class Core:
+    """A running API server without its listeners."""
+
+    server: ApiServer
+    backend: Backend
+    resources: ResourceTable
+    schemas: Schemas
+    kinds: KindIndex
+    caches: Caches
+
+
+def is_stored(resource: Resource) -> bool:
+    """Are there objects of this resource in the store?"""
+    return bool(_STORED_VERBS & set(resource.verbs)) and resource.name != "componentstatuses"
+
+
+@contextlib.asynccontextmanager
+async def api_server(parts: Parts) -> AsyncIterator[Core]:
+    """An API server that serves ``core.server.dispatch`` while the block runs."""
+    schemas = Schemas.load()
+    resources = ResourceTable()
+    kinds = KindIndex(schemas, parts.strategies)
+    caches = Caches(parts.store)
+    for resource in resources:
+        if is_stored(resource):
+            cache = caches.add(kinds.of(resource).storage)
+            caches.alias(resource.name, cache)
+    backend = Backend(
+        store=parts.store,
+        caches=caches,
+        served=kinds.of,
+        clock=parts.clock,
+        ids=parts.ids,
+        plugins=parts.plugins,
+        store_is_local=parts.store_is_local,
+    )
+    registry = Registry(backend)
+    context = Context(
+        storage=registry,
+        lister=caches,
+        authenticator=parts.authenticator,
+        authorizer=parts.authorizer,
+        clock=parts.clock,
+        ids=parts.ids,
+    )
+    server = ApiServer(
+        registry=registry,
+        authorizer=parts.authorizer,
+        handlers=parts.handlers,
+        context=context,
+        is_stored=is_stored,
+    )
+    async with task_group() as tasks:
+        await caches.start(tasks)
+        yield Core(server, backend, resources, schemas, kinds, caches)

@@ -1,0 +1,189 @@
+"""The watch cache of one storage resource: current objects, recent events, watchers.
+
+Everything here is synchronous: one consumer of the store's watch (``caches.py``) applies changes,
+readers read between two changes, and watchers are handed events into bounded buffers. What is in
+the cache is immutable and shared by every reader.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from sagong.api.call import Event, EventType
+from sagong.api.types import Encoded, Resource
+from sagong.server.keys import namespace_of_path
+from sagong.server.stored import from_stored
+
+# Events kept per resource, for watches that resume. A client that was away for longer relists.
+EVENTS_KEPT = 4096
+
+
+class SharedEvent(Event):
+    """A watch event whose JSON line is made once, for however many watchers it has."""
+
+    __slots__ = ("_line",)
+
+    @property
+    def line(self) -> bytes:
+        """``{"type":...,"object":...}`` and a line feed."""
+        try:
+            line: bytes = self._line
+        except AttributeError:
+            line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.encoded.data)
+            object.__setattr__(self, "_line", line)
+        return line
+
+
+class Item:
+    """One object in the cache."""
+
+    __slots__ = ("encoded", "path", "revision", "stored")
+
+    def __init__(self, path: str, stored: bytes, revision: int) -> None:
+        self.path = path
+        self.stored = stored
+        self.revision = revision
+        self.encoded = from_stored(stored, revision)
+
+
+class Change:
+    """One change of one object, with what it was before (None: created), is now (None: gone)."""
+
+    __slots__ = ("_events", "after", "before", "path", "revision")
+
+    def __init__(self, path: str, before: Item | None, after: Item | None, revision: int) -> None:
+        self.path = path
+        self.before = before
+        self.after = after
+        self.revision = revision
+        self._events: dict[EventType, SharedEvent] = {}
+
+    def event(self, type_: EventType) -> SharedEvent:
+        """The change as an event of this type; a DELETED one shows the last state."""
+        event = self._events.get(type_)
+        if event is None:
+            event = self._events[type_] = SharedEvent(type_, self._shown(type_))
+        return event
+
+    def _shown(self, type_: EventType) -> Encoded:
+        if type_ is EventType.DELETED and self.before is not None:
+            return from_stored(self.before.stored, self.revision)
+        assert self.after is not None
+        return self.after.encoded
+
+
+class Watcher(Protocol):
+    """Somebody who is told of each change under a path prefix."""
+
+    def on_change(self, change: Change) -> None: ...
+
+    def on_lost(self) -> None:
+        """Changes may have been missed: the watch must end."""
+        ...
+
+
+class ResourceCache:
+    """See the module's docstring."""
+
+    def __init__(self, resource: Resource, *, events_kept: int = EVENTS_KEPT) -> None:
+        self.resource = resource
+        self.version = 0  # the revision of the last change
+        self.floor = 0  # changes after this revision are all in the ring
+        self._items: dict[str, Item] = {}
+        self._paths: list[str] = []
+        self._ring: deque[Change] = deque()
+        self._events_kept = events_kept
+        # By scope: "" (everything), "<namespace>/" or the path of one object.
+        self._watchers: dict[str, set[Watcher]] = {}
+
+    def load(self, items: Sequence[Item], revision: int) -> None:
+        """Start from a listing at a revision; items in path order."""
+        self._items = {item.path: item for item in items}
+        self._paths = sorted(self._items)
+        self.version = max((item.revision for item in items), default=0)
+        self.floor = revision
+        self._ring.clear()
+
+    def get(self, path: str) -> Item | None:
+        return self._items.get(path)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def items(self, scope: str = "", *, start: str = "", limit: int = 0) -> tuple[list[Item], int]:
+        """Items of a scope in path order from ``start`` on, and how many more the limit left."""
+        paths = self._paths
+        low = bisect_left(paths, max(scope, start))
+        high = bisect_left(paths, scope[:-1] + "0", low) if scope else len(paths)
+        end = min(high, low + limit) if limit else high
+        return [self._items[path] for path in paths[low:end]], high - end
+
+    def count(self, scope: str = "") -> int:
+        """How many objects a scope holds."""
+        low = bisect_left(self._paths, scope)
+        return (bisect_left(self._paths, scope[:-1] + "0", low) if scope else len(self)) - low
+
+    def apply(self, path: str, stored: bytes | None, revision: int) -> None:
+        """Take over one change from the store and tell the watchers."""
+        before = self._items.get(path)
+        after = Item(path, stored, revision) if stored is not None else None
+        if after is None:
+            if before is None:
+                return
+            del self._items[path]
+            del self._paths[bisect_left(self._paths, path)]
+        else:
+            if before is None:
+                insort(self._paths, path)
+            self._items[path] = after
+        self.version = revision
+        change = Change(path, before, after, revision)
+        self._remember(change)
+        self._tell(change)
+
+    def changes_since(self, revision: int, scope: str) -> Iterator[Change]:
+        """Kept changes after a revision (not below ``floor``), oldest first."""
+        recent: list[Change] = []
+        for change in reversed(self._ring):
+            if change.revision <= revision:
+                break
+            recent.append(change)
+        for change in reversed(recent):
+            if (
+                not scope
+                or change.path == scope
+                or (scope.endswith("/") and change.path.startswith(scope))
+            ):
+                yield change
+
+    def add_watcher(self, scope: str, watcher: Watcher) -> None:
+        self._watchers.setdefault(scope, set()).add(watcher)
+
+    def remove_watcher(self, scope: str, watcher: Watcher) -> None:
+        watchers = self._watchers.get(scope)
+        if watchers is not None:
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[scope]
+
+    @property
+    def watcher_count(self) -> int:
+        return sum(len(watchers) for watchers in self._watchers.values())
+
+    def all_watchers(self) -> list[Watcher]:
+        return [watcher for watchers in self._watchers.values() for watcher in watchers]
+
+    def _remember(self, change: Change) -> None:
+        self._ring.append(change)
+        if len(self._ring) > self._events_kept:
+            self.floor = self._ring.popleft().revision
+
+    def _tell(self, change: Change) -> None:
+        if not self._watchers:
+            return
+        namespace = namespace_of_path(change.path)
+        scopes = ("", namespace + "/", change.path) if namespace else ("", change.path)
+        for scope in scopes:
+            for watcher in tuple(self._watchers.get(scope, ())):
+                watcher.on_change(change)

@@ -1,0 +1,141 @@
+"""All watch caches, fed by one watch of the whole registry; the server's Lister.
+
+A watch that breaks (compaction, overflow, a store away) is begun again from a new listing: watchers
+of a cache that could not follow are ended, and their clients relist, as with any 410.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from sagong.api.types import Encoded, Resource
+from sagong.core.tasks import Tasks
+from sagong.server.cache import Item, ResourceCache
+from sagong.server.keys import REGISTRY, path_of, prefix_of, scope_of, split_key
+from sagong.store.errors import StoreError
+from sagong.store.interface import Batch, Store
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 0.5  # between attempts to follow a store that fails
+
+
+class Caches:
+    """The caches of every storage resource, by prefix and by version-less name."""
+
+    def __init__(self, store: Store) -> None:
+        self.revision = 0  # every change up to this one has been applied
+        self._store = store
+        self._by_prefix: dict[str, ResourceCache] = {}
+        self._by_name: dict[str, ResourceCache] = {}
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def start(self, tasks: Tasks) -> None:
+        """Load everything, then follow in the background."""
+        await self._load()
+        tasks.start(self._run(), name="watch caches")
+
+    def add(self, resource: Resource) -> ResourceCache:
+        """The cache of a storage resource, made when first asked for."""
+        prefix = prefix_of(resource)
+        cache = self._by_prefix.get(prefix)
+        if cache is None:
+            cache = self._by_prefix[prefix] = ResourceCache(resource)
+            cache.floor = self.revision
+        self._by_name[resource.name] = cache
+        return cache
+
+    def alias(self, name: str, cache: ResourceCache) -> None:
+        """Let a resource that is stored as another one (events.k8s.io) be found by name too."""
+        self._by_name[name] = cache
+
+    def of(self, resource: Resource) -> ResourceCache:
+        """The cache of a resource. Raises KeyError for what is not stored."""
+        return self._by_name[resource.name]
+
+    def named(self, name: str) -> ResourceCache | None:
+        return self._by_name.get(name)
+
+    def all(self) -> Iterable[ResourceCache]:
+        return self._by_prefix.values()
+
+    async def wait_current(self) -> None:
+        """Until every change acknowledged so far is in the caches."""
+        await self.wait_revision(await self._store.current_revision())
+
+    async def wait_revision(self, revision: int) -> None:
+        """Until the caches have reached a revision."""
+        if revision <= self.revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, future))
+        await future
+
+    # Lister
+
+    def get(self, resource: str, namespace: str, name: str) -> Encoded | None:
+        cache = self._by_name.get(resource)
+        item = cache.get(path_of(namespace, name)) if cache else None
+        return item.encoded if item else None
+
+    def list(self, resource: str, namespace: str | None = None) -> Iterable[Encoded]:
+        cache = self._by_name.get(resource)
+        if cache is None:
+            return ()
+        return [item.encoded for item in cache.items(scope_of(namespace))[0]]
+
+    def version(self, resource: str) -> int:
+        cache = self._by_name.get(resource)
+        return cache.version if cache else 0
+
+    # Following the store
+
+    async def _load(self) -> None:
+        listing = await self._store.range(REGISTRY)
+        found: dict[str, list[Item]] = {prefix: [] for prefix in self._by_prefix}
+        for entry in listing.entries:
+            split = split_key(entry.key, self._by_prefix)
+            if split is not None:
+                found[split[0]].append(Item(split[1], entry.value, entry.mod_revision))
+        for prefix, items in found.items():
+            self._by_prefix[prefix].load(items, listing.revision)
+        self._reached(listing.revision)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async for batch in self._store.watch(REGISTRY, start_revision=self.revision + 1):
+                    self._apply(batch)
+            except StoreError as error:
+                log.warning("following the store failed, starting again: %s", error)
+                await asyncio.sleep(RESTART_SECONDS)
+                await self._restart()
+
+    async def _restart(self) -> None:
+        """Catch up by listing; end the watchers, which have missed events."""
+        try:
+            for cache in self._by_prefix.values():
+                for watcher in cache.all_watchers():
+                    watcher.on_lost()
+            await self._load()
+        except StoreError as error:
+            log.warning("listing the store failed: %s", error)
+
+    def _apply(self, batch: Batch) -> None:
+        for change in batch.changes:
+            split = split_key(change.key, self._by_prefix)
+            if split is not None:
+                self._by_prefix[split[0]].apply(split[1], change.value, change.revision)
+        self._reached(batch.revision)
+
+    def _reached(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        if not self._waiting:
+            return
+        still = []
+        for wanted, future in self._waiting:
+            if wanted > self.revision:
+                still.append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiting = still

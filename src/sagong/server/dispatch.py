@@ -1,0 +1,64 @@
+"""One way in for every call, from HTTP and from this process: authorise, then carry out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sagong.api import errors
+from sagong.api.call import Answer, Call
+from sagong.api.types import Resource, User
+from sagong.server.authz.interface import Authorizer, Effect
+from sagong.server.authz.refusal import refusal
+from sagong.server.authz.requests import attributes_of
+from sagong.server.handlers import Context, HandlerTable
+from sagong.server.registry.registry import Registry
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """The server without its transports."""
+
+    registry: Registry
+    authorizer: Authorizer
+    handlers: HandlerTable
+    context: Context
+    # Is anything stored under this resource? What is not has handlers only.
+    is_stored: Callable[[Resource], bool]
+
+    async def dispatch(self, call: Call, user: User) -> Answer:
+        """Authorise and carry out. Raises ``api.errors``."""
+        await self.authorize(call, user)
+        return await self.carry_out(call, user)
+
+    async def authorize(self, call: Call, user: User) -> None:
+        """Raises Forbidden."""
+        asked = attributes_of(call, user)
+        decision = await self.authorizer.authorize(asked)
+        if decision.effect is not Effect.ALLOW:
+            raise refusal(asked, decision.reason)
+
+    async def carry_out(self, call: Call, user: User) -> Answer:
+        """What an authorised call asks for."""
+        self.check_served(call)
+        handler = self.handlers.get((call.resource.name, call.subresource))
+        if handler is not None:
+            return await handler(call, user, self.context)
+        if call.subresource not in ("", "status") or not self.is_stored(call.resource):
+            raise errors.unknown_resource()
+        return await self.registry.execute(call, user)
+
+    def check_served(self, call: Call) -> None:
+        """Raises NotFound for unknown subresources, MethodNotAllowed for verbs not served."""
+        verbs = call.resource.verbs
+        if call.subresource:
+            subresource = call.resource.subresource(call.subresource)
+            if subresource is None:
+                raise errors.unknown_resource()
+            verbs = subresource.verbs
+        if call.verb not in verbs:
+            raise method_not_allowed()
+
+
+def method_not_allowed() -> errors.MethodNotAllowed:
+    return errors.MethodNotAllowed(
+        "the server does not allow this method on the requested resource", details={}
+    )

@@ -1,0 +1,65 @@
+"""The HTTPS side of an API server, put together."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.server.assembly import Core
+from sagong.server.authn.interface import Authenticator
+from sagong.server.discovery.endpoints import Discovery
+from sagong.server.endpoints.health import Check, Health
+from sagong.server.endpoints.paths import paths
+from sagong.server.endpoints.version import version
+from sagong.server.http.authentication import authentication
+from sagong.server.http.exchange import Middleware
+from sagong.server.http.failures import failures
+from sagong.server.http.headers import headers
+from sagong.server.http.routing import Connect, Endpoint, Router
+from sagong.server.http.server import HttpServer
+
+
+@dataclass(slots=True)
+class Front:
+    """What the HTTPS side needs besides the server's core."""
+
+    clock: Clock
+    ids: Ids
+    authenticator: Authenticator
+    tls: ssl.SSLContext | None
+    # host:port as clients are told of it
+    address: str
+    # Between authentication and routing: impersonation, fairness, audit.
+    middlewares: Sequence[Middleware] = ()
+    connections: Mapping[tuple[str, str], Connect] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    readiness: Mapping[str, Check] = field(default_factory=dict)
+
+
+def http_server(core: Core, front: Front) -> HttpServer:
+    """The listener of an API server."""
+    discovery = Discovery(core.resources, front.address)
+    health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
+    fixed: dict[str, Endpoint] = {"/version": version, **front.endpoints}
+    fixed["/"] = paths(core.resources, lambda: [*fixed, *health.paths()])
+
+    def find(path: str) -> Endpoint | None:
+        found = fixed.get(path) or fixed.get(path.rstrip("/"))
+        return found or discovery.endpoint(path) or health.endpoint(path)
+
+    router = Router(core.server, core.resources, front.clock, find, front.connections)
+    outer = [headers, failures(lambda: None), authentication(front.authenticator)]
+    return HttpServer(
+        handler=router.handle,
+        middlewares=[*outer, *front.middlewares],
+        clock=front.clock,
+        ids=front.ids,
+        tls=front.tls,
+    )
+
+
+async def _fine() -> str | None:
+    """Whoever can answer is well."""
+    return None

@@ -1,0 +1,74 @@
+"""Reading and decoding request bodies, within bounds."""
+
+from typing import Any
+
+from aiohttp import web
+
+from sagong.api import errors
+from sagong.api.call import PatchType
+from sagong.api.decode import Decoded, decode_body, decode_value
+
+BODY_BYTES_MAX = 3 * 1024 * 1024  # upstream's MaxRequestBodyBytes; past it 413
+UNKNOWN_FORMAT = (
+    "the body of the request was in an unknown format - accepted media types include: "
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+)
+_OBJECT_TYPES = ("application/json", "application/yaml")
+_PATCH_TYPES = {str(type_): type_ for type_ in PatchType}
+_PATCH_TYPES["application/apply-patch"] = PatchType.APPLY
+
+
+async def read(request: web.BaseRequest) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge."""
+    length = request.content_length
+    if length is not None and length > BODY_BYTES_MAX:
+        raise _too_large()
+    if not request.body_exists:
+        return b""
+    chunks, size = [], 0
+    while chunk := await request.content.readany():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise _too_large()
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large() -> errors.RequestEntityTooLarge:
+    return errors.RequestEntityTooLarge(
+        f"Request entity too large: limit is {BODY_BYTES_MAX}", details={}
+    )
+
+
+def media_type_of(request: web.BaseRequest) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def decode_object(data: bytes, media_type: str, kind: str) -> Decoded:
+    """A JSON or YAML object. Raises BadRequest, UnsupportedMediaType."""
+    media_type = media_type or "application/json"
+    if media_type not in _OBJECT_TYPES:
+        raise errors.UnsupportedMediaType(UNKNOWN_FORMAT)
+    if not data.strip():
+        raise errors.BadRequest(
+            f"the object provided is unrecognized (must be of type {kind}): "
+            "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"
+        )
+    return decode_body(data, media_type=media_type, kind=kind)
+
+
+def patch_type_of(media_type: str) -> PatchType:
+    """Raises UnsupportedMediaType."""
+    found = _PATCH_TYPES.get(media_type)
+    if found is None:
+        raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
+    return found
+
+
+def decode_patch(data: bytes, type_: PatchType) -> tuple[Any, list[str]]:
+    """The decoded patch and its duplicate members. Raises BadRequest."""
+    media_type = "application/yaml" if type_ is PatchType.APPLY else "application/json"
+    try:
+        return decode_value(data, media_type=media_type)
+    except ValueError as error:
+        raise errors.BadRequest(f"error decoding patch: {error}") from None

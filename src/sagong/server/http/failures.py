@@ -1,0 +1,47 @@
+"""Failures as Status responses: the supervised border of requests."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import orjson
+from aiohttp import web
+
+from sagong.api import errors
+from sagong.server.http.exchange import Exchange, Middleware, Next
+
+log = logging.getLogger(__name__)
+
+
+def failures(on_panic: Callable[[], None]) -> Middleware:
+    """A middleware that answers what the inner ones raise; ``on_panic`` counts the unforeseen."""
+
+    async def run(exchange: Exchange, following: Next) -> web.StreamResponse:
+        try:
+            return await following(exchange)
+        except errors.ApiError as error:
+            return status_response(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            on_panic()
+            log.exception("request failed: %s %s", exchange.method, exchange.path)
+            return status_response(
+                errors.InternalError(
+                    "Internal error occurred: the request could not be carried out",
+                    details={"causes": [{"message": "see the server's log"}]},
+                )
+            )
+
+    return run
+
+
+def status_response(error: errors.ApiError) -> web.Response:
+    """The response of a failure. An Unauthorized says how to authenticate."""
+    headers = {"Content-Type": "application/json"}
+    if error.retry_after_seconds:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
+    body = orjson.dumps(error.status()) + b"\n"
+    return web.Response(body=body, status=error.http_code, headers=headers)

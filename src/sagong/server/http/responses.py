@@ -1,0 +1,135 @@
+"""Answers as HTTP responses."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import web
+
+from sagong.api.call import Listing, Single
+from sagong.api.tables.table import partial_metadata, table_of
+from sagong.api.types import Obj, Resource
+from sagong.server.http.exchange import Exchange
+from sagong.server.http.negotiation import Accepted, Shape
+
+JSON_TYPE = "application/json"
+# Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
+GZIP_BYTES_MIN = 128 * 1024
+GZIP_LEVEL = 1
+
+
+def json_response(data: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=data, status=status, headers={"Content-Type": JSON_TYPE})
+
+
+def object_response(
+    obj: Obj, accepted: Accepted, exchange: Exchange, *, status: int = 200
+) -> web.Response:
+    """A made-up object (not a stored one) in the accepted encoding."""
+    return _encoded(orjson.dumps(obj) + b"\n", accepted, exchange, status)
+
+
+def _encoded(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> web.Response:
+    if accepted.media_type != JSON_TYPE:
+        data = yaml.dump(orjson.loads(data), Dumper=_DUMPER, sort_keys=True).encode()
+    headers = {"Content-Type": accepted.media_type}
+    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.request):
+        data = compress(data)
+        headers["Content-Encoding"] = "gzip"
+        headers["Vary"] = "Accept-Encoding"
+    return web.Response(body=data, status=status, headers=headers)
+
+
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def accepts_gzip(request: web.BaseRequest) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def compress(data: bytes) -> bytes:
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
+class Presenter:
+    """Puts objects and lists into the form that the client accepts."""
+
+    def __init__(self, accepted: Accepted, exchange: Exchange, *, now: float, include: str) -> None:
+        self._accepted = accepted
+        self._exchange = exchange
+        self._now = now
+        self._include = include
+
+    def single(self, answer: Single, resource: Resource) -> web.Response:
+        accepted = self._accepted
+        if accepted.shape is Shape.PLAIN or not _is_object(answer.obj):
+            data = answer.encoded.data + b"\n"
+            return _encoded(data, accepted, self._exchange, answer.code)
+        if accepted.shape is Shape.TABLE:
+            metadata = answer.obj.get("metadata") or {}
+            version = metadata.get("resourceVersion")
+            own = {"resourceVersion": version} if version else {}
+            obj = self._table(resource, [answer.obj], own)
+        else:
+            obj = partial_metadata(answer.obj)
+        return object_response(obj, accepted, self._exchange, status=answer.code)
+
+    def listing(self, answer: Listing) -> web.Response:
+        accepted, metadata = self._accepted, list_metadata(answer)
+        if accepted.shape is Shape.PLAIN:
+            return _encoded(joined(answer, metadata), accepted, self._exchange, 200)
+        objs = [encoded.obj for encoded in answer.items]
+        if accepted.shape is Shape.TABLE:
+            obj = self._table(answer.resource, objs, metadata)
+        else:
+            obj = {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": f"meta.k8s.io/{accepted.version}",
+                "metadata": metadata,
+                "items": [partial_metadata(item) for item in objs],
+            }
+        return object_response(obj, accepted, self._exchange)
+
+    def shaped(self, obj: Obj, resource: Resource, *, first: bool) -> Obj:
+        """One object of a watch; of tables only the first has the columns."""
+        if self._accepted.shape is Shape.TABLE:
+            metadata = obj.get("metadata") or {}
+            table = self._table(
+                resource, [obj], {"resourceVersion": metadata.get("resourceVersion", "")}
+            )
+            if not first:
+                table["columnDefinitions"] = None
+            return table
+        return partial_metadata(obj)
+
+    def _table(self, resource: Resource, objs: Sequence[Obj], metadata: Obj) -> Obj:
+        table = table_of(resource, objs, now=self._now, metadata=metadata, include=self._include)
+        table["apiVersion"] = f"meta.k8s.io/{self._accepted.version}"
+        return table
+
+
+def _is_object(obj: Obj) -> bool:
+    return obj.get("kind") != "Status" and "items" not in obj
+
+
+def list_metadata(answer: Listing) -> Obj:
+    metadata: Obj = {"resourceVersion": answer.resource_version}
+    if answer.continue_:
+        metadata["continue"] = answer.continue_
+        if answer.remaining is not None:
+            metadata["remainingItemCount"] = answer.remaining
+    return metadata
+
+
+def joined(answer: Listing, metadata: Obj) -> bytes:
+    """A list's JSON from its items' bytes, decoding none."""
+    resource = answer.resource
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        resource.list_kind.encode(),
+        resource.api_version.encode(),
+        orjson.dumps(metadata),
+    )
+    return b"".join([head, b",".join([item.data for item in answer.items]), b"]}\n"])

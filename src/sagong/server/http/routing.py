@@ -1,0 +1,159 @@
+"""From an authenticated request to its handler: resources, streams, and everything else."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import orjson
+from aiohttp import web
+
+from sagong.api import errors
+from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watching
+from sagong.api.resources import ResourceTable
+from sagong.core.clock import Clock
+from sagong.server.authz.interface import Attributes, Effect
+from sagong.server.authz.refusal import refusal
+from sagong.server.dispatch import ApiServer, method_not_allowed
+from sagong.server.http import bodies, query, watches
+from sagong.server.http.exchange import Exchange
+from sagong.server.http.negotiation import Accepted, Shape, negotiate
+from sagong.server.http.responses import Presenter
+from sagong.server.http.targets import Target, target_of, verb_of
+
+# A subresource that takes over its connection (exec, log, proxy, ...). Called after authorisation,
+# with the call and what follows the subresource in the path.
+Connect = Callable[[Exchange, Call, str], Awaitable[web.StreamResponse]]
+# Something that is served beside resources: discovery, health, metrics, OpenAPI.
+Endpoint = Callable[[Exchange], Awaitable[web.StreamResponse]]
+# The endpoint of a path, None if there is none.
+FindEndpoint = Callable[[str], Endpoint | None]
+
+
+@dataclass(slots=True)
+class Router:
+    """The last handler of the chain."""
+
+    server: ApiServer
+    resources: ResourceTable
+    clock: Clock
+    endpoint: FindEndpoint
+    connections: Mapping[tuple[str, str], Connect]
+
+    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a request. Raises ``api.errors``."""
+        target = target_of(exchange.path, self.resources)
+        if target is None:
+            return await self._endpoint(exchange)
+        parameters = query.parse(exchange.query) if exchange.query else {}
+        verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
+        call = self._call(exchange, target, verb, parameters)
+        if (call.resource.name, call.subresource) in self.connections:
+            return await self._connect(exchange, call, target)
+        await self.server.authorize(call, exchange.user)
+        self.server.check_served(call)
+        accepted = negotiate(exchange.request.headers.get("Accept", ""))
+        if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
+            call = await _with_body(exchange, call)
+        answer = await self.server.carry_out(call, exchange.user)
+        return await self._respond(exchange, call, answer, accepted, parameters)
+
+    def _call(
+        self, exchange: Exchange, target: Target, verb: Verb | None, parameters: Mapping[str, str]
+    ) -> Call:
+        resource = target.resource
+        if resource is None:
+            raise errors.unknown_resource()
+        if verb is None:
+            raise method_not_allowed()
+        exchange.verb, exchange.resource = verb, resource.plural
+        exchange.group, exchange.version = resource.group, resource.version
+        exchange.subresource = target.subresource
+        exchange.scope = (
+            "resource" if target.name else ("namespace" if target.namespace else "cluster")
+        )
+        options = query.options_of(parameters, verb)
+        exchange.dry_run = options.dry_run
+        return Call(
+            verb=verb,
+            resource=resource,
+            namespace=target.namespace,
+            name=target.name,
+            subresource=target.subresource,
+            options=options,
+            user_agent=exchange.request.headers.get("User-Agent", ""),
+        )
+
+    async def _endpoint(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.verb = exchange.method
+        asked = Attributes(
+            exchange.user, exchange.method.lower(), path=exchange.path, is_resource=False
+        )
+        decision = await self.server.authorizer.authorize(asked)
+        if decision.effect is not Effect.ALLOW:
+            raise refusal(asked, decision.reason)
+        endpoint = self.endpoint(exchange.path)
+        if endpoint is None:
+            return _nothing_here(exchange)
+        return await endpoint(exchange)
+
+    async def _connect(self, exchange: Exchange, call: Call, target: Target) -> web.StreamResponse:
+        # Every method of a connection counts as a get or a create, as upstream has it.
+        await self.server.authorize(call, exchange.user)
+        self.server.check_served(call)
+        exchange.verb = "CONNECT"
+        connect = self.connections[call.resource.name, call.subresource]
+        return await connect(exchange, call, target.rest)
+
+    async def _respond(
+        self,
+        exchange: Exchange,
+        call: Call,
+        answer: Single | Listing | Watching,
+        accepted: Accepted,
+        parameters: Mapping[str, str],
+    ) -> web.StreamResponse:
+        include = parameters.get("includeObject", "Metadata")
+        presenter = Presenter(accepted, exchange, now=self.clock.now(), include=include)
+        exchange.warnings += answer.warnings
+        if isinstance(answer, Single):
+            return presenter.single(answer, call.resource)
+        if isinstance(answer, Listing):
+            return presenter.listing(answer)
+        shape = None if accepted.shape is Shape.PLAIN else _shape(presenter, call)
+        return await watches.stream(exchange, answer, shape)
+
+
+def _shape(presenter: Presenter, call: Call) -> Callable[[Event], bytes]:
+    first = True
+
+    def shape(event: Event) -> bytes:
+        nonlocal first
+        obj = presenter.shaped(event.obj, call.resource, first=first)
+        if event.type is EventType.BOOKMARK and "rows" in obj:
+            obj = {**obj, "rows": []}
+        first = False
+        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
+
+    return shape
+
+
+def _nothing_here(exchange: Exchange) -> web.Response:
+    if exchange.path.startswith(("/api/", "/apis/")):
+        raise errors.unknown_resource()
+    headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+    return web.Response(text="404 page not found\n", status=404, headers=headers)
+
+
+async def _with_body(exchange: Exchange, call: Call) -> Call:
+    data = await bodies.read(exchange.request)
+    media_type = bodies.media_type_of(exchange.request)
+    if call.verb in (Verb.DELETE, Verb.DELETE_COLLECTION):
+        if not data:
+            return call
+        decoded = bodies.decode_object(data, media_type, "DeleteOptions")
+        return replace(call, options=query.delete_options(decoded.obj, call.options))
+    if call.verb is Verb.PATCH:
+        type_ = bodies.patch_type_of(media_type)
+        patch, duplicates = bodies.decode_patch(data, type_)
+        return replace(call, body=patch, patch_type=type_, duplicates=duplicates)
+    decoded = bodies.decode_object(data, media_type, call.resource.kind)
+    return replace(call, body=decoded.obj, duplicates=decoded.duplicates)

@@ -1,0 +1,15 @@
+"""The TLS side of the listener: our certificate, and the CA that client certificates are from."""
+
+import ssl
+from pathlib import Path
+
+
+def server_context(*, certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
+    """TLS 1.2 and later; a client certificate is optional, but if shown its chain must hold."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,53 @@
+"""What every verb of the registry works with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sagong.api import errors
+from sagong.api.types import Resource
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.server.admission.interface import Plugin
+from sagong.server.cache import Item, ResourceCache
+from sagong.server.caches import Caches
+from sagong.server.keys import path_of, prefix_of
+from sagong.server.registry.served import Served
+from sagong.store.interface import Store
+
+
+@dataclass(slots=True)
+class Backend:
+    """The parts that a verb needs. ``served`` answers for every resource of the table."""
+
+    store: Store
+    caches: Caches
+    served: Callable[[Resource], Served]
+    clock: Clock
+    ids: Ids
+    plugins: Sequence[Plugin] = ()
+    # Acknowledged writes of this process are in its caches; a shared store needs to be asked.
+    store_is_local: bool = True
+    service_cidr: str = field(default="10.96.0.0/12")
+
+    def cache(self, served: Served) -> ResourceCache:
+        return self.caches.of(served.storage)
+
+    async def wait_fresh(self) -> None:
+        """Until the caches hold everything acknowledged so far, by whichever server."""
+        if not self.store_is_local:
+            await self.caches.wait_current()
+
+    async def item(self, served: Served, namespace: str | None, name: str) -> Item:
+        """The current state of an object. Raises NotFound."""
+        if not self.store_is_local:
+            await self.caches.wait_current()
+        item = self.cache(served).get(path_of(namespace, name))
+        if item is None:
+            resource = served.resource
+            raise errors.not_found(resource.group, resource.plural, name)
+        return item
+
+    async def stored_item(self, served: Served, path: str) -> Item | None:
+        """The object as the store itself has it now; what follows a lost race."""
+        entry = await self.store.get(prefix_of(served.storage) + path)
+        return None if entry is None else Item(path, entry.value, entry.mod_revision)

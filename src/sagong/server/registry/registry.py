@@ -1,0 +1,72 @@
+"""Calls on stored resources, by verb: the ``Storage`` of server/handlers.py."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sagong.api import errors
+from sagong.api.call import Answer, Call, Preconditions, Single, Verb
+from sagong.api.meta import deep_copy
+from sagong.api.types import Obj, User
+from sagong.server.registry.answers import single
+from sagong.server.registry.backend import Backend
+from sagong.server.registry.collection import delete_collection
+from sagong.server.registry.create import create
+from sagong.server.registry.deletion import delete
+from sagong.server.registry.listing import list_, parse_version, wait_for_revision
+from sagong.server.registry.patching import patch
+from sagong.server.registry.update import Flow, update
+from sagong.server.registry.watching import watch
+
+
+class Registry:
+    """Upstream's generic registry: every verb on every stored resource and its status."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    async def execute(self, call: Call, user: User) -> Answer:
+        """Carry out a call on a main resource or its status, without authorisation."""
+        backend = self.backend
+        if call.verb is Verb.GET:
+            return await self.get(call)
+        if call.verb is Verb.LIST:
+            return await list_(backend, call)
+        if call.verb is Verb.WATCH:
+            return await watch(backend, call)
+        if call.verb is Verb.DELETE_COLLECTION:
+            return await delete_collection(backend, call, user)
+        written = _WRITES.get(call.verb)
+        if written is None:
+            raise errors.MethodNotAllowed("the server does not allow this method")
+        return await written(backend, call, user)
+
+    async def get(self, call: Call) -> Single:
+        """One object. Raises NotFound."""
+        served = self.backend.served(call.resource)
+        if call.options.resource_version:
+            revision = parse_version(call.options.resource_version)
+            await wait_for_revision(self.backend, revision)
+        item = await self.backend.item(served, call.namespace, call.name)
+        return single(served, item.encoded)
+
+    async def modify(
+        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+    ) -> Answer:
+        """See ``server.handlers.Storage``. ``change`` gets a copy in the storage version."""
+        backend = self.backend
+        served = backend.served(call.resource)
+        item = await backend.item(served, call.namespace, call.name)
+        options = call.options.preconditions
+        flow = Flow(
+            backend,
+            replace(call, subresource=subresource),
+            user,
+            served,
+            lambda old: change(deep_copy(old)),
+            options or Preconditions(),
+            [],
+        )
+        return await flow.run(item)
+
+
+_WRITES = {Verb.CREATE: create, Verb.UPDATE: update, Verb.PATCH: patch, Verb.DELETE: delete}

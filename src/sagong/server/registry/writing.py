@@ -1,0 +1,54 @@
+"""The last step of a write: one compare-and-swap, and the object as it then is."""
+
+from sagong.api.types import Encoded, Obj
+from sagong.server.cache import Item
+from sagong.server.keys import prefix_of
+from sagong.server.registry.backend import Backend
+from sagong.server.registry.served import Served
+from sagong.server.stored import from_stored, to_stored
+from sagong.store.interface import Compare, Delete, Put
+
+
+class Lost(Exception):
+    """Somebody else was faster; ``item`` is the object as they left it (None: gone)."""
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__()
+        self.item = item
+
+
+async def insert(backend: Backend, served: Served, path: str, obj: Obj) -> Encoded:
+    """Store a new object. Raises Lost if the path is taken."""
+    key = prefix_of(served.storage) + path
+    data = to_stored(obj)
+    result = await backend.store.txn([Compare(key, 0)], [Put(key, data)])
+    if not result.succeeded:
+        found = result.found[0]
+        raise Lost(None if found is None else Item(path, found.value, found.mod_revision))
+    await backend.caches.wait_revision(result.revision)
+    return from_stored(data, result.revision)
+
+
+async def replace(backend: Backend, served: Served, item: Item, obj: Obj) -> Encoded:
+    """Store a new state of an object; the old one if nothing differs. Raises Lost."""
+    data = to_stored(obj)
+    if data == item.stored:
+        return item.encoded
+    key = prefix_of(served.storage) + item.path
+    result = await backend.store.txn([Compare(key, item.revision)], [Put(key, data)])
+    if not result.succeeded:
+        found = result.found[0]
+        raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
+    await backend.caches.wait_revision(result.revision)
+    return from_stored(data, result.revision)
+
+
+async def remove(backend: Backend, served: Served, item: Item) -> Encoded:
+    """Delete an object; its last state at the revision of its deletion. Raises Lost."""
+    key = prefix_of(served.storage) + item.path
+    result = await backend.store.txn([Compare(key, item.revision)], [Delete(key)])
+    if not result.succeeded:
+        found = result.found[0]
+        raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
+    await backend.caches.wait_revision(result.revision)
+    return from_stored(item.stored, result.revision)
