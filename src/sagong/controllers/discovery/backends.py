@@ -156,7 +156,7 @@ def _face(pod: Obj) -> tuple[object, ...]:
 
 
 def is_headless(service: Obj) -> bool:
-    return service["spec"].get("clusterIP") == "None"
+    return bool(service["spec"].get("clusterIP") == "None")
 
 
 def service_of_owned(old: Obj | None, new: Obj | None, label: str) -> list[Key]:

@@ -1,0 +1,1 @@
+"""Controllers of nodes: their life, and what becomes of their pods."""
