@@ -1,0 +1,1 @@
+"""Controllers of certificates.k8s.io."""
