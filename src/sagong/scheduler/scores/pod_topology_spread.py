@@ -37,7 +37,7 @@ def _raw(
         size = len(np.unique(codes[ranked]))
         counts = domain_counts(codes, np.where(eligible(cycle, constraint), per_node, 0))
     weight = math.log(size + 2)
-    crowding: npt.NDArray[np.float64] = counts * weight + (constraint.max_skew - 1)
+    crowding = counts.astype(np.float64) * weight + (constraint.max_skew - 1)
     return np.where(codes >= 0, crowding, 0.0)
 
 
