@@ -12,9 +12,9 @@ import binascii
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sagong.api import quantities
+from sagong.api import gotypes, quantities
 from sagong.api.errors import BadRequest
 from sagong.api.schema import Kind, Node
 from sagong.api.types import Obj
@@ -86,8 +86,7 @@ def checker_of(node: Node) -> Check:
             node.checker = _integer_check(node.format or "int64")
         else:
             node.checker = _SCALAR_CHECKS.get(node.kind, _keep)
-    compiled: Check = node.checker
-    return compiled
+    return cast(Check, node.checker)
 
 
 def _compile_object(node: Node) -> None:
@@ -107,7 +106,12 @@ def _struct_check(node: Node, table: dict[str, Check]) -> Check:
     """The closure of a Go struct."""
     type_name, go_type, vanishing = node.type_name, _go_type(node), node.vanishing
     structs = node.struct_fields
-    zeros = {k: v for k, v in node.zeros.items() if node.fields[k].kind not in _CONTAINERS}
+    nulls = gotypes.WRITTEN_NULLS.get(type_name, ())
+    zeros = {
+        name: zero
+        for name, zero in node.zeros.items()
+        if node.fields[name].kind not in _CONTAINERS or name in nulls
+    }
 
     def run(value: Any, unknown: list[str]) -> Any:
         if type(value) is not dict:

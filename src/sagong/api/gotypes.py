@@ -79,6 +79,12 @@ ZERO_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "VolumeError": {"time": None},
 }
 
+# Lists without omitempty that are null in answers. (So are a Role's rules; those stay absent here.)
+WRITTEN_NULLS: Mapping[str, tuple[str, ...]] = {
+    "CSINodeDriver": ("topologyKeys",),
+    "CustomResourceDefinitionStatus": ("conditions", "storedVersions"),
+}
+
 # Optional strings that are pointers: "" is a value of its own and stays.
 POINTER_STRINGS = frozenset({
     "apiGroup", "appProtocol", "deprecationWarning", "holderIdentity", "ingressClassName",
@@ -150,6 +156,8 @@ def vanishes(type_name: str, field: str, kind: str) -> bool:
     """Is an empty value of this optional field not written? ``kind`` as in ``schema.Kind``."""
     at = (type_name, field)
     if kind in ("array", "map", "bytes"):
+        if field in WRITTEN_NULLS.get(type_name, ()):
+            return False
         return field not in ZERO_FIELDS.get(type_name, ())
     if kind == "string":
         pointer = field in POINTER_STRINGS and at not in VALUE_STRING_FIELDS

@@ -275,6 +275,7 @@ def _learn_go_type(node: Node) -> None:
         for field in node.fields
         if field in node.required and node.fields[field].kind in _ZEROS
     }
+    node.zeros.update(dict.fromkeys(gotypes.WRITTEN_NULLS.get(type_name, ())))
     node.zeros.update(gotypes.ZERO_FIELDS.get(type_name, {}))
 
 

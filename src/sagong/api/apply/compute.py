@@ -1,0 +1,209 @@
+"""Which fields an object has, which differ between two, and objects without some of them.
+
+The semantics are structured-merge-diff's ``ToFieldSet``, ``Compare`` and ``RemoveItems``: atomic
+lists and maps are one field, sets go by value, map lists by key.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sagong.api.apply.fields import FieldSet, Path, field, item_key, item_value
+from sagong.api.schema import Kind, Node
+
+# What stands for a value that is not there, as opposed to null.
+ABSENT: Any = object()
+
+# Below an object of which nothing is known everything is granular, as in a deduced schema.
+UNKNOWN = Node(Kind.ANY, go=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How two objects differ."""
+
+    added: FieldSet
+    modified: FieldSet
+    removed: FieldSet
+
+    def without_below(self, ignored: FieldSet) -> "Comparison":
+        return Comparison(
+            self.added.without_below(ignored),
+            self.modified.without_below(ignored),
+            self.removed.without_below(ignored),
+        )
+
+
+def child_node(node: Node, name: str) -> Node:
+    """The node of a field; an unknown one where the schema says nothing."""
+    return node.field(name) or UNKNOWN
+
+
+def is_granular_map(node: Node, value: Any) -> bool:
+    """Is the value owned field by field?"""
+    if node.kind in (Kind.OBJECT, Kind.MAP):
+        return node.map_type != "atomic"
+    return node.kind is Kind.ANY and not node.go and isinstance(value, dict)
+
+
+def is_associative(node: Node) -> bool:
+    """Is it a list whose items are owned one by one?"""
+    return node.kind is Kind.ARRAY and node.list_type in ("set", "map")
+
+
+def item_element(node: Node, item: Any) -> str:
+    """The path element of a list's item; ValueError with upstream's text if it has no keys."""
+    if node.list_type == "set":
+        return item_value(item)
+    if not isinstance(item, dict):
+        raise ValueError("associative list with keys may not contain non-map elements")
+    defaults = node.element.key_defaults if node.element is not None else {}
+    keys = {}
+    for name in node.list_map_keys:
+        if name in item and item[name] is not None:
+            keys[name] = item[name]
+        elif name in defaults:
+            keys[name] = defaults[name]
+        elif item.get(name, ABSENT) is None:
+            keys[name] = None
+    if not keys:
+        names = ", ".join(f'"{k}"' for k in node.list_map_keys)
+        raise ValueError(f"associative list with keys has an element that omits key field {names}")
+    return item_key(keys)
+
+
+def field_set(obj: Any, node: Node) -> FieldSet:
+    """The fields of a configuration (``ToFieldSet``). ValueError if list items have no keys."""
+    found = FieldSet()
+    _collect(obj, node, (), found)
+    return found
+
+
+def _collect(value: Any, node: Node, path: Path, found: FieldSet) -> None:
+    if is_associative(node) and isinstance(value, list):
+        for item in value:
+            at = (*path, item_element(node, item))
+            _collect(item, node.element or UNKNOWN, at, found)
+            found.add(at)
+    elif is_granular_map(node, value) and (isinstance(value, dict) or value is None):
+        for name, item in (value or {}).items():
+            at = (*path, field(name))
+            _collect(item, child_node(node, name), at, found)
+            if item is None or item == {} or name not in node.fields:
+                found.add(at)
+    elif not (is_associative(node) and value is None):
+        found.add(path)
+
+
+def compare(old: Any, new: Any, node: Node) -> Comparison:
+    """How ``new`` differs from ``old`` (``Compare``). ValueError if list items have no keys."""
+    result = Comparison(FieldSet(), FieldSet(), FieldSet())
+    _compare(old, new, node, (), result)
+    return result
+
+
+def _compare(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+    if old is new:
+        return
+    if is_associative(node) and _are(list, old, new):
+        _compare_items(_filled(old, []), _filled(new, []), node, path, result)
+    elif is_granular_map(node, new if new is not ABSENT else old) and _are(dict, old, new):
+        _compare_maps(_filled(old, {}), _filled(new, {}), node, path, result)
+    elif old is not ABSENT and new is not ABSENT:
+        if not _equal(old, new):
+            result.modified.add(path)
+        return
+    if old is ABSENT:
+        result.added.add(path)
+    elif new is ABSENT:
+        result.removed.add(path)
+
+
+def _compare_maps(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+    for name, value in new.items():
+        before = old.get(name, ABSENT)
+        _compare(before, value, child_node(node, name), (*path, field(name)), result)
+    for name, value in old.items():
+        if name not in new:
+            _compare(value, ABSENT, child_node(node, name), (*path, field(name)), result)
+
+
+def _compare_items(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+    before, after = _indexed(old, node), _indexed(new, node)
+    element = node.element or UNKNOWN
+    for key in dict.fromkeys([*before, *after]):
+        mine, theirs = before.get(key, []), after.get(key, [])
+        at = (*path, key)
+        if len(mine) > 1 or len(theirs) > 1:  # duplicates are one field, compared as a whole
+            _compare(mine or ABSENT, theirs or ABSENT, UNKNOWN, at, result)
+        else:
+            _compare(
+                mine[0] if mine else ABSENT, theirs[0] if theirs else ABSENT, element, at, result
+            )
+
+
+def _indexed(items: list[Any], node: Node) -> dict[str, list[Any]]:
+    index: dict[str, list[Any]] = {}
+    for item in items:
+        index.setdefault(item_element(node, item), []).append(item)
+    return index
+
+
+def _are(kind: type, old: Any, new: Any) -> bool:
+    """Are both such containers, absent or null, and is at least one not empty?"""
+    fit = all(v is ABSENT or v is None or isinstance(v, kind) for v in (old, new))
+    return fit and bool(_filled(old, ()) or _filled(new, ()))
+
+
+def _filled(value: Any, empty: Any) -> Any:
+    return empty if value is ABSENT or value is None else value
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Equality of JSON values: 1 is 1.0, but true is not 1."""
+    if isinstance(old, bool) is not isinstance(new, bool):
+        return False
+    return bool(old == new)
+
+
+def named_fields(found: FieldSet, node: Node | None) -> FieldSet:
+    """With every struct field on the way as a member (``EnsureNamedFieldsAreMembers``)."""
+    new = FieldSet()
+    new.members = set(found.members)
+    for element, child in found.children.items():
+        below = None
+        if node is not None:
+            name = element[2:]
+            if element.startswith("f:"):
+                if name in node.fields:
+                    new.members.add(element)
+                below = node.field(name)
+            else:
+                below = node.element
+        new.children[element] = named_fields(child, below)
+    return new
+
+
+def without(value: Any, removed: FieldSet, node: Node) -> Any:
+    """The value without the fields of a set (``RemoveItems``); the input is not changed.
+
+    What a removal leaves empty is null, as upstream has it.
+    """
+    if is_associative(node) and isinstance(value, list):
+        items = []
+        for item in value:
+            element = item_element(node, item)
+            if element in removed.members:
+                continue
+            below = removed.children.get(element)
+            items.append(without(item, below, node.element or UNKNOWN) if below else item)
+        return items or None
+    if is_granular_map(node, value) and isinstance(value, dict):
+        fields = {}
+        for name, item in value.items():
+            element = field(name)
+            if element in removed.members:
+                continue
+            below = removed.children.get(element)
+            fields[name] = without(item, below, child_node(node, name)) if below else item
+        return fields or None
+    return value
