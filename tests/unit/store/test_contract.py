@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sagong.store.drivers.memory import MemoryStore
+from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.errors import Compacted, FutureRevision, Unavailable, WatchOverflow
 from sagong.store.interface import Batch, Change, Compare, Delete, Entry, Put, Store
 
@@ -20,7 +21,11 @@ async def open_memory(path: Path) -> Store:
     return MemoryStore()
 
 
-DRIVERS: dict[str, Open] = {"memory": open_memory}
+async def open_sqlite(path: Path) -> Store:
+    return SqliteStore(path)
+
+
+DRIVERS: dict[str, Open] = {"memory": open_memory, "sqlite": open_sqlite}
 
 
 @pytest.fixture(params=DRIVERS)
@@ -37,7 +42,7 @@ async def put(store: Store, key: str, value: bytes = b"v") -> int:
 
 
 def watching(store: Store, prefix: str, start_revision: int) -> Any:
-    return aclosing(store.watch(prefix, start_revision=start_revision))  # type: ignore[type-var]
+    return aclosing(store.watch(prefix, start_revision=start_revision))
 
 
 async def take(watch: AsyncIterator[Batch], count: int) -> list[Batch]:
@@ -226,7 +231,7 @@ async def test_an_acknowledged_write_has_reached_watchers(store: Store) -> None:
     async def follow() -> None:
         async with watching(store, "/", 2) as watch:
             async for batch in watch:
-                seen.append(batch.revision)
+                seen.append(batch.revision)  # noqa: PERF401 - seen is read meanwhile
 
     follower = asyncio.ensure_future(follow())
     await asyncio.sleep(0.01)
