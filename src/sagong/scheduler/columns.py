@@ -104,6 +104,8 @@ class NodeColumns:
         self._allocatable: dict[str, Ints] = {}
         self._requested: dict[str, Ints] = {}
         self._labels: dict[str, LabelColumn] = {}
+        # Image name -> the nodes that hold it, with its size in bytes there.
+        self.images: dict[str, dict[Slot, int]] = {}
         self._slot_of: dict[str, Slot] = {}
         self._facts: dict[Slot, NodeFacts] = {}
         self._free: list[Slot] = [Slot(i) for i in reversed(range(self.size))]
@@ -129,6 +131,7 @@ class NodeColumns:
         elif self._facts.get(slot) == facts:
             return slot
         self.version += 1
+        self._set_images(slot, facts.images)
         self._facts[slot] = facts
         self.valid[slot] = True
         self.names[slot] = facts.name
@@ -148,6 +151,7 @@ class NodeColumns:
         if slot is None:
             return
         self.version += 1
+        self._set_images(slot, {})
         del self._facts[slot]
         self.valid[slot] = False
         self.names[slot] = ""
@@ -185,6 +189,16 @@ class NodeColumns:
             for slot, facts in self._facts.items():
                 column.set(slot, facts.labels.get(key))
         return column
+
+    def _set_images(self, slot: Slot, images: Mapping[str, int]) -> None:
+        before = self._facts[slot].images if slot in self._facts else {}
+        for name in before.keys() - images.keys():
+            holders = self.images[name]
+            del holders[slot]
+            if not holders:
+                del self.images[name]
+        for name, size in images.items():
+            self.images.setdefault(name, {})[slot] = size
 
     def _class_of(self, taints: tuple[Taint, ...]) -> int:
         try:

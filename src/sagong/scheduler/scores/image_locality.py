@@ -18,15 +18,15 @@ def normalized_name(image: str) -> str:
 def _score(cycle: Cycle, feasible: Mask) -> Ints | None:
     columns = cycle.state.columns
     wanted = [normalized_name(image) for image in cycle.pod.images]
-    total = np.zeros(columns.size, np.float64)
-    for image in wanted:
-        sizes = np.zeros(columns.size, np.float64)
-        for slot, facts in columns.nodes():
-            sizes[slot] = facts.images.get(image, 0)
-        # An image that few nodes hold counts for less, lest everything gathers there.
-        total += sizes * (np.count_nonzero(sizes) / max(len(columns), 1))
-    if not total.any():
+    held = [columns.images[image] for image in wanted if image in columns.images]
+    if not held:
         return None
+    total = np.zeros(columns.size, np.float64)
+    for holders in held:
+        # An image that few nodes hold counts for less, lest everything gathers there.
+        rarity = len(holders) / max(len(columns), 1)
+        for slot, size in holders.items():
+            total[slot] += size * rarity
     most = _MOST_PER_CONTAINER * max(len(wanted), 1)
     bounded = np.clip(total, _LEAST, most)
     scores: Ints = (SCORE_MAX * (bounded - _LEAST) / (most - _LEAST)).astype(np.int64)
