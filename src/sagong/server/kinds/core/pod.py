@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from sagong.api.types import Obj
 from sagong.server.kinds.core.pod_qos import qos_class
 from sagong.server.kinds.core.pod_spec import default_pod_only, default_pod_spec
+from sagong.server.kinds.core.pod_update import validate_pod_status_update, validate_pod_update
+from sagong.server.kinds.core.pod_validation import validate_pod_create
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -111,6 +113,11 @@ STRATEGY = Strategy(
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
     prepare_for_status_update=prepare_for_status_update,
+    validate=validate_pod_create,
+    validate_update=validate_pod_update,
+    validate_status_update=validate_pod_status_update,
+    # An update has rules of its own; validate_pod_update runs those of the spec as well.
+    validates_on_update=False,
     selectable_fields=selectable_fields,
     selectable_field_names=(
         "spec.nodeName",
