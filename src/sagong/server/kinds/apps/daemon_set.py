@@ -1,6 +1,16 @@
 """Daemon sets."""
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList
+from sagong.server.kinds import checks
+from sagong.server.kinds.apps.workload_rules import (
+    SPEC,
+    is_zero,
+    validate_counts,
+    validate_selector,
+    validate_status_counts,
+    validate_template,
+)
 from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.strategy import Strategy
 
@@ -49,7 +59,49 @@ def prepare_for_update(new: Obj, old: Obj) -> None:
     _set_template_generation(new, template_generation(old) + (1 if changed else 0))
 
 
+def validate(obj: Obj, errors: ErrorList) -> None:
+    spec = obj["spec"]
+    validate_selector(spec, "daemonset", errors)
+    validate_template(spec, "DaemonSet", errors)
+    validate_counts(spec, errors, "minReadySeconds")
+    _validate_strategy(spec.get("updateStrategy") or {}, errors)
+    validate_counts(spec, errors, "revisionHistoryLimit")
+
+
+def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
+    path = SPEC.child("updateStrategy")
+    type_ = strategy.get("type") or ""
+    if not checks.one_of(type_, ("OnDelete", "RollingUpdate"), path.child("type"), errors):
+        return
+    if type_ == "OnDelete":
+        return
+    rolling, at = strategy.get("rollingUpdate") or {}, path.child("rollingUpdate")
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    checks.int_or_percent(unavailable, at.child("maxUnavailable"), errors)
+    checks.int_or_percent(surge, at.child("maxSurge"), errors)
+    if not is_zero(unavailable) and not is_zero(surge):
+        message = "may not be set when maxUnavailable is non-zero"
+        errors.invalid(at.child("maxSurge"), surge, message)
+    elif is_zero(unavailable) and is_zero(surge):
+        errors.required(at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0")
+    checks.at_most_100_percent(unavailable, at.child("maxUnavailable"), errors)
+    checks.at_most_100_percent(surge, at.child("maxSurge"), errors)
+
+
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    ours, theirs = new["spec"].get("selector"), old["spec"].get("selector")
+    checks.unchanged(ours, theirs, SPEC.child("selector"), errors)
+
+
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    more = ("updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+    validate_status_counts(new, errors, *_COUNTS, "observedGeneration", *more)
+
+
 STRATEGY = Strategy(
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

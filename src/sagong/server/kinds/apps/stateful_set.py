@@ -1,6 +1,15 @@
 """Stateful sets."""
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList
+from sagong.server.kinds import checks
+from sagong.server.kinds.apps.workload_rules import (
+    SPEC,
+    validate_counts,
+    validate_selector,
+    validate_status_counts,
+    validate_template,
+)
 from sagong.server.kinds.core.persistent_volume_claim import default as default_claim
 from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.strategy import Strategy
@@ -43,4 +52,82 @@ def prepare_for_create(obj: Obj) -> None:
     obj["status"] = {"replicas": 0, "availableReplicas": 0}
 
 
-STRATEGY = Strategy(default=default, prepare_for_create=prepare_for_create, has_generation=True)
+_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+
+
+def validate(obj: Obj, errors: ErrorList) -> None:
+    spec = obj["spec"]
+    policy = spec.get("podManagementPolicy") or ""
+    if policy not in ("OrderedReady", "Parallel"):
+        where = SPEC.child("podManagementPolicy")
+        errors.invalid(where, policy, "must be 'OrderedReady' or 'Parallel'")
+    _validate_strategy(spec.get("updateStrategy") or {}, errors)
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for field in ("whenDeleted", "whenScaled"):
+        where = SPEC.child("persistentVolumeClaimRetentionPolicy", field)
+        checks.one_of(retention.get(field, ""), ("Delete", "Retain"), where, errors)
+    validate_counts(spec, errors, "replicas", "minReadySeconds")
+    start = (spec.get("ordinals") or {}).get("start")
+    checks.not_negative(start, SPEC.child("ordinals", "start"), errors)
+    validate_selector(spec, "statefulset", errors)
+    validate_template(spec, "StatefulSet", errors)
+    if spec.get("serviceName"):
+        checks.dns_label(spec["serviceName"], SPEC.child("serviceName"), errors)
+    validate_counts(spec, errors, "revisionHistoryLimit")
+
+
+def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
+    path = SPEC.child("updateStrategy")
+    type_, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if not checks.required(type_, path, errors):
+        return
+    if type_ == "OnDelete":
+        if rolling is not None:
+            message = "only allowed for updateStrategy 'RollingUpdate'"
+            errors.invalid(path.child("rollingUpdate"), rolling, message)
+    elif type_ == "RollingUpdate":
+        at = path.child("rollingUpdate")
+        checks.not_negative((rolling or {}).get("partition"), at.child("partition"), errors)
+        unavailable = (rolling or {}).get("maxUnavailable")
+        if unavailable is not None:
+            checks.int_or_percent(unavailable, at.child("maxUnavailable"), errors)
+            if unavailable in (0, "0%"):
+                errors.invalid(at.child("maxUnavailable"), unavailable, "cannot be 0")
+            checks.at_most_100_percent(unavailable, at.child("maxUnavailable"), errors)
+    else:
+        errors.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    ours = {k: v for k, v in new["spec"].items() if k not in _MUTABLE}
+    theirs = {k: v for k, v in old["spec"].items() if k not in _MUTABLE}
+    if ours != theirs:
+        listed = ", ".join(f"'{field}'" for field in _MUTABLE[:-1])
+        message = (
+            f"updates to statefulset spec for fields other than {listed} and '{_MUTABLE[-1]}' "
+            "are forbidden"
+        )
+        errors.forbidden(SPEC, message)
+
+
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas")
+    validate_status_counts(new, errors, *fields, "observedGeneration", "collisionCount")
+
+
+STRATEGY = Strategy(
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    default=default,
+    prepare_for_create=prepare_for_create,
+    has_generation=True,
+)

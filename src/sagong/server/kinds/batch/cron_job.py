@@ -1,8 +1,15 @@
 """Cron jobs. The job template gets no job defaults: those come when a job is made from it."""
 
+from zoneinfo import available_timezones
+
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
 from sagong.server.kinds.batch.job import default_failure_policy
+from sagong.server.kinds.batch.job_validation import validate_job_spec
+from sagong.server.kinds.batch.schedule import schedule_problems
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.object_meta import validate_template_meta
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -25,4 +32,52 @@ def default(obj: Obj) -> None:
     obj.setdefault("status", {})
 
 
-STRATEGY = Strategy(default=default, has_generation=True)
+# A job's name is the cron job's and eleven characters of time; jobs' names end at 63.
+_NAME_MAX = 52
+_SPEC = Path("spec")
+
+
+def validate(obj: Obj, errors: ErrorList) -> None:
+    spec = obj["spec"]
+    schedule, where = spec.get("schedule") or "", _SPEC.child("schedule")
+    if checks.required(schedule, where, errors):
+        for problem in schedule_problems(schedule, has_time_zone=spec.get("timeZone") is not None):
+            errors.invalid(where, schedule, problem)
+    checks.not_negative(
+        spec.get("startingDeadlineSeconds"), _SPEC.child("startingDeadlineSeconds"), errors
+    )
+    policy = spec.get("concurrencyPolicy") or ""
+    policies = ("Allow", "Forbid", "Replace")
+    checks.one_of(policy, policies, _SPEC.child("concurrencyPolicy"), errors)
+    template, at = spec.get("jobTemplate") or {}, _SPEC.child("jobTemplate")
+    validate_template_meta(template.get("metadata") or {}, at.child("metadata"), errors)
+    job_spec = template.get("spec") or {}
+    validate_job_spec(job_spec, at.child("spec"), errors)
+    if job_spec.get("manualSelector"):
+        errors.invalid(at.child("spec", "manualSelector"), True, "must be unset")
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        checks.not_negative(spec.get(field), _SPEC.child(field), errors)
+    _validate_time_zone(spec, errors)
+    name = obj["metadata"].get("name") or ""
+    if len(name) > _NAME_MAX:
+        message = "must be no more than 52 characters"
+        errors.invalid(Path("metadata").child("name"), name, message)
+
+
+def _validate_time_zone(spec: Obj, errors: ErrorList) -> None:
+    zone, where = spec.get("timeZone"), _SPEC.child("timeZone")
+    if zone is None:
+        return
+    if not zone:
+        errors.invalid(where, zone, "timeZone must be nil or non-empty string")
+    elif zone == "Local":
+        errors.invalid(
+            where,
+            zone,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        )
+    elif zone not in available_timezones():
+        errors.invalid(where, zone, f"unknown time zone {zone}")
+
+
+STRATEGY = Strategy(validate=validate, default=default, has_generation=True)

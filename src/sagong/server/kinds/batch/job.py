@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.server.kinds.batch.job_validation import (
+    validate_job,
+    validate_job_status_update,
+    validate_job_update,
+)
 from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.strategy import Strategy
 
@@ -84,6 +89,9 @@ def selectable_fields(job: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    validate=validate_job,
+    validate_update=validate_job_update,
+    validate_status_update=validate_job_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_status_update=prepare_for_status_update,

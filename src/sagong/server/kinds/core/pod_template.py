@@ -1,7 +1,9 @@
 """Pod templates as objects of their own."""
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_validation import validate_pod_template
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -9,4 +11,8 @@ def default(obj: Obj) -> None:
     default_pod_template(obj.setdefault("template", {}))
 
 
-STRATEGY = Strategy(default=default, has_generation=True, has_status=False)
+def validate(obj: Obj, errors: ErrorList) -> None:
+    validate_pod_template(obj.get("template") or {}, Path("template"), errors)
+
+
+STRATEGY = Strategy(validate=validate, default=default, has_generation=True, has_status=False)

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList
+from sagong.server.kinds import checks
+from sagong.server.kinds.apps.workload_rules import (
+    SPEC,
+    validate_counts,
+    validate_replica_status,
+    validate_runs_for_ever,
+)
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_validation import validate_pod_template
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -31,7 +40,32 @@ def selectable_fields(obj: Obj) -> Mapping[str, str]:
     return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
 
 
+def validate(obj: Obj, errors: ErrorList) -> None:
+    spec = obj["spec"]
+    validate_counts(spec, errors, "minReadySeconds")
+    selector, template = spec.get("selector") or {}, spec.get("template")
+    checks.labels(selector, SPEC.child("selector"), errors)
+    checks.required(selector, SPEC.child("selector"), errors)
+    validate_counts(spec, errors, "replicas")
+    where = SPEC.child("template")
+    if template is None:
+        errors.required(where)
+        return
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if selector and any(labels.get(k) != v for k, v in selector.items()):
+        message = "`selector` does not match template `labels`"
+        errors.invalid(where.child("metadata", "labels"), labels, message)
+    validate_pod_template(template, where, errors)
+    validate_runs_for_ever(template, where, "ReplicationController", errors)
+
+
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    validate_replica_status(new, errors)
+
+
 STRATEGY = Strategy(
+    validate=validate,
+    validate_status_update=validate_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     selectable_fields=selectable_fields,

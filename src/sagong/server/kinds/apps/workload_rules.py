@@ -1,0 +1,84 @@
+"""Rules that replica sets, deployments, daemon sets and stateful sets have in common."""
+
+from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.core.pod_validation import validate_pod_template
+from sagong.server.kinds.selectors import (
+    is_empty,
+    validate_label_selector,
+    validate_selects,
+)
+
+SPEC = Path("spec")
+
+
+def validate_selector(spec: Obj, kind: str, errors: ErrorList) -> bool:
+    """The selector is there and selects something; says whether it is fit for use."""
+    selector, where = spec.get("selector"), SPEC.child("selector")
+    before = len(errors)
+    if selector is None:
+        errors.required(where)
+        return False
+    validate_label_selector(selector, where, errors)
+    if is_empty(selector):
+        errors.invalid(where, selector, f"empty selector is invalid for {kind}")
+    return len(errors) == before
+
+
+def validate_template(spec: Obj, kind: str, errors: ErrorList) -> None:
+    """The template is selected, is right, and its pods restart always and for ever."""
+    template, path = spec.get("template") or {}, SPEC.child("template")
+    selector = spec.get("selector")
+    if selector is not None and not is_empty(selector):
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        validate_selects(selector, labels, path.child("metadata", "labels"), errors)
+    validate_pod_template(template, path, errors)
+    validate_runs_for_ever(template, path, kind, errors)
+
+
+def validate_runs_for_ever(template: Obj, path: Path, kind: str, errors: ErrorList) -> None:
+    spec = template.get("spec") or {}
+    policy = spec.get("restartPolicy") or ""
+    if policy != "Always":
+        errors.not_supported(path.child("spec", "restartPolicy"), policy, ["Always"])
+    if spec.get("activeDeadlineSeconds") is not None:
+        message = f"activeDeadlineSeconds in {kind} is not Supported"
+        errors.forbidden(path.child("spec", "activeDeadlineSeconds"), message)
+
+
+def validate_counts(spec: Obj, errors: ErrorList, *fields: str) -> None:
+    """Numbers that may not be negative."""
+    for field in fields:
+        checks.not_negative(spec.get(field), SPEC.child(field), errors)
+
+
+def is_zero(value: int | str | None) -> bool:
+    """Is a number or percentage nothing? What is not well-formed counts as nothing, too."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value.removesuffix("%").isdecimal() or int(value.removesuffix("%")) == 0
+    return value == 0
+
+
+def validate_status_counts(obj: Obj, errors: ErrorList, *fields: str) -> None:
+    status = obj.get("status") or {}
+    for field in fields:
+        checks.not_negative(status.get(field), Path("status").child(field), errors)
+
+
+def validate_replica_status(obj: Obj, errors: ErrorList) -> None:
+    """No part of the replicas is more than all of them."""
+    fields = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    validate_status_counts(obj, errors, *fields, "observedGeneration")
+    status, path = obj.get("status") or {}, Path("status")
+    total = status.get("replicas") or 0
+    for field in fields[1:]:
+        count = status.get(field) or 0
+        if count > total:
+            errors.invalid(path.child(field), count, "cannot be greater than status.replicas")
+    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        available = status["availableReplicas"]
+        message = "cannot be greater than readyReplicas"
+        errors.invalid(path.child("availableReplicas"), available, message)
