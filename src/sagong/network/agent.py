@@ -1,8 +1,8 @@
 """Everything that a node does for the network, as one component of the agent's process.
 
     network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, clock=SystemClock())
-    informer for every Watch of WATCHES, telling network.changed(resource, old, new) after the
-        cache has the change; started and synced before
+    network.follow(cache)        a SharedCache: declares WATCHES, hears of changes
+    await cache.wait_synced()    with cache.run() going on beside it
     await network.run()          until cancelled; leaves the kernel's state for the next start
     await network.remove()       at the end of the node's life: nothing of ours is left
 
@@ -10,6 +10,7 @@ It works on the network namespace that the process is in.
 """
 
 import asyncio
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,15 @@ from sagong.api.types import Obj
 from sagong.core.clock import Clock
 from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
+from sagong.ctl.informer import SharedCache
+from sagong.network.dns.server import DnsConfig, DnsServer
+from sagong.network.dns.view import WATCHES as DNS_WATCHES
 from sagong.network.proxy.conntrack import Conntrack
 from sagong.network.proxy.nft import Nft
 from sagong.network.proxy.rules import Config
 from sagong.network.proxy.service_proxy import NODES, Health, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
+from sagong.network.routes.addresses import add_local_address, remove_local_address
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -37,7 +42,8 @@ from sagong.network.routes.sysctl import Sysctls
 
 log = logging.getLogger(__name__)
 
-WATCHES = PROXY_WATCHES
+# Some resources are in both; their indexes have different names or are the same.
+WATCHES = (*PROXY_WATCHES, *DNS_WATCHES)
 
 ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
 ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
@@ -54,10 +60,13 @@ class NetworkConfig:
     cni_conf_dir: Path = Path("/etc/cni/net.d")
     cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
     bridge: str = "sagong-cni0"
+    dns_ip: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
+    dns_domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
 
 
 class NodeNetwork:
-    """Service proxy, pod routes and CNI configuration of one node."""
+    """Service proxy, cluster DNS, pod routes and CNI configuration of one node."""
 
     def __init__(self, config: NetworkConfig, cache: Cache, *, clock: Clock) -> None:
         self._config = config
@@ -67,20 +76,36 @@ class NodeNetwork:
         self.proxy = ServiceProxy(
             cache,
             config.node_name,
-            Config(config.cluster_cidr, config.service_cidr, config.bridge),
+            Config(
+                config.cluster_cidr,
+                config.service_cidr,
+                config.bridge,
+                own_service_ips=frozenset({config.dns_ip} - {""}),
+            ),
             nft=Nft(),
             conntrack=Conntrack(),
             clock=clock,
         )
+        dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
+        self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
     @property
     def health(self) -> Health:
         """When services were last written to the kernel, and what went wrong if anything did."""
         return self.proxy.health
 
+    def follow(self, cache: SharedCache) -> None:
+        """Have the cache keep what is read here, and hear of its changes."""
+        for watch in WATCHES:
+            cache.declare(watch.resource, watch.indexes)
+        for resource in {watch.resource for watch in WATCHES}:
+            cache.on_change(resource, functools.partial(self.changed, resource))
+
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
         """An object of one of WATCHES was added, changed or removed. Never waits."""
         self.proxy.changed(resource, old, new)
+        if self.dns is not None:
+            self.dns.changed(resource, old, new)
         if resource == NODES:
             self._nodes_changed.set()
 
@@ -91,18 +116,25 @@ class NodeNetwork:
         async with task_group() as tasks:
             proxy = tasks.start(self.proxy.run(), name="service-proxy")
             tasks.start(self._keep_routes(), name="pod-routes")
+            if self.dns is not None:
+                await asyncio.to_thread(add_local_address, self._config.dns_ip)
+                tasks.start(self.dns.run(), name="cluster-dns")
             await proxy
 
     async def sync(self) -> None:
-        """Bring services and routes up to date once, now."""
+        """Bring services and routes up to date once, now, with the name server listening."""
         await self._sync_routes()
         await self.proxy.sync()
+        if self.dns is not None:
+            await self.dns.serving.wait()
 
     async def remove(self) -> None:
         """Leave nothing: table, routes, bridge, CNI configuration, kernel settings."""
         await self.proxy.remove()
         await asyncio.to_thread(apply_routes, {})
         await asyncio.to_thread(remove_link, self._config.bridge)
+        if self._config.dns_ip:
+            await asyncio.to_thread(remove_local_address, self._config.dns_ip)
         remove_conflist(self._config.cni_conf_dir)
         self._sysctls.restore()
 

@@ -70,7 +70,11 @@ class Node:
     def namespace(self) -> Path:
         return self.link.namespace
 
-    def start(self, **settings: str) -> None:
+    def start(self) -> None:
+        resolv_conf = self.directory / "resolv.conf"
+        self.directory.mkdir(exist_ok=True)
+        resolv_conf.write_text("nameserver 127.0.0.9\n")
+        settings = {"resolv_conf": str(resolv_conf)}
         program = [sys.executable, str(HERE / "node_program.py"), self.name, str(self.directory)]
         self.process = subprocess.Popen(
             ["nsenter", f"--net={self.namespace}", *program, json.dumps(settings)],

@@ -25,7 +25,7 @@ class ToldCache:
     def __init__(self) -> None:
         self._resources: dict[str, Objects] = {}
         for watch in WATCHES:
-            objects = self._resources[watch.resource] = Objects()
+            objects = self._resources.setdefault(watch.resource, Objects())
             for name, index in watch.indexes.items():
                 objects.add_index(name, index)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from sagong.api.types import Obj
 from sagong.network.proxy.services import ServicePort
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:

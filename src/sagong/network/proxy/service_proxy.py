@@ -9,13 +9,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sagong.api.meta import key_of, labels_of, name_of, namespace_of
+from sagong.api.meta import key_of, labels_of, name_of
 from sagong.api.types import Key, Obj
 from sagong.core.clock import Clock
 from sagong.ctl.controller import Cache, Watch
+from sagong.network.indexes import SERVICE_INDEX, SERVICES, SLICES, service_of_slice
 from sagong.network.proxy.conntrack import Conntrack
 from sagong.network.proxy.endpoints import (
-    SERVICE_NAME_LABEL,
     Chosen,
     Here,
     choose,
@@ -30,21 +30,12 @@ from sagong.network.routes.nodes import internal_ip
 log = logging.getLogger(__name__)
 
 TABLE = "sagong"
-SERVICES = "services"
-SLICES = "endpointslices.discovery.k8s.io"
 NODES = "nodes"
-SERVICE_INDEX = "network/service"  # slices by "namespace/name" of their service
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 COALESCE_SECONDS = 0.025  # changes that come together share a transaction
 RETRY_SECONDS = 1.0  # after a refused transaction; the next one is a full one
 FULL_SYNC_SECONDS = 3600.0  # repairs what someone else may have done to our table
-
-
-def service_of_slice(slice_: Obj) -> Iterable[str]:
-    """The value of SERVICE_INDEX: the service that a slice belongs to."""
-    name = labels_of(slice_).get(SERVICE_NAME_LABEL)
-    return (f"{namespace_of(slice_)}/{name}",) if name else ()
 
 
 WATCHES = (

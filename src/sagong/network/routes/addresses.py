@@ -6,7 +6,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 _EEXIST = 17
 _EADDRNOTAVAIL = 99
 # Valid on this host only, so that the kernel never takes it as the source of its own packets.
-_SCOPE_HOST = "host"
+_SCOPE_HOST = 254
 
 
 def add_local_address(address: str) -> None:
