@@ -54,7 +54,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
     for full_name, fields in _facts()["messages"].items():
         _fill_message(messages[full_name.removeprefix(PACKAGE + ".")], full_name, fields)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return pool
 
 

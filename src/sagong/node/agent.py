@@ -1,0 +1,359 @@
+"""The node agent: registers the node, keeps its lease, and gives every pod of it a worker.
+
+It reaches the API through a client only, and the containers through the CRI only. Killed at any
+instant and started again, it finds the containers by their labels and goes on with them; pods that
+the API has lost meanwhile are removed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from sagong.api.errors import ApiError
+from sagong.api.meta import uid_of
+from sagong.api.types import Obj
+from sagong.client.client import Client
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.core.tasks import Tasks, task_group
+from sagong.ctl.events import Recorder
+from sagong.ctl.informer import SharedCache
+from sagong.node.api_objects import ApiObjects
+from sagong.node.config import NodeConfig
+from sagong.node.cri.client import CriClient
+from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.cri.wakeups import runtime_events
+from sagong.node.images.collector import ImageCollector
+from sagong.node.images.puller import ImagePuller
+from sagong.node.machine import Machine, read_machine, read_pressure
+from sagong.node.narrowed import NarrowedClient
+from sagong.node.node_object import Health, allocatable, node_status
+from sagong.node.pods.cgroups import CgroupTree
+from sagong.node.pods.cleaning import Cleaner
+from sagong.node.pods.downward import NodeFacts
+from sagong.node.pods.launcher import Launcher
+from sagong.node.pods.log_rotation import rotate_logs
+from sagong.node.pods.runtime_view import RuntimeView
+from sagong.node.pods.termination import Stopper
+from sagong.node.pods.worker import PodWorker, Workshop
+from sagong.node.registration import Registration
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = "kubelet"
+RUNTIME_WAIT_SECONDS = 0.2
+HOUSEKEEPING_SECONDS = 10.0
+IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
+RELIST_IDLE_SECONDS = 30.0  # with the runtime's events as the main source
+PLEG_UNHEALTHY_SECONDS = 180.0
+
+
+class NodeAgent:
+    """One node. ``run`` ends only when cancelled; containers then go on."""
+
+    def __init__(self, config: NodeConfig, client: Client, *, clock: Clock, ids: Ids) -> None:
+        self.config = config
+        self.workers: dict[str, PodWorker] = {}
+        self._clock = clock
+        self._ids = ids
+        self._client = NarrowedClient(
+            client,
+            {
+                "pods": f"spec.nodeName={config.name}",
+                "nodes": f"metadata.name={config.name}",
+            },
+            user_agent=USER_AGENT,
+        )
+        self.cri = CriClient(config.runtime_endpoint)
+        self.cache = SharedCache(self._client, ids)
+        self.events = Recorder(
+            self._client, component="kubelet", clock=clock, ids=ids, host=config.name
+        )
+        self.view = RuntimeView(self.cri)
+        self.cgroups = CgroupTree(config.cgroup_mount, config.cgroup_root)
+        self.registration = Registration(config, self._client, clock, ids)
+        self._relisted_at = clock.monotonic()
+        self._look = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    async def wait_ready(self) -> None:
+        """Until the node has reported itself Ready for the first time."""
+        await self._ready.wait()
+
+    def pods(self) -> Sequence[Obj]:
+        """The pods of this node as the API last told, those that are ending included."""
+        return [worker.pod for worker in self.workers.values()]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            machine = await self._wait_runtime()
+            self.cgroups.prepare()
+            shop = self._workshop(machine)
+            async with task_group() as tasks:
+                tasks.start(self.events.run(), name="events")
+                await self.registration.register(machine)
+                for resource in ("pods", "services", "nodes"):
+                    self.cache.declare(resource)
+                running = tasks.start(self.cache.run(), name="cache")
+                loops = {
+                    "node status": self._report_status(machine),
+                    "node lease": self._renew_lease(),
+                }
+                for name, loop in loops.items():
+                    tasks.start(loop, name=name)
+                await self.cache.wait_synced()
+                await self.view.relist()
+                self._take_over(shop, tasks)
+                tasks.start(self._relist(), name="relist")
+                tasks.start(self._follow_runtime(), name="runtime events")
+                tasks.start(self._housekeeping(), name="housekeeping")
+                tasks.start(self._refresh_volumes(), name="volume refresh")
+                tasks.start(self._collect_images(), name="image collection")
+                await running
+        finally:
+            await self.cri.close()
+
+    async def _wait_runtime(self) -> Machine:
+        while True:
+            try:
+                version = await self.cri.version()
+            except RuntimeFailure as error:
+                log.info("the container runtime does not answer yet: %s", error)
+                await asyncio.sleep(RUNTIME_WAIT_SECONDS)
+                continue
+            runtime = f"{version.runtime_name}://{version.runtime_version}"
+            return read_machine(self.config.data_dir, runtime=runtime)
+
+    def _workshop(self, machine: Machine) -> Workshop:
+        facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
+        launcher = Launcher(
+            config=self.config,
+            cri=self.cri,
+            events=self.events,
+            ids=self._ids,
+            objects=ApiObjects(self._client, self._clock),
+            puller=ImagePuller(self.cri, self._clock),
+            cgroups=self.cgroups,
+            services=self._services,
+            node_facts=lambda: facts,
+            memory_capacity_bytes=machine.memory_bytes,
+        )
+        return Workshop(
+            config=self.config,
+            client=self._client,
+            cri=self.cri,
+            events=self.events,
+            clock=self._clock,
+            view=self.view,
+            launcher=launcher,
+            stopper=Stopper(self.cri, self.events, self._clock, self.config.drain_seconds),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+        )
+
+    def _services(self, namespace: str) -> Iterable[Obj]:
+        yield from self.cache.list("services", namespace)
+        if namespace != "default":
+            master = self.cache.get("services", "default", "kubernetes")
+            if master is not None:
+                yield master
+
+    # Pods
+
+    def _take_over(self, shop: Workshop, tasks: Tasks) -> None:
+        """A worker for each pod of the API; what else is here belonged to pods that are gone."""
+
+        def changed(old: Obj | None, new: Obj | None) -> None:
+            if old is not None and (new is None or uid_of(new) != uid_of(old)):
+                self._removed(uid_of(old))
+            if new is not None:
+                self._updated(new, shop, tasks)
+
+        self.cache.on_change("pods", changed)
+        for uid in shop.cleaner.known_uids() - set(self.workers):
+            tasks.start(self._remove_orphan(shop, uid), name=f"orphan {uid}")
+
+    def _updated(self, pod: Obj, shop: Workshop, tasks: Tasks) -> None:
+        worker = self.workers.get(uid_of(pod))
+        if worker is not None:
+            worker.update(pod)
+            return
+        worker = self.workers[uid_of(pod)] = PodWorker(pod, shop)
+        tasks.start(self._work(worker), name=f"worker {uid_of(pod)}")
+
+    def _removed(self, uid: str) -> None:
+        worker = self.workers.get(uid)
+        if worker is not None:
+            worker.remove()
+
+    async def _work(self, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        finally:
+            self.workers.pop(worker.uid, None)
+
+    async def _remove_orphan(self, shop: Workshop, uid: str) -> None:
+        delay = 1.0
+        while uid not in self.workers:
+            try:
+                log.info("removing pod %s, which the API no longer has", uid)
+                await shop.cleaner.remove_orphan(uid)
+            except (RuntimeFailure, OSError) as error:
+                log.warning("cannot remove pod %s yet: %s", uid, error)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 60.0)
+                continue
+            return
+
+    # The runtime
+
+    async def _relist(self) -> None:
+        """Look at the runtime when it says that something happened, and now and then anyway."""
+        while True:
+            self._look.clear()
+            try:
+                changed = await self.view.relist()
+            except RuntimeFailure as error:
+                log.warning("cannot list containers: %s", error)
+                await asyncio.sleep(self.config.relist_seconds)
+                continue
+            self._relisted_at = self._clock.monotonic()
+            for uid in changed:
+                if uid in self.workers:
+                    self.workers[uid].wake()
+            try:
+                async with asyncio.timeout(self._relist_delay()):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    def _relist_delay(self) -> float:
+        return RELIST_IDLE_SECONDS if self._follows_events else self.config.relist_seconds
+
+    _follows_events = False
+
+    async def _follow_runtime(self) -> None:
+        """Be woken by the runtime's own events where it has them (containerd)."""
+        while True:
+            try:
+                async with _following(self.cri) as events:
+                    async for _ in events:
+                        self._follows_events = True
+                        self._look.set()
+            except RuntimeFailure as error:
+                log.info("no events from the runtime: %s", error)
+            self._follows_events = False
+            self._look.set()
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    # The node
+
+    async def _report_status(self, machine: Machine) -> None:
+        written_at: float | None = None
+        while True:
+            now = self._clock.monotonic()
+            due = written_at is None or now - written_at >= self.config.status_report_seconds
+            try:
+                health = await self._health()
+                await self.registration.write_status(
+                    self._status_maker(machine, health), unless_same=not due
+                )
+            except ApiError as error:
+                log.warning("cannot report the node's status: %s", error)
+            else:
+                written_at = now if due else written_at
+                if not health.problems:
+                    self._ready.set()
+            # Until it is Ready for the first time, its pods wait for it: look more often.
+            await asyncio.sleep(self.config.status_seconds if self._ready.is_set() else 0.1)
+
+    def _status_maker(self, machine: Machine, health: Health) -> Callable[[Obj], Awaitable[Obj]]:
+        async def make(old: Obj) -> Obj:
+            return node_status(
+                self.config,
+                machine,
+                health,
+                read_pressure(self.config.data_dir),
+                old=old,
+                images=await self._images(),
+                now=self._clock.now(),
+            )
+
+        return make
+
+    async def _images(self) -> Sequence[Obj]:
+        try:
+            images = await self.cri.list_images()
+        except RuntimeFailure:
+            return []
+        listed = sorted(images, key=lambda image: (-image.size, image.id))
+        return [
+            {"names": [*image.repo_digests, *image.repo_tags], "sizeBytes": image.size}
+            for image in listed
+            if image.repo_digests or image.repo_tags
+        ]
+
+    async def _health(self) -> Health:
+        try:
+            status = await self.cri.status()
+        except RuntimeFailure:
+            return Health(runtime="container runtime is down")
+        conditions = {c.type: c for c in status.conditions}
+        runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
+        age = self._clock.monotonic() - self._relisted_at
+        return Health(
+            runtime="" if runtime and runtime.status else "container runtime status check failed",
+            network=""
+            if network and network.status
+            else "container runtime network not ready: NetworkReady=false "
+            f"reason:{network.reason if network else ''} "
+            f"message:{network.message if network else ''}",
+            pleg="" if age < PLEG_UNHEALTHY_SECONDS else "PLEG is not healthy",
+        )
+
+    async def _renew_lease(self) -> None:
+        while True:
+            try:
+                node = self.cache.get("nodes", "", self.config.name)
+                if node is None:
+                    node = await self._client.get("nodes", self.config.name)
+                await self.registration.renew_lease(node)
+            except ApiError as error:
+                log.warning("cannot renew the node's lease: %s", error)
+                await asyncio.sleep(1.0)
+                continue
+            await asyncio.sleep(self.config.lease_renew_seconds)
+
+    # Upkeep
+
+    async def _refresh_volumes(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.volume_refresh_seconds)
+            for worker in tuple(self.workers.values()):
+                await worker.refresh_volumes()
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            for uid in self.view.uids():
+                for container in self.view.pod(uid).running:
+                    await rotate_logs(self.cri, container, self.config, self._clock)
+
+    async def _collect_images(self) -> None:
+        collector = ImageCollector(self.config, self.cri, self._clock)
+        while True:
+            await asyncio.sleep(IMAGE_GC_SECONDS)
+            try:
+                await collector.collect()
+            except RuntimeFailure as error:
+                log.warning("cannot collect images: %s", error)
+
+
+@asynccontextmanager
+async def _following(cri: CriClient) -> AsyncIterator[AsyncIterator[str]]:
+    events = runtime_events(cri)
+    try:
+        yield events
+    finally:
+        await events.aclose()

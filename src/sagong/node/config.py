@@ -1,0 +1,81 @@
+"""What an agent must be told: who the node is, where its files are, how it behaves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KUBELET_VERSION = "v1.36.2"  # the version whose behaviour this agent shows (nodeInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """One entry of ``status.addresses``."""
+
+    type: str  # InternalIP, ExternalIP, Hostname, ...
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """The settings of one agent. Times are seconds, sizes bytes; defaults are upstream's."""
+
+    name: str
+    data_dir: Path  # pods' volumes and files, checkpoints; only root may read it
+    runtime_endpoint: str  # unix:///path of a CRI socket
+    addresses: Sequence[NodeAddress]
+    log_dir: Path = Path("/var/log/pods")
+
+    # Pods' networking. The conflist is the business of network/routes.
+    cluster_dns: Sequence[str] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    pod_cidr: str = ""  # "" takes spec.podCIDR, which the node IPAM controller writes
+
+    # Registration.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Mapping[str, str]] = ()
+    unschedulable: bool = False
+    max_pods: int = 110
+    kubelet_port: int = 10250
+    # What the machine has, minus these, is allocatable: resource name -> quantity.
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    # Several agents on one machine each report a share of it: 1/capacity_share of CPU and memory.
+    capacity_share: int = 1
+
+    # Cgroups. One root for each agent on a machine: "kubepods" alone, else "kubepods-<node>".
+    cgroup_root: str = "kubepods"
+    cgroup_mount: Path = Path("/sys/fs/cgroup")
+    # False where nothing may lower oom_score_adj (no CAP_SYS_RESOURCE): negative values become 0.
+    may_lower_oom_score: bool = True
+
+    # Timing.
+    lease_seconds: int = 40
+    lease_renew_seconds: float = 10.0
+    status_seconds: float = 10.0  # how often the node's conditions are looked at
+    status_report_seconds: float = 300.0  # how often they are written though nothing changed
+    relist_seconds: float = 1.0  # while the runtime offers no events; with them it is a safety net
+    volume_refresh_seconds: float = 30.0  # ConfigMaps, Secrets and tokens in volumes
+    # A Ready pod whose deletion begins is given this long before SIGTERM, within its grace period,
+    # so that every node's proxy has dropped it before it stops to accept. Upstream gives none.
+    drain_seconds: float = 1.0
+    crash_back_off_max_seconds: float = 300.0
+
+    # Images and logs.
+    image_gc_high_percent: int = 85
+    image_gc_low_percent: int = 80
+    sandbox_image: str = "sagong.local/pause:1"
+    log_bytes_max: int = 10 * 1024 * 1024
+    log_files_max: int = 5
+
+    @property
+    def internal_ip(self) -> str:
+        """The first InternalIP, or "" if there is none."""
+        return next((a.address for a in self.addresses if a.type == "InternalIP"), "")
+
+    @property
+    def host_ips(self) -> Sequence[str]:
+        return [a.address for a in self.addresses if a.type == "InternalIP"]
+
+    def pod_dir(self, uid: str) -> Path:
+        """Everything of one pod that is on disk, its logs excepted."""
+        return self.data_dir / "pods" / uid

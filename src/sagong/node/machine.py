@@ -1,0 +1,106 @@
+"""What the machine is and has: capacity, versions, pressure. Reads of /proc and /sys only."""
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagong.api.types import Obj
+from sagong.node.config import KUBELET_VERSION
+
+# Upstream's hard eviction thresholds (evictionHard).
+MEMORY_AVAILABLE_MIN_BYTES = 100 * 1024 * 1024
+DISK_AVAILABLE_MIN_SHARE = 0.10
+INODES_FREE_MIN_SHARE = 0.05
+PIDS_FREE_MIN_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What does not change while the agent runs."""
+
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int
+    info: Obj  # status.nodeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Which resources are short."""
+
+    memory: bool = False
+    disk: bool = False
+    pids: bool = False
+
+
+def read_machine(data_dir: Path, *, runtime: str) -> Machine:
+    """``runtime`` is ``containerd://1.6.20``."""
+    memory = _meminfo()
+    usage = shutil.disk_usage(_existing(data_dir))
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=memory["MemTotal"],
+        disk_bytes=usage.total,
+        info={
+            "machineID": _read("/etc/machine-id"),
+            "systemUUID": _read("/sys/class/dmi/id/product_uuid") or _read("/etc/machine-id"),
+            "bootID": _read("/proc/sys/kernel/random/boot_id"),
+            "kernelVersion": platform.release(),
+            "osImage": _os_release().get("PRETTY_NAME", "Linux"),
+            "containerRuntimeVersion": runtime,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": architecture(),
+        },
+    )
+
+
+def architecture() -> str:
+    """Go's name of this machine's architecture."""
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(machine, machine)
+
+
+def read_pressure(data_dir: Path) -> Pressure:
+    disk = os.statvfs(_existing(data_dir))
+    disk_short = disk.f_bavail < disk.f_blocks * DISK_AVAILABLE_MIN_SHARE
+    inodes_short = disk.f_files > 0 and disk.f_favail < disk.f_files * INODES_FREE_MIN_SHARE
+    pid_max = int(_read("/proc/sys/kernel/pid_max") or 4194304)
+    running = int((_read("/proc/loadavg").split() or ["", "", "", "0/0"])[3].split("/")[1])
+    return Pressure(
+        memory=_meminfo()["MemAvailable"] < MEMORY_AVAILABLE_MIN_BYTES,
+        disk=disk_short or inodes_short,
+        pids=running > pid_max * (1 - PIDS_FREE_MIN_SHARE),
+    )
+
+
+def _meminfo() -> Mapping[str, int]:
+    """Bytes by name."""
+    found = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
+    return found
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _os_release() -> Mapping[str, str]:
+    pairs = (line.partition("=") for line in _read("/etc/os-release").splitlines())
+    return {name: value.strip('"') for name, _, value in pairs}

@@ -1,0 +1,176 @@
+"""The Node object as the agent writes it: labels, capacity, conditions. Pure.
+
+Semantics: upstream's ``kubelet_node_status.go`` and ``nodestatus/setters.go``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sagong.api.quantities import Quantity, parse
+from sagong.api.types import Obj
+from sagong.core.clock import format_time
+from sagong.node.config import NodeConfig
+from sagong.node.machine import Machine, Pressure, architecture
+
+IMAGES_REPORTED_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the Ready condition depends on; "" means well."""
+
+    runtime: str = ""
+    network: str = ""
+    pleg: str = ""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return [text for text in (self.runtime, self.network, self.pleg) if text]
+
+
+def initial_node(config: NodeConfig, machine: Machine) -> Obj:
+    """The object to be created, without status."""
+    spec: Obj = {}
+    if config.taints:
+        spec["taints"] = [dict(taint) for taint in config.taints]
+    if config.unschedulable:
+        spec["unschedulable"] = True
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": config.name, "labels": dict(node_labels(config, machine))},
+        "spec": spec,
+    }
+
+
+def node_labels(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
+    arch = architecture()
+    return {
+        "beta.kubernetes.io/arch": arch,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": arch,
+        "kubernetes.io/hostname": config.name,
+        "kubernetes.io/os": "linux",
+        **config.labels,
+    }
+
+
+def capacity(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
+    share = max(1, config.capacity_share)
+    return {
+        "cpu": str(Quantity.of_milli(machine.cpus * 1000 // share)),
+        "ephemeral-storage": f"{machine.disk_bytes // share // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "memory": f"{machine.memory_bytes // share // 1024}Ki",
+        "pods": str(config.max_pods),
+    }
+
+
+def allocatable(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
+    """Capacity less what is reserved, and less what eviction keeps free."""
+    kept = {"memory": "100Mi", **config.reserved}
+    result = {}
+    for name, text in capacity(config, machine).items():
+        amount = parse(text)
+        if name in kept:
+            amount = amount - parse(kept[name])
+        if name == "ephemeral-storage":
+            amount = Quantity.of(amount.value * 9 // 10)
+        result[name] = str(amount)
+    return result
+
+
+def node_status(
+    config: NodeConfig,
+    machine: Machine,
+    health: Health,
+    pressure: Pressure,
+    *,
+    old: Obj,
+    images: Sequence[Obj],
+    now: float,
+) -> Obj:
+    """The complete status; ``old`` is the one before, whose foreign conditions are kept."""
+    previous = {c["type"]: c for c in old.get("conditions") or []}
+    own = [
+        _condition(previous, now, **facts)
+        for facts in (
+            _pressure("Memory", pressure.memory, "kubelet has sufficient memory available"),
+            _pressure("Disk", pressure.disk, "kubelet has no disk pressure"),
+            _pressure("PID", pressure.pids, "kubelet has sufficient PID available"),
+            _ready(health),
+        )
+    ]
+    types = {c["type"] for c in own}
+    foreign = [c for type_, c in previous.items() if type_ not in types]
+    status: Obj = {
+        "addresses": [{"type": a.type, "address": a.address} for a in config.addresses],
+        "allocatable": dict(allocatable(config, machine)),
+        "capacity": dict(capacity(config, machine)),
+        "conditions": foreign + own,
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},
+        "images": list(images)[:IMAGES_REPORTED_MAX],
+        "nodeInfo": machine.info,
+        "features": {"supplementalGroupsPolicy": False},
+        "runtimeHandlers": [{"features": {}, "name": ""}],
+    }
+    kept = ("volumesInUse", "volumesAttached", "phase", "config")
+    return {**{k: old[k] for k in kept if k in old}, **status}
+
+
+def _pressure(what: str, short: bool, well: str) -> dict[str, str]:
+    reasons = {
+        "Memory": ("KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
+        "Disk": ("KubeletHasDiskPressure", "KubeletHasNoDiskPressure"),
+        "PID": ("KubeletHasInsufficientPID", "KubeletHasSufficientPID"),
+    }
+    ill = {
+        "Memory": "kubelet has insufficient memory available",
+        "Disk": "kubelet has disk pressure",
+        "PID": "kubelet has insufficient PID available",
+    }
+    return {
+        "type_": f"{what}Pressure",
+        "status": "True" if short else "False",
+        "reason": reasons[what][0 if short else 1],
+        "message": ill[what] if short else well,
+    }
+
+
+def _ready(health: Health) -> dict[str, str]:
+    if not health.problems:
+        message = "kubelet is posting ready status"
+        return {"type_": "Ready", "status": "True", "reason": "KubeletReady", "message": message}
+    problems = list(health.problems)
+    message = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+    return {"type_": "Ready", "status": "False", "reason": "KubeletNotReady", "message": message}
+
+
+def _condition(
+    previous: Mapping[str, Obj], now: float, *, type_: str, status: str, reason: str, message: str
+) -> Obj:
+    old = previous.get(type_)
+    stamp = format_time(now)
+    changed = old is None or old.get("status") != status
+    return {
+        "type": type_,
+        "status": status,
+        "lastHeartbeatTime": stamp,
+        "lastTransitionTime": stamp if changed or old is None else old["lastTransitionTime"],
+        "reason": reason,
+        "message": message,
+    }
+
+
+def differs(new: Obj, old: Obj) -> bool:
+    """Whether anything but heartbeat times changed: only then is a status written early."""
+
+    def essence(status: Obj) -> Obj:
+        conditions = [
+            {k: v for k, v in c.items() if k != "lastHeartbeatTime"}
+            for c in status.get("conditions") or []
+        ]
+        return {**status, "conditions": conditions}
+
+    return essence(new) != essence({k: v for k, v in old.items() if v not in (None, [], {})})

@@ -1,0 +1,182 @@
+"""``status.containerStatuses`` and its like: what users are told about each container.
+
+Semantics: upstream's ``convertToAPIContainerStatuses`` and the prober's ``UpdatePodStatus``.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from sagong.api.types import Obj
+from sagong.core.clock import format_time
+from sagong.node.pods.model import (
+    Kind,
+    RunState,
+    SeenContainer,
+    Situation,
+    Stage,
+    Waiting,
+)
+from sagong.node.pods.spec import containers_of, is_sidecar, restarts_after
+
+UNKNOWN_EXIT_CODE = 137
+_UNKNOWN_MESSAGE = "The container could not be located when the pod was {what}"
+
+
+def container_statuses(situation: Situation, kind: Kind) -> list[Obj]:
+    """One status for each container of a kind, in the spec's order."""
+    previous = _previous(situation.pod, kind)
+    return [
+        _status(situation, kind, container, previous.get(container["name"], {}))
+        for container in containers_of(situation.pod, kind)
+        if kind is not Kind.EPHEMERAL or situation.memory.stage is Stage.RUNNING
+        or container["name"] in previous or situation.seen.latest(container["name"])
+    ]  # fmt: skip
+
+
+def _previous(pod: Obj, kind: Kind) -> Mapping[str, Obj]:
+    field = {
+        Kind.INIT: "initContainerStatuses",
+        Kind.MAIN: "containerStatuses",
+        Kind.EPHEMERAL: "ephemeralContainerStatuses",
+    }[kind]
+    return {s["name"]: s for s in (pod.get("status") or {}).get(field) or []}
+
+
+def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> Obj:
+    attempts = situation.seen.attempts(container["name"])
+    latest = attempts[0] if attempts else None
+    status: Obj = {"name": container["name"]}
+    if latest is None:
+        status["state"] = _state_without(situation, kind, container, previous)
+        status["lastState"] = previous.get("lastState") or {}
+        status["restartCount"] = int(previous.get("restartCount") or 0)
+        status["image"] = container.get("image", "")
+        status["imageID"] = ""
+    else:
+        status["state"] = state_of(latest)
+        status["lastState"] = _last_state(attempts[1:], previous, latest)
+        status["restartCount"] = latest.attempt
+        status["image"] = latest.image
+        status["imageID"] = latest.image_ref
+        status["containerID"] = f"containerd://{latest.id}"
+    _apply_waiting(situation, kind, container, latest, status)
+    running = latest is not None and "running" in status["state"]
+    status["started"] = running and is_started(situation, container, latest)
+    status["ready"] = is_ready(situation, kind, container, status)
+    _add_resources(container, status)
+    return status
+
+
+def state_of(container: SeenContainer) -> Obj:
+    """One of waiting, running, terminated."""
+    if container.state is RunState.RUNNING:
+        return {"running": {"startedAt": format_time(container.started_at)}}
+    if container.state is RunState.CREATED:
+        return {"waiting": {"reason": "ContainerCreating"}}
+    terminated: Obj = {"exitCode": container.exit_code}
+    if container.reason:
+        terminated["reason"] = container.reason
+    if container.message:
+        terminated["message"] = container.message
+    terminated["startedAt"] = format_time(container.started_at) if container.started_at else None
+    terminated["finishedAt"] = format_time(container.finished_at or container.created_at)
+    terminated["containerID"] = f"containerd://{container.id}"
+    return {"terminated": terminated}
+
+
+def _state_without(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> Obj:
+    """The state of a container that the runtime does not have."""
+    old = previous.get("state") or {}
+    if "terminated" in old:
+        return {"terminated": old["terminated"]}
+    if "running" in old or situation.memory.stage is not Stage.RUNNING:
+        what = "deleted" if situation.memory.stage is not Stage.RUNNING else "terminated"
+        return {
+            "terminated": {
+                "exitCode": UNKNOWN_EXIT_CODE,
+                "reason": "ContainerStatusUnknown",
+                "message": _UNKNOWN_MESSAGE.format(what=what),
+                "startedAt": None,
+                "finishedAt": None,
+            }
+        }
+    initializing = kind is not Kind.EPHEMERAL and bool(containers_of(situation.pod, Kind.INIT))
+    return {"waiting": {"reason": "PodInitializing" if initializing else "ContainerCreating"}}
+
+
+def _last_state(older: Sequence[SeenContainer], previous: Obj, latest: SeenContainer) -> Obj:
+    """How the attempt before ended; from the last status where the runtime has forgotten it."""
+    if older and older[0].state is not RunState.CREATED:
+        return state_of(older[0])
+    if latest.attempt == int(previous.get("restartCount") or 0):
+        return previous.get("lastState") or {}
+    old = previous.get("state") or {}
+    return {"terminated": old["terminated"]} if "terminated" in old else {}
+
+
+def _apply_waiting(
+    situation: Situation,
+    kind: Kind,
+    container: Obj,
+    latest: SeenContainer | None,
+    status: Obj,
+) -> None:
+    """A container that is to be started but could not be is waiting, and says why."""
+    failure = situation.memory.failures.get(container["name"])
+    if failure is None or situation.memory.stage is not Stage.RUNNING:
+        return
+    if latest is not None:
+        if latest.state is RunState.RUNNING:
+            return
+        if latest.state is RunState.EXITED:
+            if not restarts_after(situation.pod, container, kind, latest.exit_code):
+                return
+            status["lastState"] = state_of(latest)
+    status["state"] = {"waiting": waiting_state(failure)}
+
+
+def waiting_state(waiting: Waiting) -> Obj:
+    state: Obj = {"reason": waiting.reason}
+    if waiting.message:
+        state["message"] = waiting.message
+    return state
+
+
+def is_started(situation: Situation, container: Obj, latest: SeenContainer | None) -> bool:
+    """Running, and past its startup probe if it has one."""
+    if latest is None or latest.state is not RunState.RUNNING:
+        return False
+    return "startupProbe" not in container or latest.id in situation.probes.started
+
+
+def is_ready(situation: Situation, kind: Kind, container: Obj, status: Obj) -> bool:
+    """Init containers are ready when they have succeeded; others when started and not refused
+    by their readiness probe."""
+    if kind is Kind.EPHEMERAL:
+        return False
+    if kind is Kind.INIT and not is_sidecar(container):
+        terminated = status["state"].get("terminated")
+        return terminated is not None and terminated["exitCode"] == 0
+    if not status["started"]:
+        return False
+    latest = situation.seen.latest(container["name"])
+    return "readinessProbe" not in container or (
+        latest is not None and latest.id in situation.probes.ready
+    )
+
+
+def _add_resources(container: Obj, status: Obj) -> None:
+    """What in-place resize reports: what was asked for is what was given."""
+    resources = container.get("resources") or {}
+    if resources.get("requests"):
+        status["allocatedResources"] = resources["requests"]
+    if "containerID" in status:
+        status["resources"] = {k: v for k, v in resources.items() if k in ("limits", "requests")}
+        if mounts := container.get("volumeMounts"):
+            status["volumeMounts"] = [_mount_status(mount) for mount in mounts]
+
+
+def _mount_status(mount: Obj) -> Obj:
+    status: Obj = {"mountPath": mount["mountPath"], "name": mount["name"]}
+    if mount.get("readOnly"):
+        status |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    return status

@@ -1,0 +1,305 @@
+"""Starting sandboxes and containers: everything between a decision and a running process."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagong.api.errors import ApiError
+from sagong.api.types import Obj
+from sagong.core.ids import Ids
+from sagong.ctl.controller import Events
+from sagong.node.api_objects import ApiObjects
+from sagong.node.config import NodeConfig
+from sagong.node.cri.client import CriClient
+from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.images.puller import ImagePuller
+from sagong.node.pods.cgroups import CgroupTree
+from sagong.node.pods.container_config import (
+    ContainerFacts,
+    MountPlan,
+    container_config,
+    mount_path,
+    sub_path_of,
+)
+from sagong.node.pods.downward import NodeFacts
+from sagong.node.pods.environment import EnvironmentSources, build_environment, referenced
+from sagong.node.pods.failures import (
+    ConfigFailure,
+    CreateFailure,
+    HookFailure,
+    ImageFailure,
+    RunFailure,
+    SandboxFailure,
+    StartFailure,
+)
+from sagong.node.pods.hooks import HookError, run_hook
+from sagong.node.pods.lifecycle import StartContainer
+from sagong.node.pods.model import Kind, SeenPod, SeenSandbox
+from sagong.node.pods.naming import hosts_file, parse_resolv_conf, resolver_of
+from sagong.node.pods.references import container_reference, pod_reference
+from sagong.node.pods.resources import pod_limits
+from sagong.node.pods.sandbox_config import SandboxFacts, sandbox_config
+from sagong.node.pods.security import check_non_root
+from sagong.node.pods.spec import find_container, is_host_network, qos_class
+from sagong.node.volumes.mounted import Mounted
+from sagong.node.volumes.sub_path import bind_sub_path
+
+log = logging.getLogger(__name__)
+
+REFERENCE_AGE_SECONDS = 2.0  # ConfigMaps and Secrets for environments; shared by a pod's containers
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """One an agent; holds no state of pods."""
+
+    config: NodeConfig
+    cri: CriClient
+    events: Events
+    ids: Ids
+    objects: ApiObjects
+    puller: ImagePuller
+    cgroups: CgroupTree
+    services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
+    node_facts: Callable[[], NodeFacts]
+    memory_capacity_bytes: int
+
+    def log_directory(self, pod: Obj) -> Path:
+        metadata = pod["metadata"]
+        name = f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
+        return self.config.log_dir / name
+
+    def pod_ips(self, pod: Obj, sandbox: SeenSandbox | None) -> Sequence[str]:
+        if is_host_network(pod):
+            return self.config.host_ips
+        return sandbox.ips if sandbox is not None else ()
+
+    async def create_sandbox(self, pod: Obj, attempt: int) -> str:
+        """Make and start the sandbox; its id. Raises SandboxFailure."""
+        config = self._sandbox_config(pod, attempt)
+        try:
+            return await self.cri.run_sandbox(config)
+        except RuntimeFailure as error:
+            text = f"Failed to create pod sandbox: {error}"
+            self.events.emit(pod_reference(pod), "Warning", "FailedCreatePodSandBox", text)
+            raise SandboxFailure(str(error)) from error
+
+    def _sandbox_config(self, pod: Obj, attempt: int) -> Any:
+        quality, uid = qos_class(pod), pod["metadata"]["uid"]
+        self.cgroups.create_pod(uid, quality, pod_limits(pod))
+        logs = self.log_directory(pod)
+        logs.mkdir(parents=True, exist_ok=True)
+        resolver = resolver_of(
+            pod,
+            parse_resolv_conf(_read_text(self.config.resolv_conf)),
+            self.config.cluster_dns,
+            self.config.cluster_domain,
+        )
+        parent = self.cgroups.parent_of(uid, quality)
+        facts = SandboxFacts(parent, logs, resolver, self.config.cluster_domain)
+        return sandbox_config(pod, attempt, facts)
+
+    async def start_container(
+        self, pod: Obj, action: StartContainer, volumes: Mapping[str, Mounted], seen: SeenPod
+    ) -> None:
+        """Pull, create, start, postStart. Raises StartFailure with the waiting reason."""
+        found = find_container(pod, action.name)
+        if found is None:
+            return
+        kind, container = found
+        about = container_reference(pod, kind, action.name)
+
+        def emit(type_: str, reason: str, message: str) -> None:
+            self.events.emit(about, type_, reason, message)
+
+        try:
+            container_id = await self._create(pod, container, action, volumes, seen)
+            emit("Normal", "Created", "Container created")
+            await self._start(container_id)
+            emit("Normal", "Started", "Container started")
+            await self._post_start(pod, container, container_id, action.sandbox)
+        except ImageFailure as failure:
+            emit("Warning", "Failed", f"Error: {failure.reason}")
+            raise
+        except HookFailure as failure:
+            emit("Warning", "FailedPostStartHook", failure.message)
+            raise
+        except StartFailure as failure:
+            emit("Warning", "Failed", f"Error: {failure.message}")
+            raise
+
+    async def _create(
+        self,
+        pod: Obj,
+        container: Obj,
+        action: StartContainer,
+        volumes: Mapping[str, Mounted],
+        seen: SeenPod,
+    ) -> str:
+        about = container_reference(pod, action.kind, action.name)
+        metadata = pod["metadata"]
+        image = await self.puller.ensure(
+            container,
+            lambda type_, reason, message: self.events.emit(about, type_, reason, message),
+            secrets=await self._pull_secrets(pod),
+            pod_key=metadata["uid"],
+        )
+        check_non_root(
+            pod,
+            container,
+            image_uid=image.uid.value if image.HasField("uid") else None,
+            image_user=image.username,
+        )
+        environment = await self._environment(pod, container, action.sandbox)
+        mounts = self._mounts(pod, container, action, volumes, environment)
+        target = seen.latest(container.get("targetContainerName") or "")
+        facts = ContainerFacts(
+            attempt=action.attempt,
+            image_ref=image.id,
+            environment=environment,
+            mounts=mounts,
+            memory_capacity_bytes=self.memory_capacity_bytes,
+            may_lower_oom_score=self.config.may_lower_oom_score,
+            target_id=target.id if target is not None else "",
+            volume_groups=[v.group for v in volumes.values() if v.group is not None],
+        )
+        message = container_config(pod, container, facts)
+        sandbox = self._sandbox_config(pod, action.sandbox.attempt)
+        try:
+            return await self.cri.create_container(action.sandbox.id, message, sandbox)
+        except RuntimeFailure as error:
+            raise CreateFailure(str(error)) from error
+
+    async def _pull_secrets(self, pod: Obj) -> list[Obj]:
+        found = []
+        for reference in pod["spec"].get("imagePullSecrets") or []:
+            try:
+                secret = await self.objects.get(
+                    "secrets",
+                    pod["metadata"]["namespace"],
+                    reference["name"],
+                    max_age_seconds=REFERENCE_AGE_SECONDS,
+                )
+            except ApiError as error:
+                log.warning("image pull secret %s: %s", reference["name"], error)
+                continue
+            if secret is not None:
+                found.append(secret)
+        return found
+
+    async def _environment(
+        self, pod: Obj, container: Obj, sandbox: SeenSandbox
+    ) -> Mapping[str, str]:
+        namespace = pod["metadata"]["namespace"]
+        references: dict[tuple[str, str], Obj | None] = {}
+        for resource, name in referenced(container):
+            try:
+                references[resource, name] = await self.objects.get(
+                    resource, namespace, name, max_age_seconds=REFERENCE_AGE_SECONDS
+                )
+            except ApiError as error:
+                raise ConfigFailure(str(error)) from error
+        sources = EnvironmentSources(
+            references,
+            tuple(self.services(namespace)),
+            self.node_facts(),
+            self.pod_ips(pod, sandbox),
+        )
+        return build_environment(pod, container, sources)
+
+    def _mounts(
+        self,
+        pod: Obj,
+        container: Obj,
+        action: StartContainer,
+        volumes: Mapping[str, Mounted],
+        environment: Mapping[str, str],
+    ) -> list[MountPlan]:
+        pod_dir = self.config.pod_dir(pod["metadata"]["uid"])
+        plans = []
+        for index, mount in enumerate(container.get("volumeMounts") or []):
+            volume = volumes.get(mount["name"])
+            if volume is None:
+                raise ConfigFailure(f'cannot find volume "{mount["name"]}" to mount into container')
+            path = volume.path
+            if sub_path := sub_path_of(mount, environment):
+                target = pod_dir / "volume-subpaths" / mount["name"] / action.name / str(index)
+                path = bind_sub_path(path, sub_path, target)
+            plans.append(
+                MountPlan(
+                    str(path),
+                    mount_path(mount["mountPath"]),
+                    bool(mount.get("readOnly")) or volume.read_only,
+                    mount.get("mountPropagation") or "None",
+                )
+            )
+        plans += self._own_files(pod, container, action, {plan.container_path for plan in plans})
+        return plans
+
+    def _own_files(
+        self, pod: Obj, container: Obj, action: StartContainer, taken: set[str]
+    ) -> list[MountPlan]:
+        """/etc/hosts and the termination log, unless a volume is mounted there."""
+        pod_dir = self.config.pod_dir(pod["metadata"]["uid"])
+        plans = []
+        if "/etc/hosts" not in taken:
+            text = hosts_file(
+                pod,
+                self.pod_ips(pod, action.sandbox),
+                self.config.cluster_domain,
+                _read_text(Path("/etc/hosts")),
+            )
+            path = pod_dir / "etc-hosts"
+            _write_once(path, text, 0o644)
+            plans.append(MountPlan(str(path), "/etc/hosts"))
+        wanted = container.get("terminationMessagePath")
+        if wanted and wanted not in taken:
+            path = pod_dir / "containers" / action.name / self.ids.suffix(8)
+            _write_once(path, "", 0o666)
+            plans.append(MountPlan(str(path), wanted))
+        return plans
+
+    async def _start(self, container_id: str) -> None:
+        try:
+            await self.cri.start_container(container_id)
+        except RuntimeFailure as error:
+            raise RunFailure(str(error)) from error
+
+    async def _post_start(
+        self, pod: Obj, container: Obj, container_id: str, sandbox: SeenSandbox
+    ) -> None:
+        hook = (container.get("lifecycle") or {}).get("postStart")
+        if not hook:
+            return
+        pod_ip = next(iter(self.pod_ips(pod, sandbox)), "")
+        try:
+            await run_hook(self.cri, pod, container, container_id, hook, pod_ip)
+        except (HookError, ValueError) as error:
+            # A container whose postStart hook failed is stopped, and restarted by policy.
+            try:
+                await self.cri.stop_container(container_id, grace_seconds=1)
+            except RuntimeNotFound:
+                log.debug("container %s is gone already", container_id)
+            raise HookFailure(f"PostStartHook failed: {error}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _write_once(path: Path, text: str, mode: int) -> None:
+    """Write a file that a container may have bound: the same inode, whatever it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    path.chmod(mode)
+
+
+__all__ = ["Kind", "Launcher"]

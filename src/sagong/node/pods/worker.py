@@ -1,0 +1,380 @@
+"""One pod's worker: observe, decide (``lifecycle.plan``), carry out, report; never two at once.
+
+The worker lives as long as anything of the pod is on this node. It is woken by changes of the API
+object, of the runtime, of probes, and by its own timer. The deletion of a pod interrupts whatever
+is going on for it, an image pull for example.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from sagong.api.errors import ApiError, Conflict, NotFound
+from sagong.api.meta import is_deleting
+from sagong.api.types import Obj
+from sagong.client.client import Client
+from sagong.core.clock import Clock, format_time
+from sagong.core.tasks import Tasks, task_group
+from sagong.ctl.controller import Events
+from sagong.node.config import NodeConfig
+from sagong.node.cri.client import CriClient
+from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.pods import lifecycle
+from sagong.node.pods.cleaning import Cleaner
+from sagong.node.pods.failures import SandboxFailure, StartFailure, VolumeFailure
+from sagong.node.pods.launcher import Launcher
+from sagong.node.pods.lifecycle import Action, Plan
+from sagong.node.pods.model import Kind, Memory, ProbeView, SeenPod, Situation, Stage, Waiting
+from sagong.node.pods.pod_status import pod_status
+from sagong.node.pods.references import container_reference, pod_reference
+from sagong.node.pods.runtime_view import RuntimeView
+from sagong.node.pods.spec import describe, find_container, grace_seconds
+from sagong.node.pods.status_writer import StatusWriter, is_newer
+from sagong.node.pods.termination import Stopper
+from sagong.node.probes.handlers import run_probe
+from sagong.node.probes.outcome import Outcome
+from sagong.node.probes.pod_prober import PodProber
+from sagong.node.volumes import pod_volumes
+from sagong.node.volumes.context import VolumeContext
+from sagong.node.volumes.mounted import Mounted
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
+RETRY_LIMIT_SECONDS = 30.0
+SANDBOX_RETRY_SECONDS = 5.0
+VOLUME_RETRY_SECONDS = 1.0  # a claim is bound, a ConfigMap made, any moment; doubled to the limit
+STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all workers of an agent share."""
+
+    config: NodeConfig
+    client: Client
+    cri: CriClient
+    events: Events
+    clock: Clock
+    view: RuntimeView
+    launcher: Launcher
+    stopper: Stopper
+    cleaner: Cleaner
+
+
+class PodWorker:
+    """Made when a pod is first seen; ``run`` returns when nothing of it is left here."""
+
+    def __init__(self, pod: Obj, workshop: Workshop) -> None:
+        self._pod = pod
+        self._shop = workshop
+        self._memory = Memory()
+        self._volumes: Mapping[str, Mounted] | None = None
+        self._refreshes_volumes = False
+        self._gone = False  # the API object is no more
+        self._done = False
+        self._wake = asyncio.Event()
+        self._step: asyncio.Task[float | None] | None = None
+        self._prober: PodProber | None = None
+        self._retry_at: dict[str, float] = {}  # container -> monotonic time of its next start
+        self._failures = 0
+        self._volume_failures = 0
+        self._writer = StatusWriter(workshop.client, lambda: self._pod, self._learn)
+
+    @property
+    def pod(self) -> Obj:
+        """The API object as last seen."""
+        return self._pod
+
+    @property
+    def uid(self) -> str:
+        return str(self._pod["metadata"]["uid"])
+
+    def update(self, pod: Obj) -> None:
+        """The API object has changed."""
+        before = self._pod
+        self._learn(pod)
+        begins = is_deleting(pod) and not is_deleting(before)
+        hurried = is_deleting(before) and grace_seconds(pod) < grace_seconds(before)
+        if begins or hurried:
+            self._interrupt()
+        self._wake.set()
+
+    def remove(self) -> None:
+        """The API object is gone: whatever still runs must stop."""
+        if self._gone:
+            return
+        self._gone = True
+        if not is_deleting(self._pod):
+            deleted = {"deletionTimestamp": format_time(self._shop.clock.now())}
+            self._pod = {**self._pod, "metadata": {**self._pod["metadata"], **deleted}}
+        self._interrupt()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something about the pod may have changed at the runtime."""
+        self._wake.set()
+
+    def _learn(self, pod: Obj) -> None:
+        if is_newer(pod, self._pod) and not self._gone:
+            self._pod = pod
+
+    def _interrupt(self) -> None:
+        """Break off what is being carried out; what it has begun is seen and dealt with."""
+        if self._step is not None and self._memory.stage in (Stage.RUNNING, Stage.TERMINATING):
+            self._step.cancel()
+
+    async def run(self) -> None:
+        """Until the pod has left this node."""
+        async with task_group() as tasks:
+            self._prober = self._make_prober(tasks)
+            tasks.start(self._writer.run(), name=f"status {self.uid}")
+            while not self._done:
+                self._wake.clear()
+                self._step = tasks.start(self._supervised_step(), name=f"pod {self.uid}")
+                await asyncio.wait({self._step})
+                delay = 0.0 if self._step.cancelled() else self._step.result()
+                self._step = None
+                if not self._done:
+                    await self._wait_woken(delay)
+
+    async def _wait_woken(self, delay: float | None) -> None:
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _supervised_step(self) -> float | None:
+        """One round; seconds until the next one is due, None if only a wake-up is."""
+        try:
+            delay = await self._round()
+        except (RuntimeFailure, ApiError, OSError) as error:
+            log.warning("pod %s: %s", describe(self._pod), error)
+        except Exception:
+            log.exception("pod %s", describe(self._pod))
+        else:
+            self._failures = 0
+            return delay
+        self._failures += 1
+        return float(min(RETRY_SECONDS * 2 ** min(self._failures, 10), RETRY_LIMIT_SECONDS))
+
+    async def _round(self) -> float | None:
+        for _ in range(STEPS_AT_ONCE):
+            seen = await self._shop.view.refresh(self.uid)
+            situation = self._situation(seen)
+            plan = lifecycle.plan(situation)
+            self._memory = plan.memory
+            self._look_after_probes(seen)
+            self._announce_back_offs(plan)
+            self._report(replace(situation, memory=plan.memory))
+            delays = [plan.after_seconds] if plan.after_seconds is not None else []
+            acted = False
+            for action in plan.actions:
+                delay = await self._carry_out(action, seen)
+                acted = acted or delay is None
+                if delay is not None:
+                    delays.append(delay)
+                    if not isinstance(action, lifecycle.StartContainer):
+                        break
+            if not acted or self._done:
+                self._report(replace(situation, memory=self._memory))
+                return min(delays, default=None)
+        log.error("pod %s does not settle", describe(self._pod))
+        return RETRY_LIMIT_SECONDS
+
+    def _situation(self, seen: SeenPod) -> Situation:
+        return Situation(
+            pod=self._pod,
+            seen=seen,
+            probes=self._prober.view() if self._prober else ProbeView(),
+            memory=self._memory,
+            now=self._shop.clock.now(),
+            volumes_ready=self._volumes is not None,
+            host_ips=self._shop.config.host_ips,
+            crash_back_off_max_seconds=self._shop.config.crash_back_off_max_seconds,
+        )
+
+    def _report(self, situation: Situation) -> None:
+        if not self._gone:
+            self._writer.want(pod_status(situation))
+
+    def _announce_back_offs(self, plan: Plan) -> None:
+        for waiting in plan.backing_off:
+            found = find_container(self._pod, waiting.name)
+            about = container_reference(self._pod, found[0] if found else Kind.MAIN, waiting.name)
+            text = (
+                f"Back-off restarting failed container {waiting.name} in pod {describe(self._pod)}"
+            )
+            self._shop.events.emit(about, "Warning", "BackOff", text)
+
+    # Carrying out
+
+    async def _carry_out(self, action: Action, seen: SeenPod) -> float | None:
+        """None when done; else seconds after which to try again."""
+        match action:
+            case lifecycle.SetUpVolumes():
+                return await self._set_up_volumes(seen)
+            case lifecycle.CreateSandbox():
+                return await self._create_sandbox(action)
+            case lifecycle.KillSandbox():
+                await self._kill_sandbox(action, seen)
+            case lifecycle.KillContainer():
+                await self._kill_container(action, seen)
+            case lifecycle.StartContainer():
+                return await self._start_container(action, seen)
+            case lifecycle.RemoveDead():
+                await self._remove_dead(action)
+            case lifecycle.Terminate():
+                await self._shop.stopper.stop_pod(self._pod, seen)
+            case lifecycle.TearDown():
+                await self._tear_down()
+            case lifecycle.DeletePod():
+                await self._delete_pod()
+        return None
+
+    def _volume_context(self, seen: SeenPod) -> VolumeContext:
+        launcher = self._shop.launcher
+        return VolumeContext(
+            pod=self._pod,
+            directory=self._shop.config.pod_dir(self.uid),
+            objects=launcher.objects,
+            node=launcher.node_facts(),
+            clock=self._shop.clock,
+            pod_ips=launcher.pod_ips(self._pod, seen.sandbox),
+        )
+
+    async def _set_up_volumes(self, seen: SeenPod) -> float | None:
+        try:
+            self._volumes = await pod_volumes.set_up(self._volume_context(seen))
+        except VolumeFailure as error:
+            self._shop.events.emit(pod_reference(self._pod), "Warning", "FailedMount", str(error))
+            self._volume_failures += 1
+            delay = VOLUME_RETRY_SECONDS * 2 ** min(self._volume_failures - 1, 10)
+            return float(min(delay, RETRY_LIMIT_SECONDS))
+        self._volume_failures = 0
+        return None
+
+    async def refresh_volumes(self) -> None:
+        """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
+        if self._volumes is None or self._memory.stage is not Stage.RUNNING:
+            return
+        await pod_volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
+
+    async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
+        try:
+            await self._shop.launcher.create_sandbox(self._pod, action.attempt)
+        except SandboxFailure as error:
+            log.info("pod %s: %s", describe(self._pod), error)
+            return SANDBOX_RETRY_SECONDS
+        return None
+
+    async def _kill_sandbox(self, action: lifecycle.KillSandbox, seen: SeenPod) -> None:
+        if action.reason:
+            self._shop.events.emit(
+                pod_reference(self._pod), "Normal", "SandboxChanged", action.reason
+            )
+        await self._shop.stopper.stop_pod(self._pod, seen)
+
+    async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
+        container = next((c for c in seen.containers if c.id == action.id), None)
+        if container is None:
+            return
+        grace = float(self._probe_grace(action))
+        await self._shop.stopper.stop_container(self._pod, container, grace, action.message)
+
+    def _probe_grace(self, action: lifecycle.KillContainer) -> int:
+        """A failed probe's own terminationGracePeriodSeconds wins over the pod's."""
+        found = find_container(self._pod, action.name)
+        if action.probe is not None and found is not None:
+            probe = found[1].get(f"{action.probe.value.lower()}Probe") or {}
+            if (own := probe.get("terminationGracePeriodSeconds")) is not None:
+                return int(own)
+        return grace_seconds(self._pod)
+
+    async def _start_container(
+        self, action: lifecycle.StartContainer, seen: SeenPod
+    ) -> float | None:
+        now = self._shop.clock.monotonic()
+        if (left := self._retry_at.get(action.name, now) - now) > 0:
+            return left
+        try:
+            await self._shop.launcher.start_container(self._pod, action, self._volumes or {}, seen)
+        except StartFailure as failure:
+            log.info("pod %s: %s: %s", describe(self._pod), failure.reason, failure.message)
+            waiting = Waiting(failure.reason, failure.message)
+            self._remember_failure(action.name, waiting)
+            self._retry_at[action.name] = now + failure.retry_seconds
+            return failure.retry_seconds
+        self._retry_at.pop(action.name, None)
+        self._remember_failure(action.name, None)
+        return None
+
+    def _remember_failure(self, name: str, waiting: Waiting | None) -> None:
+        failures = {k: v for k, v in self._memory.failures.items() if k != name}
+        if waiting is not None:
+            failures[name] = waiting
+        self._memory = replace(self._memory, failures=failures)
+
+    async def _remove_dead(self, action: lifecycle.RemoveDead) -> None:
+        for container_id in action.containers:
+            try:
+                await self._shop.cri.remove_container(container_id)
+            except RuntimeNotFound:
+                continue
+        for sandbox_id in action.sandboxes:
+            try:
+                await self._shop.cri.remove_sandbox(sandbox_id)
+            except RuntimeNotFound:
+                continue
+
+    async def _tear_down(self) -> None:
+        """Release what a pod that no longer runs holds; its logs and dead containers stay."""
+        await self._shop.cleaner.release(self.uid)
+        self._memory = replace(self._memory, stage=Stage.CLEAN)
+
+    async def _delete_pod(self) -> None:
+        """The last word: final status, the API object, then everything that is left here."""
+        if not self._gone:
+            await self._writer.wait_written()
+            await self._delete_object()
+        await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
+        self._shop.launcher.objects.forget_pod(self.uid)
+        self._done = True
+
+    async def _delete_object(self) -> None:
+        metadata = self._pod["metadata"]
+        try:
+            await self._shop.client.delete(
+                "pods",
+                metadata["name"],
+                namespace=metadata["namespace"],
+                uid=metadata["uid"],
+                grace_period_seconds=0,
+            )
+        except (NotFound, Conflict):
+            # Gone, or another pod of the same name by now: either way this one is no more.
+            log.debug("pod %s was gone already", describe(self._pod))
+
+    # Probes
+
+    def _make_prober(self, tasks: Tasks) -> PodProber:
+        def report(kind: Kind, name: str, reason: str, message: str) -> None:
+            about = container_reference(self._pod, kind, name)
+            self._shop.events.emit(about, "Warning", reason, message)
+
+        return PodProber(tasks, self._shop.clock, self._attempt_probe, report, self.wake)
+
+    async def _attempt_probe(self, container: Obj, container_id: str, probe: Obj) -> Outcome:
+        sandbox = self._shop.view.pod(self.uid).sandbox
+        ips = self._shop.launcher.pod_ips(self._pod, sandbox)
+        return await run_probe(self._shop.cri, probe, container, container_id, next(iter(ips), ""))
+
+    def _look_after_probes(self, seen: SeenPod) -> None:
+        if self._prober is not None:
+            terminating = self._memory.stage is not Stage.RUNNING
+            self._prober.sync(self._pod, seen, terminating=terminating)
+
+
+OnDone = Callable[[str], None]
