@@ -21,6 +21,7 @@ from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.server import Listening
 from sagong.server.http.tls import server_context
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
+from sagong.server.subresources.table import HANDLERS
 from sagong.store.drivers.memory import MemoryStore
 from sagong.store.interface import Store
 
@@ -82,7 +83,7 @@ async def serving(
         [X509Authenticator()], [_static_tokens(config)], api_audiences=["https://kubernetes"]
     )
     store = open_store(config)
-    parts = Parts(store, clock, ids, authenticator, AllowAll())
+    parts = Parts(store, clock, ids, authenticator, AllowAll(), handlers=HANDLERS)
     try:
         async with api_server(parts) as core:
             address = f"{config.advertise_address}:{config.port}"

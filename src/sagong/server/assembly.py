@@ -74,6 +74,7 @@ class KindIndex:
             storage=storage,
             strategy=self._strategies.get(storage.name, DEFAULT),
             node=self._schemas.of(resource.group, resource.version, resource.kind),
+            storage_node=self._schemas.of(storage.group, storage.version, storage.kind),
             to_storage=lambda obj: to_storage(obj, resource),
             from_storage=lambda obj: from_storage(obj, resource),
         )

@@ -7,12 +7,14 @@ from aiohttp import web
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.decode import Decoded, decode_body, decode_value
+from sagong.api.protobuf.decoding import Messages, decode
 
 BODY_BYTES_MAX = 3 * 1024 * 1024  # upstream's MaxRequestBodyBytes; past it 413
 UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include: "
     "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
+PROTOBUF_TYPE = "application/vnd.kubernetes.protobuf"
 _OBJECT_TYPES = ("application/json", "application/yaml")
 _PATCH_TYPES = {str(type_): type_ for type_ in PatchType}
 _PATCH_TYPES["application/apply-patch"] = PatchType.APPLY
@@ -44,9 +46,16 @@ def media_type_of(request: web.BaseRequest) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def decode_object(data: bytes, media_type: str, kind: str) -> Decoded:
-    """A JSON or YAML object. Raises BadRequest, UnsupportedMediaType."""
+def decode_object(data: bytes, media_type: str, kind: str, messages: Messages) -> Decoded:
+    """A JSON, YAML or protobuf object. Raises BadRequest, UnsupportedMediaType."""
     media_type = media_type or "application/json"
+    if media_type == PROTOBUF_TYPE:
+        try:
+            return Decoded(decode(data, messages), [])
+        except ValueError as error:
+            raise errors.BadRequest(
+                f"the object provided is unrecognized (must be of type {kind}): {error}"
+            ) from error
     if media_type not in _OBJECT_TYPES:
         raise errors.UnsupportedMediaType(UNKNOWN_FORMAT)
     if not data.strip():

@@ -1,13 +1,14 @@
 """From an authenticated request to its handler: resources, streams, and everything else."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 from aiohttp import web
 
 from sagong.api import errors
 from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watching
+from sagong.api.protobuf.decoding import Messages
 from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import Attributes, Effect
@@ -37,6 +38,7 @@ class Router:
     clock: Clock
     endpoint: FindEndpoint
     connections: Mapping[tuple[str, str], Connect]
+    messages: Messages = field(default_factory=Messages)
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a request. Raises ``api.errors``."""
@@ -52,7 +54,7 @@ class Router:
         self.server.check_served(call)
         accepted = negotiate(exchange.request.headers.get("Accept", ""))
         if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
-            call = await _with_body(exchange, call)
+            call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
@@ -143,17 +145,17 @@ def _nothing_here(exchange: Exchange) -> web.Response:
     return web.Response(text="404 page not found\n", status=404, headers=headers)
 
 
-async def _with_body(exchange: Exchange, call: Call) -> Call:
+async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call:
     data = await bodies.read(exchange.request)
     media_type = bodies.media_type_of(exchange.request)
     if call.verb in (Verb.DELETE, Verb.DELETE_COLLECTION):
         if not data:
             return call
-        decoded = bodies.decode_object(data, media_type, "DeleteOptions")
+        decoded = bodies.decode_object(data, media_type, "DeleteOptions", messages)
         return replace(call, options=query.delete_options(decoded.obj, call.options))
     if call.verb is Verb.PATCH:
         type_ = bodies.patch_type_of(media_type)
         patch, duplicates = bodies.decode_patch(data, type_)
         return replace(call, body=patch, patch_type=type_, duplicates=duplicates)
-    decoded = bodies.decode_object(data, media_type, call.resource.kind)
+    decoded = bodies.decode_object(data, media_type, call.resource.kind, messages)
     return replace(call, body=decoded.obj, duplicates=decoded.duplicates)

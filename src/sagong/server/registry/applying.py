@@ -1,8 +1,14 @@
-"""Server-side apply: the call's body as a configuration of its manager."""
+"""Server-side apply: the call's body as the configuration of its manager."""
+
+from dataclasses import replace
 
 from sagong.api import errors
+from sagong.api.apply.managed import Writer, apply
 from sagong.api.call import Call
+from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
+from sagong.server.registry.ownership import writer_of
+from sagong.server.registry.receiving import check_type, checked
 from sagong.server.registry.served import Served
 
 
@@ -18,9 +24,36 @@ def check_apply(call: Call) -> None:
     raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
 
 
-def apply_onto(current: Obj, call: Call, served: Served, now: float, warnings: list[str]) -> Obj:
-    raise errors.UnsupportedMediaType("apply")
+def apply_onto(
+    current: Obj | None, call: Call, served: Served, now: float, warnings: list[str]
+) -> Obj:
+    """The object after the apply, with its managedFields. Raises Conflict, BadRequest."""
+    configuration = _configuration(call, served, warnings)
+    if served.node is None:
+        raise errors.UnsupportedMediaType("apply needs a schema")
+    new = apply(
+        current,
+        configuration,
+        served.node,
+        _writer(call, served, now),
+        force=bool(call.options.force),
+    )
+    new = deep_copy(new)
+    checked(new, replace(call, duplicates=()), served, [])
+    return new
 
 
-def created_by_apply(call: Call, served: Served, now: float, warnings: list[str]) -> Obj:
-    raise errors.UnsupportedMediaType("apply")
+def _writer(call: Call, served: Served, now: float) -> Writer:
+    return replace(writer_of(served, call, now), api_version=served.resource.api_version)
+
+
+def _configuration(call: Call, served: Served, warnings: list[str]) -> Obj:
+    if not isinstance(call.body, dict):
+        raise errors.BadRequest("error decoding YAML: the configuration is not an object")
+    configuration: Obj = deep_copy(call.body)
+    check_type(configuration, served.resource)
+    configuration["metadata"].setdefault("name", call.name)
+    if call.namespace and call.resource.namespaced:
+        configuration["metadata"].setdefault("namespace", call.namespace)
+    checked(configuration, call, served, warnings)
+    return configuration

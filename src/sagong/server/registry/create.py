@@ -1,7 +1,7 @@
 """Create: ``POST`` of a collection."""
 
 from sagong.api import errors
-from sagong.api.call import Call, Options, Single
+from sagong.api.call import Call, Options, PatchType, Single
 from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import format_time
 from sagong.server.admission.interface import Attributes, Operation
@@ -46,10 +46,12 @@ async def create_object(
         last = attempt == GENERATE_ATTEMPTS - 1
         if not base or last or not _taken(backend, served, call, metadata["name"]):
             break
+    served.strategy.default(obj)
+    if not is_apply(call):
+        record(served, obj, None, call, backend.clock.now())
     prepare(backend, served, obj)
     attributes = await admitted(backend, call, user, obj)
     warnings += attributes.warnings
-    record(served, obj, None, call, backend.clock.now())
     return await _insert(backend, served, call, obj)
 
 
@@ -82,9 +84,8 @@ def check_namespace(call: Call, obj: Obj) -> None:
 
 
 def prepare(backend: Backend, served: Served, obj: Obj) -> None:
-    """Defaults, system metadata, and what a client may not set."""
+    """System metadata, and what a client may not set."""
     strategy = served.strategy
-    strategy.default(obj)
     metadata = obj["metadata"]
     for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
         metadata.pop(field, None)
@@ -143,6 +144,10 @@ async def _insert(backend: Backend, served: Served, call: Call, obj: Obj) -> Enc
         return await insert(backend, served, path, obj)
     except Lost:
         raise exists from None
+
+
+def is_apply(call: Call) -> bool:
+    return call.patch_type is PatchType.APPLY
 
 
 def is_dry_run(options: Options) -> bool:

@@ -27,3 +27,13 @@ def _merge(target: Any, patch: Any) -> Any:
         else:
             merged[key] = _merge(merged.get(key), value)
     return merged
+
+
+def patched_scale(current: Obj, call: Call) -> Obj:
+    """A Scale after the call's patch."""
+    return _merge(current, call.body)
+
+
+def patched_pod(current: Obj, call: Call) -> Obj:
+    """A pod after the call's patch of one of its parts."""
+    return _merge(current, call.body)

@@ -7,7 +7,7 @@ from sagong.api.types import Obj, User
 from sagong.server.cache import Item
 from sagong.server.keys import path_of
 from sagong.server.registry.answers import single
-from sagong.server.registry.applying import apply_onto, check_apply, created_by_apply
+from sagong.server.registry.applying import apply_onto, check_apply
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
 from sagong.server.registry.patch_kinds import patched
@@ -80,7 +80,7 @@ def _version_in(call: Call) -> str | None:
 
 async def _create(backend: Backend, call: Call, user: User, served: Served) -> Single:
     warnings: list[str] = []
-    obj = created_by_apply(call, served, backend.clock.now(), warnings)
+    obj = apply_onto(None, call, served, backend.clock.now(), warnings)
     check_namespace(call, obj)
     encoded = await create_object(backend, call, user, served.to_storage(obj), warnings)
     return single(served, encoded, code=201, warnings=warnings)

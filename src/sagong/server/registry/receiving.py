@@ -4,7 +4,8 @@ from typing import Any
 
 from sagong.api import errors
 from sagong.api.call import Call, Verb
-from sagong.api.decode import check, strict_error, warnings as told
+from sagong.api.decode import check, strict_error
+from sagong.api.decode import warnings as told
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, Resource
 from sagong.server.registry.served import Served
@@ -31,7 +32,7 @@ def receive(call: Call, served: Served, warnings: list[str]) -> Obj:
             "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"
         )
     obj = deep_copy(body)
-    _check_type(obj, resource)
+    check_type(obj, resource)
     checked(obj, call, served, warnings)
     return served.to_storage(obj)
 
@@ -66,7 +67,7 @@ def check_options(call: Call) -> None:
         raise errors.invalid("meta.k8s.io", kind, "", [cause])
 
 
-def _check_type(obj: Obj, resource: Resource) -> None:
+def check_type(obj: Obj, resource: Resource) -> None:
     """Fill in the type where it is left out, refuse another one."""
     kind: Any = obj.get("kind") or resource.kind
     api_version: Any = obj.get("apiVersion") or resource.api_version

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from sagong.api import errors
 from sagong.api.call import Options
 from sagong.api.meta import labels_of
+from sagong.api.selectors import parse_field_selector, parse_label_selector
 from sagong.api.types import Obj
 from sagong.server.registry.served import Served
 
@@ -21,8 +22,6 @@ def predicate_of(served: Served, options: Options) -> Predicate | None:
     """Which objects are meant; None for all. Raises BadRequest for selectors that do not parse."""
     if selects_anything(options):
         return None
-    from sagong.api.selectors import parse_field_selector, parse_label_selector
-
     labels = parse_label_selector(options.label_selector) if options.label_selector else None
     fields = None
     if options.field_selector:
@@ -54,8 +53,6 @@ def fields_of(served: Served, obj: Obj) -> Mapping[str, str]:
 
 def name_from_fields(options: Options) -> str | None:
     """The one name that ``metadata.name=x`` selects, if that is required; it narrows the scope."""
-    for term in options.field_selector.split(","):
-        field, equals, value = term.partition("=")
-        if field.strip() == "metadata.name" and equals:
-            return value.removeprefix("=").strip()
-    return None
+    if not options.field_selector:
+        return None
+    return parse_field_selector(options.field_selector).required("metadata.name")

@@ -13,11 +13,10 @@ from sagong.server.kinds.object_meta import validate_status_update, validate_upd
 from sagong.server.registry.answers import single
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
-from sagong.server.registry.ownership import record
+from sagong.server.registry.ownership import record, same_but_times
 from sagong.server.registry.receiving import check_options, receive
 from sagong.server.registry.served import Served
 from sagong.server.registry.writing import Lost, remove, replace
-from sagong.server.stored import without_revision
 
 OUTDATED = (
     "the object has been modified; please apply your changes to the latest version and try again"
@@ -25,6 +24,13 @@ OUTDATED = (
 # Attempts against concurrent writers where the client did not name a version. Upstream's
 # GuaranteedUpdate tries for ever; past this a Conflict is the honest answer.
 UNCONDITIONAL_ATTEMPTS = 30
+
+# Subresources whose handlers make the whole change themselves: the strategy of the main resource,
+# which would take it back or forbid it, has no say.
+ACTIONS = frozenset(
+    ("binding", "eviction", "ephemeralcontainers", "resize", "finalize", "approval", "token")
+)
+COUNTED_ACTIONS = frozenset(("ephemeralcontainers", "resize"))
 
 # From the current object (shared: copy it) to the new one, which this makes; may be called again.
 Change = Callable[[Obj], Obj]
@@ -170,13 +176,16 @@ class Flow:
         new = self._change(old)
         if new is old:
             return item.encoded
+        served.strategy.default(new)
+        new["metadata"].setdefault("creationTimestamp", old["metadata"]["creationTimestamp"])
+        if not self._is_apply:
+            record(served, new, old, call, backend.clock.now())
         prepare_update(served, new, old, call.subresource)
         await self._admit(new, old)
-        record(served, new, old, call, backend.clock.now(), applied=self._is_apply)
         if call.options.dry_run:
             new["metadata"]["resourceVersion"] = str(item.revision)
             return Encoded(new)
-        if without_revision(new) == without_revision(old):
+        if _says_the_same(new, old):
             return item.encoded
         if ends_deletion(served, new, old):
             await remove(backend, served, item)
@@ -209,6 +218,8 @@ class Flow:
     def _validate(self, new: Obj, old: Obj) -> None:
         served, strategy = self._served, self._served.strategy
         namespaced = served.storage.namespaced
+        if self._call.subresource in ACTIONS:
+            return  # validated by its handler
         if self._call.subresource == "status":
             found = validate_status_update(new, old, strategy, namespaced=namespaced)
         else:
@@ -220,11 +231,25 @@ class Flow:
             raise errors.invalid(resource.group, resource.kind, self._call.name, found)
 
 
+def _says_the_same(new: Obj, old: Obj) -> bool:
+    """Does nothing differ but the times in managedFields? Such a write is none."""
+    if {**new, "metadata": None} != {**old, "metadata": None}:
+        return False
+    return _unmanaged(new["metadata"]) == _unmanaged(old["metadata"]) and same_but_times(new, old)
+
+
+def _unmanaged(metadata: Obj) -> Obj:
+    return {k: v for k, v in metadata.items() if k not in ("managedFields", "resourceVersion")}
+
+
 def prepare_update(served: Served, new: Obj, old: Obj, subresource: str) -> None:
     """Keep what a client may not change, count generations; changes ``new``."""
     strategy = served.strategy
-    strategy.default(new)
     _keep_metadata(new["metadata"], old["metadata"])
+    if subresource in ACTIONS:
+        if subresource in COUNTED_ACTIONS and _content(new) != _content(old):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+        return
     if subresource == "status":
         status = new.get("status")
         for field in [f for f in new if f not in ("apiVersion", "kind", "metadata", "status")]:
@@ -238,7 +263,7 @@ def prepare_update(served: Served, new: Obj, old: Obj, subresource: str) -> None
         _set(new["metadata"], "ownerReferences", deep_copy(owners))
         strategy.prepare_for_status_update(new, old)
         return
-    if not subresource and strategy.has_status and served.storage.subresource("status"):
+    if strategy.has_status and served.storage.subresource("status"):
         _set(new, "status", deep_copy(old.get("status")))
     strategy.prepare_for_update(new, old)
     if strategy.has_generation and _content(new) != _content(old):
