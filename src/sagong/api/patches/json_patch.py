@@ -131,10 +131,7 @@ def _replace(doc: Any, path: Sequence[str], value: Any) -> None:
 
 def _test(doc: Any, path: Sequence[str], expected: Any) -> None:
     parent, token = _parent(doc, path), path[-1]
-    if isinstance(parent, dict):
-        actual = parent.get(token)
-    else:
-        actual = _child(parent, token)
+    actual = parent.get(token) if isinstance(parent, dict) else _child(parent, token)
     if not _same(actual, expected):
         raise _Failed
 
