@@ -19,7 +19,14 @@ from sagong.api.errors import BadRequest
 from sagong.api.schema import Kind, Node
 from sagong.api.types import Obj
 
-Check = Callable[[Any, list[str]], Any]
+
+class Findings(list[str]):
+    """Paths of dropped fields so far; with ``fill`` unset, the value is a configuration."""
+
+    fill = True
+
+
+Check = Callable[[Any, Findings], Any]
 
 # As many as upstream's strict decoder reports; more are dropped silently.
 PROBLEMS_MAX = 100
@@ -53,7 +60,20 @@ def check(obj: Obj, node: Node) -> list[str]:
     Returns what was dropped, in order: ``unknown field "spec.foo"``. Raises BadRequest with Go's
     message for values that cannot be decoded.
     """
-    unknown: list[str] = []
+    return _run(obj, node, Findings())
+
+
+def check_configuration(obj: Obj, node: Node) -> list[str]:
+    """As ``check``, for a server-side apply: what is not said is not filled in.
+
+    Empty values and nulls stay: a configuration owns what it names.
+    """
+    unknown = Findings()
+    unknown.fill = False
+    return _run(obj, node, unknown)
+
+
+def _run(obj: Obj, node: Node, unknown: Findings) -> list[str]:
     try:
         checker_of(node)(obj, unknown)
     except _Mismatch as e:
@@ -113,9 +133,10 @@ def _struct_check(node: Node, table: dict[str, Check]) -> Check:
         if node.fields[name].kind not in _CONTAINERS or name in nulls
     }
 
-    def run(value: Any, unknown: list[str]) -> Any:
+    def run(value: Any, unknown: Findings) -> Any:
         if type(value) is not dict:
             raise _Mismatch(value, go_type)
+        fill = unknown.fill
         absent: list[str] = []
         for key, item in value.items():
             checker = table.get(key)
@@ -124,7 +145,8 @@ def _struct_check(node: Node, table: dict[str, Check]) -> Check:
                 absent.append(key)
                 continue
             if item is None:
-                absent.append(key)
+                if fill:
+                    absent.append(key)
                 continue
             if checker is not _string or type(item) is not str:
                 before = len(unknown)
@@ -138,10 +160,12 @@ def _struct_check(node: Node, table: dict[str, Check]) -> Check:
                     value[key] = item = new
                 if len(unknown) > before:
                     _prefix(unknown, before, key)
-            if not item and key in vanishing:
+            if fill and not item and key in vanishing:
                 absent.append(key)
         for key in absent:
             del value[key]
+        if not fill:
+            return value
         for key in structs:
             if key not in value:
                 value[key] = table[key]({}, unknown)
@@ -157,7 +181,7 @@ def _pruning_check(node: Node, table: dict[str, Check]) -> Check:
     """The closure of an object in a custom resource, or of one with unknown fields."""
     preserve = node.preserve_unknown
 
-    def run(value: Any, unknown: list[str]) -> Any:
+    def run(value: Any, unknown: Findings) -> Any:
         if type(value) is not dict:
             return value
         absent: list[str] = []
@@ -185,7 +209,7 @@ def _pruning_check(node: Node, table: dict[str, Check]) -> Check:
 def _map_check(node: Node, element: Node) -> Check:
     checker, go_type, strict = checker_of(element), _go_type(node), node.go
 
-    def run(value: Any, unknown: list[str]) -> Any:
+    def run(value: Any, unknown: Findings) -> Any:
         if type(value) is not dict:
             if strict:
                 raise _Mismatch(value, go_type)
@@ -207,7 +231,7 @@ def _map_check(node: Node, element: Node) -> Check:
 def _array_check(node: Node, element: Node) -> Check:
     go_type, strict = _go_type(node), node.go
 
-    def run(value: Any, unknown: list[str]) -> Any:
+    def run(value: Any, unknown: Findings) -> Any:
         if type(value) is not list:
             if strict:
                 raise _Mismatch(value, go_type)
@@ -231,23 +255,23 @@ def _prefix(paths: list[str], start: int, prefix: str) -> None:
         paths[i] = f"{prefix}{separator}{paths[i]}"
 
 
-def _keep(value: Any, unknown: list[str]) -> Any:
+def _keep(value: Any, unknown: Findings) -> Any:
     return value
 
 
-def _string(value: Any, unknown: list[str]) -> Any:
+def _string(value: Any, unknown: Findings) -> Any:
     if type(value) is not str:
         raise _Mismatch(value, "string")
     return value
 
 
-def _boolean(value: Any, unknown: list[str]) -> Any:
+def _boolean(value: Any, unknown: Findings) -> Any:
     if type(value) is not bool:
         raise _Mismatch(value, "bool")
     return value
 
 
-def _number(value: Any, unknown: list[str]) -> Any:
+def _number(value: Any, unknown: Findings) -> Any:
     if type(value) not in (int, float):
         raise _Mismatch(value, "float64")
     return value
@@ -256,7 +280,7 @@ def _number(value: Any, unknown: list[str]) -> Any:
 def _integer_check(format_: str) -> Check:
     bound = _INT_RANGES.get(format_, 2**63)
 
-    def run(value: Any, unknown: list[str]) -> Any:
+    def run(value: Any, unknown: Findings) -> Any:
         if type(value) is not int or not -bound <= value < bound:
             raise _Mismatch(value, format_)
         return value
@@ -264,19 +288,19 @@ def _integer_check(format_: str) -> Check:
     return run
 
 
-def _quantity(value: Any, unknown: list[str]) -> Any:
+def _quantity(value: Any, unknown: Findings) -> Any:
     if type(value) is str or type(value) in (int, float):
         return quantities.canonical(value)
     raise ValueError(quantities.FORMAT_WRONG)
 
 
-def _int_or_string(value: Any, unknown: list[str]) -> Any:
+def _int_or_string(value: Any, unknown: Findings) -> Any:
     if type(value) is str or (type(value) is int and -(2**31) <= value < 2**31):
         return value
     raise ValueError(f"json: cannot unmarshal {_json_type(value)} into Go value of type int32")
 
 
-def _bytes(value: Any, unknown: list[str]) -> Any:
+def _bytes(value: Any, unknown: Findings) -> Any:
     if type(value) is not str:
         raise _Mismatch(value, "[]uint8")
     text = value.replace("\r", "").replace("\n", "")
@@ -296,13 +320,13 @@ def _bad_base64_at(text: str) -> int:
     return at if at < len(body) else len(text) // 4 * 4
 
 
-def _time(value: Any, unknown: list[str]) -> Any:
+def _time(value: Any, unknown: Findings) -> Any:
     moment = _moment(value, "2006-01-02T15:04:05Z07:00", micro=False)
     text = moment.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
     return value if text == value else text
 
 
-def _micro_time(value: Any, unknown: list[str]) -> Any:
+def _micro_time(value: Any, unknown: Findings) -> Any:
     moment = _moment(value, "2006-01-02T15:04:05.000000Z07:00", micro=True)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
     return value if text == value else text

@@ -13,11 +13,19 @@ from typing import Any
 import orjson
 
 from sagong.api import yaml
-from sagong.api.checking import PROBLEMS_MAX, check
+from sagong.api.checking import PROBLEMS_MAX, check, check_configuration
 from sagong.api.errors import BadRequest, UnsupportedMediaType
 from sagong.api.types import Obj
 
-__all__ = ["Decoded", "check", "decode_body", "decode_value", "strict_error", "warnings"]
+__all__ = [
+    "Decoded",
+    "check",
+    "check_configuration",
+    "decode_body",
+    "decode_value",
+    "strict_error",
+    "warnings",
+]
 
 JSON = "application/json"
 YAML = "application/yaml"

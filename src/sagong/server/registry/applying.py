@@ -55,5 +55,5 @@ def _configuration(call: Call, served: Served, warnings: list[str]) -> Obj:
     configuration["metadata"].setdefault("name", call.name)
     if call.namespace and call.resource.namespaced:
         configuration["metadata"].setdefault("namespace", call.namespace)
-    checked(configuration, call, served, warnings)
+    checked(configuration, call, served, warnings, configuration=True)
     return configuration

@@ -4,7 +4,7 @@ from typing import Any
 
 from sagong.api import errors
 from sagong.api.call import Call, Verb
-from sagong.api.decode import check, strict_error
+from sagong.api.decode import check, check_configuration, strict_error
 from sagong.api.decode import warnings as told
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, Resource
@@ -37,11 +37,16 @@ def receive(call: Call, served: Served, warnings: list[str]) -> Obj:
     return served.to_storage(obj)
 
 
-def checked(obj: Obj, call: Call, served: Served, warnings: list[str]) -> None:
-    """Decode ``obj`` in place against its schema; say or refuse what is not known."""
+def checked(
+    obj: Obj, call: Call, served: Served, warnings: list[str], *, configuration: bool = False
+) -> None:
+    """Decode ``obj`` in place against its schema; say or refuse what is not known.
+
+    Of a configuration to be applied, what it does not say is not filled in.
+    """
     strays = list(call.duplicates)
     if served.node is not None:
-        strays += check(obj, served.node)
+        strays += (check_configuration if configuration else check)(obj, served.node)
     if not strays:
         return
     validation = call.options.field_validation or "Warn"
