@@ -116,7 +116,7 @@ class Ruleset:
         if not self._changed and not deletions:
             return None
         changed, self._changed = self._changed, _Names()
-        return Transaction(
+        transaction = Transaction(
             self._partial_text(changed, deletions),
             full=False,
             chains={name: self._chains.get(name) for name in changed.chains},
@@ -124,6 +124,11 @@ class Ruleset:
             elements={key: self._winner(key) for key in changed.elements},
             deleted=deletions,
         )
+        if not transaction.text:
+            # What changed has changed back.
+            self.done(transaction, now)
+            return None
+        return transaction
 
     def done(self, transaction: Transaction, now: float) -> None:
         """The kernel has taken the transaction."""
@@ -225,7 +230,7 @@ class Ruleset:
         for name in deletions:
             if name in self._applied_sets:
                 lines.append(f"delete set ip {table} {name}")
-        return "\n".join(lines) + "\n"
+        return "".join(f"{line}\n" for line in lines)
 
     def _is_stale(self, name: str) -> bool:
         return name not in self._chains and name not in self._sets

@@ -1,0 +1,346 @@
+"""Given services and slices, exactly these chains and map elements."""
+
+from typing import Any
+
+import pytest
+
+from sagong.api.types import Key
+from sagong.network.proxy.endpoints import Here, choose, endpoints_of
+from sagong.network.proxy.rules import Config, Fragment, plan_port
+from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
+
+Obj = dict[str, Any]
+CONFIG = Config("10.244.0.0/16", "10.96.0.0/16", "sagong-cni0", frozenset({"10.96.0.10"}))
+HERE = Here("a", "zone-1")
+
+
+def service(ip: str = "10.96.0.20", **spec: Any) -> Obj:
+    ports = spec.pop("ports", [{"name": "http", "port": 80, "protocol": "TCP"}])
+    status = spec.pop("status", {})
+    return {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": ports, **spec},
+        "status": status,
+    }
+
+
+def endpoint(ip: str, node: str = "a", **more: Any) -> Obj:
+    return {"addresses": [ip], "nodeName": node, "conditions": {"ready": True}, **more}
+
+
+def slice_(*endpoints: Obj, **more: Any) -> Obj:
+    return {
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": list(endpoints),
+        **more,
+    }
+
+
+GOING = {"conditions": {"ready": False, "serving": True, "terminating": True}}
+GONE = {"conditions": {"ready": False, "serving": False, "terminating": True}}
+UNREADY = {"conditions": {"ready": False}}
+
+
+def planned(obj: Obj, *slices: Obj, config: Config = CONFIG) -> Fragment:
+    (port,) = service_ports(obj)
+    return plan_port(port, choose(endpoints_of(slices, port), port, HERE), config)
+
+
+def short(fragment: Fragment) -> dict[str, tuple[str, ...]]:
+    """Chains with the hash and the service taken out of every name, which the eye trips over."""
+
+    def strip(text: str) -> str:
+        words = []
+        for word in text.split(" "):
+            role, found, rest = word.partition("-default/web/tcp/http")
+            words.append(role.rpartition("-")[0] + rest if found else word)
+        return " ".join(words)
+
+    return {strip(name): tuple(map(strip, rules)) for name, rules in fragment.chains.items()}
+
+
+def verdicts(fragment: Fragment) -> dict[tuple[str, str], str]:
+    """Elements with the chains' names cut down to their role; the set of addresses left out."""
+    return {
+        key: value.split("-")[0] if "default/web" in value else value
+        for key, value in fragment.elements.items()
+        if key[0] != "cluster-ips"
+    }
+
+
+def test_a_cluster_ip_with_two_endpoints() -> None:
+    fragment = planned(service(), slice_(endpoint("10.244.0.2"), endpoint("10.244.1.3", "b")))
+    assert short(fragment) == {
+        "service": (
+            "ip daddr 10.96.0.20 tcp dport 80 ip saddr != 10.244.0.0/16 jump mark-for-masquerade",
+            "numgen random mod 2 vmap { 0 : goto endpoint__10.244.0.2/8080,"
+            " 1 : goto endpoint__10.244.1.3/8080 }",
+        ),
+        "endpoint__10.244.0.2/8080": (
+            "ip saddr 10.244.0.2 jump mark-for-masquerade",
+            "meta l4proto tcp dnat to 10.244.0.2:8080",
+        ),
+        "endpoint__10.244.1.3/8080": (
+            "ip saddr 10.244.1.3 jump mark-for-masquerade",
+            "meta l4proto tcp dnat to 10.244.1.3:8080",
+        ),
+    }
+    assert fragment.elements["cluster-ips", "10.96.0.20"] == ""
+    assert verdicts(fragment) == {("service-ips", "10.96.0.20 . tcp . 80"): "goto service"}
+    assert fragment.sets == {}
+
+
+def test_one_endpoint_needs_no_dice() -> None:
+    chains = short(planned(service(), slice_(endpoint("10.244.0.2"))))
+    assert chains["service"][1:] == ("goto endpoint__10.244.0.2/8080",)
+
+
+def test_session_affinity_has_a_set_for_each_endpoint() -> None:
+    obj = service(
+        sessionAffinity="ClientIP",
+        sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}},
+    )
+    fragment = planned(obj, slice_(endpoint("10.244.0.2")))
+    assert short(fragment)["service"][1:] == (
+        "ip saddr @affinity-60__10.244.0.2/8080 goto endpoint__10.244.0.2/8080",
+        "goto endpoint__10.244.0.2/8080",
+    )
+    assert short(fragment)["endpoint__10.244.0.2/8080"][1] == (
+        "update @affinity-60__10.244.0.2/8080 { ip saddr }"
+    )
+    assert list(fragment.sets.values()) == ["type ipv4_addr; flags dynamic,timeout; timeout 60s;"]
+
+
+NODE_PORT = {"name": "http", "port": 80, "protocol": "TCP", "nodePort": 30080}
+BALANCED: Obj = {
+    "type": "LoadBalancer",
+    "ports": [NODE_PORT],
+    "status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}]}},
+}
+IP, BALANCER, PORT = "10.96.0.20 . tcp . 80", "198.51.100.1 . tcp . 80", "tcp . 30080"
+HERE_ONLY, THERE_ONLY = endpoint("10.244.0.2"), endpoint("10.244.1.3", "b")
+
+
+@pytest.mark.parametrize(
+    ("spec", "endpoints", "expected"),
+    [
+        pytest.param(
+            {},
+            [],
+            {("no-endpoint-services", IP): "goto reject-chain"},
+            id="no endpoints: refused",
+        ),
+        pytest.param(
+            BALANCED,
+            [],
+            {
+                ("no-endpoint-services", IP): "goto reject-chain",
+                ("no-endpoint-services", BALANCER): "goto reject-chain",
+                ("no-endpoint-nodeports", PORT): "goto reject-chain",
+            },
+            id="no endpoints: refused at every address",
+        ),
+        pytest.param(
+            BALANCED,
+            [THERE_ONLY],
+            {
+                ("service-ips", IP): "goto service",
+                ("service-ips", BALANCER): "goto external",
+                ("service-nodeports", PORT): "goto external",
+            },
+            id="endpoints anywhere serve every address",
+        ),
+        pytest.param(
+            {**BALANCED, "externalTrafficPolicy": "Local"},
+            [THERE_ONLY],
+            {
+                ("service-ips", IP): "goto service",
+                ("service-ips", BALANCER): "goto external",
+                ("service-nodeports", PORT): "goto external",
+                ("no-endpoint-services", BALANCER): "drop",
+                ("no-endpoint-nodeports", PORT): "drop",
+            },
+            id="external Local without a local endpoint drops what is not from inside",
+        ),
+        pytest.param(
+            {"internalTrafficPolicy": "Local"},
+            [THERE_ONLY],
+            {("no-endpoint-services", IP): "drop"},
+            id="internal Local without a local endpoint drops",
+        ),
+        pytest.param(
+            {"internalTrafficPolicy": "Local"},
+            [HERE_ONLY, THERE_ONLY],
+            {("service-ips", IP): "goto local"},
+            id="internal Local",
+        ),
+        pytest.param(
+            {**BALANCED, "loadBalancerSourceRanges": ["192.0.2.0/24"]},
+            [HERE_ONLY],
+            {
+                ("service-ips", IP): "goto service",
+                ("service-ips", BALANCER): "goto external",
+                ("service-nodeports", PORT): "goto external",
+                ("firewall-ips", BALANCER): "goto firewall",
+            },
+            id="source ranges guard the balancer's address only",
+        ),
+        pytest.param(
+            {"externalIPs": ["203.0.113.9", "2001:db8::9"]},
+            [HERE_ONLY],
+            {
+                ("service-ips", IP): "goto service",
+                ("service-ips", "203.0.113.9 . tcp . 80"): "goto external",
+            },
+            id="external IPs, of version 4",
+        ),
+    ],
+)
+def test_where_addresses_lead(spec: Obj, endpoints: list[Obj], expected: Obj) -> None:
+    assert verdicts(planned(service(**spec), slice_(*endpoints))) == expected
+
+
+def test_an_external_local_policy_knows_inside_from_outside() -> None:
+    obj = service(**{**BALANCED, "externalTrafficPolicy": "Local"})
+    chains = short(planned(obj, slice_(HERE_ONLY, THERE_ONLY)))
+    assert chains["external"] == (
+        'ip saddr 10.244.0.0/16 iifname != "sagong-cni0" jump mark-for-masquerade',
+        "ip saddr 10.244.0.0/16 goto service",
+        "fib saddr type local jump mark-for-masquerade",
+        "fib saddr type local goto service",
+        "goto local",
+    )
+    assert chains["local"][1:] == ("goto endpoint__10.244.0.2/8080",)
+    assert "vmap" in chains["service"][1]
+
+
+def test_source_ranges_drop_all_others() -> None:
+    obj = service(**{**BALANCED, "loadBalancerSourceRanges": ["192.0.2.0/24", "198.51.100.0/24"]})
+    assert short(planned(obj, slice_(HERE_ONLY)))["firewall"] == (
+        "ip saddr != { 192.0.2.0/24, 198.51.100.0/24 } drop",
+    )
+
+
+def test_an_address_that_the_node_answers_itself_is_not_refused() -> None:
+    assert verdicts(planned(service("10.96.0.10"), slice_())) == {}
+    elements = verdicts(planned(service("10.96.0.10"), slice_(HERE_ONLY)))
+    assert elements == {("service-ips", "10.96.0.10 . tcp . 80"): "goto service"}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "used"),
+    [
+        pytest.param([endpoint("1.1.1.1", **UNREADY)], [], id="unready"),
+        pytest.param([endpoint("1.1.1.1", conditions={})], ["1.1.1.1"], id="unknown means ready"),
+        pytest.param(
+            [endpoint("1.1.1.1", **GOING), endpoint("1.1.1.2")], ["1.1.1.2"], id="ready ones first"
+        ),
+        pytest.param(
+            [endpoint("1.1.1.1", **GOING), endpoint("1.1.1.2", **GONE)],
+            ["1.1.1.1"],
+            id="then those that serve while they go",
+        ),
+        pytest.param(
+            [
+                endpoint("1.1.1.1", hints={"forZones": [{"name": "zone-1"}]}),
+                endpoint("1.1.1.2", hints={"forZones": [{"name": "zone-2"}]}),
+            ],
+            ["1.1.1.1"],
+            id="zone hints",
+        ),
+        pytest.param(
+            [endpoint("1.1.1.1", hints={"forZones": [{"name": "zone-1"}]}), endpoint("1.1.1.2")],
+            ["1.1.1.1", "1.1.1.2"],
+            id="hints that some lack are no hints",
+        ),
+        pytest.param(
+            [
+                endpoint("1.1.1.1", hints={"forNodes": [{"name": "a"}]}),
+                endpoint("1.1.1.2", hints={"forNodes": [{"name": "b"}]}),
+            ],
+            ["1.1.1.1"],
+            id="node hints",
+        ),
+        pytest.param(
+            [endpoint("1.1.1.2", hints={"forZones": [{"name": "zone-2"}]})],
+            ["1.1.1.2"],
+            id="nothing for this zone: all",
+        ),
+    ],
+)
+def test_which_endpoints_are_used(endpoints: list[Obj], used: list[str]) -> None:
+    (port,) = service_ports(service())
+    chosen = choose(endpoints_of([slice_(*endpoints)], port), port, HERE)
+    assert [e.ip for e in chosen.cluster] == used
+
+
+def test_an_endpoint_in_two_slices_counts_once_and_as_ready() -> None:
+    (port,) = service_ports(service())
+    slices = [slice_(endpoint("1.1.1.1", **UNREADY)), slice_(endpoint("1.1.1.1"))]
+    for order in (slices, slices[::-1]):
+        (only,) = endpoints_of(order, port)
+        assert only.ready
+
+
+def test_slices_of_other_ports_and_families_are_not_ours() -> None:
+    (port,) = service_ports(service())
+    other_port = slice_(HERE_ONLY, ports=[{"name": "admin", "port": 9, "protocol": "TCP"}])
+    other_protocol = slice_(HERE_ONLY, ports=[{"name": "http", "port": 9, "protocol": "UDP"}])
+    other_family = slice_(endpoint("fd00::1"), addressType="IPv6")
+    assert endpoints_of([other_port, other_protocol, other_family], port) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clusterIP": "None"},
+        {"clusterIP": ""},
+        {"type": "ExternalName", "clusterIP": ""},
+    ],
+    ids=str,
+)
+def test_what_is_not_proxied(change: Obj) -> None:
+    obj = service()
+    obj["spec"] |= change
+    assert not is_proxied(obj)
+    assert service_ports(obj) == ()
+
+
+def test_a_service_of_another_proxy_is_left_alone() -> None:
+    obj = service()
+    obj["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "other"}
+    assert service_ports(obj) == ()
+
+
+def test_what_is_taken_from_a_service() -> None:
+    obj = service(
+        type="LoadBalancer",
+        ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}],
+        clusterIPs=["fd00::1", "10.96.0.20"],
+        externalTrafficPolicy="Local",
+        status={
+            "loadBalancer": {
+                "ingress": [
+                    {"ip": "198.51.100.1"},
+                    {"ip": "198.51.100.2", "ipMode": "Proxy"},
+                    {"hostname": "lb.example"},
+                ]
+            }
+        },
+    )
+    annotation = "service.beta.kubernetes.io/load-balancer-source-ranges"
+    obj["metadata"]["annotations"] = {annotation: "192.0.2.0/24, nonsense"}
+    assert service_ports(obj) == (
+        ServicePort(
+            service=Key("default", "web"),
+            name="",
+            protocol="udp",
+            port=53,
+            cluster_ip="10.96.0.20",
+            node_port=30053,
+            load_balancer_ips=("198.51.100.1",),
+            source_ranges=("192.0.2.0/24",),
+            external_local=True,
+        ),
+    )
