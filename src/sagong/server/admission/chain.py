@@ -1,0 +1,82 @@
+"""The plugins of a server, in upstream's recommended order (``kubeapiserver/options/plugins.go``).
+
+Not served yet, and where they belong: MutatingAdmissionPolicy, MutatingAdmissionWebhook,
+ValidatingAdmissionPolicy and ValidatingAdmissionWebhook before ResourceQuota; PodTopologyLabels
+after DefaultTolerationSeconds; ClusterTrustBundleAttest after CertificateSigning (its resource is
+not part of the stable API). Plugins that upstream leaves off by default are not there.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sagong.core.ids import Ids
+from sagong.server.admission.certificates import (
+    CertificateApproval,
+    CertificateRequester,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
+from sagong.server.admission.default_toleration_seconds import DefaultTolerationSeconds
+from sagong.server.admission.interface import Attributes, Plugin
+from sagong.server.admission.limit_ranger import LimitRanger
+from sagong.server.admission.namespace_lifecycle import NamespaceLifecycle
+from sagong.server.admission.node_restriction import NodeRestriction
+from sagong.server.admission.priority import Priority
+from sagong.server.admission.rbac_escalation import RbacEscalation, Resolver
+from sagong.server.admission.resource_quota import ResourceQuota
+from sagong.server.admission.runtime_class import RuntimeClass
+from sagong.server.admission.service_account import ServiceAccount
+from sagong.server.admission.storage_defaults import DefaultIngressClass, DefaultStorageClass
+from sagong.server.admission.storage_protection import (
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+)
+from sagong.server.admission.taint_nodes import TaintNodesByCondition
+from sagong.server.authz.interface import Authorizer
+from sagong.server.handlers import Storage
+
+
+def default_plugins(
+    *, authorizer: Authorizer, resolver: Resolver, storage: Callable[[], Storage], ids: Ids
+) -> Sequence[Plugin]:
+    """All plugins, in the order in which they admit and validate.
+
+    ``resolver`` is the RbacAuthorizer; ``storage`` gives the registry, which the plugins are a
+    part of, once it is there: usage of quotas is stored through it.
+    """
+    return (
+        NamespaceLifecycle(),
+        CertificateRequester(),
+        LimitRanger(),
+        ServiceAccount(ids),
+        NodeRestriction(),
+        TaintNodesByCondition(),
+        Priority(),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(),
+        RuntimeClass(),
+        CertificateApproval(authorizer),
+        CertificateSigning(authorizer),
+        CertificateSubjectRestriction(),
+        DefaultIngressClass(),
+        ResourceQuota(storage),
+        RbacEscalation(authorizer, resolver),
+    )
+
+
+class Chain:
+    """Plugins in order, as one."""
+
+    name = "chain"
+
+    def __init__(self, plugins: Sequence[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+
+    async def admit(self, attributes: Attributes) -> None:
+        for plugin in self.plugins:
+            await plugin.admit(attributes)
+
+    async def validate(self, attributes: Attributes) -> None:
+        for plugin in self.plugins:
+            await plugin.validate(attributes)
