@@ -348,9 +348,10 @@ def _published(raw: Obj, name: str = "") -> Obj:
     """Undo what the shipped form changed: nullable types, ``$defs``, enums of type fields."""
     special = _SPECIAL.get(name)
     if special is Kind.QUANTITY:
-        return {"description": raw["description"], "type": "string"}
+        return {"description": raw.get("description", ""), "type": "string"}
     if special is Kind.INT_OR_STRING:
-        return {"description": raw["description"], "format": "int-or-string", "type": "string"}
+        description = raw.get("description", "")
+        return {"description": description, "format": "int-or-string", "type": "string"}
     new: Obj = {}
     for key, value in raw.items():
         if key == "type":
