@@ -36,6 +36,8 @@ class ServerConfig:
     advertise_address: str = "127.0.0.1"
     token_auth_file: Path | None = None
     service_cidr: str = "10.96.0.0/16"
+    cluster_cidr: str = "10.244.0.0/16"  # cut into one range of pod addresses a node
+    node_grace_seconds: float = 50.0  # how long a node may be silent
     store: str = "sqlite"  # or "memory"
 
 

@@ -1,0 +1,107 @@
+"""``sagong server``: the whole control plane in one process, as any user."""
+
+import asyncio
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from sagong.cmd.server import ServerConfig, run_server
+
+# Flags by their name in a configuration file (camelCase, as in Kubernetes' own files).
+_FILE_KEYS = {
+    "dataDir": "data_dir",
+    "listen": "listen",
+    "advertiseAddress": "advertise_address",
+    "tokenAuthFile": "token_auth_file",
+    "serviceCIDR": "service_cidr",
+    "clusterCIDR": "cluster_cidr",
+    "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
+    "store": "store",
+}
+
+
+def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Make a configuration file's values the defaults of the flags; flags win."""
+    if path is None:
+        return None
+    try:
+        values: Any = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    unknown = sorted(set(values) - set(_FILE_KEYS))
+    if unknown:
+        known = ", ".join(_FILE_KEYS)
+        raise click.BadParameter(f"{path}: unknown {', '.join(unknown)}; known are {known}")
+    ctx.default_map = {_FILE_KEYS[key]: value for key, value in values.items()}
+    return path
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True),
+    callback=read_config,
+    is_eager=True,
+    help="A YAML file with these settings (dataDir, listen, ...).",
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("sagong-data"))
+@click.option("--listen", default="127.0.0.1:6443", help="HOST:PORT; port 0 takes a free one.")
+@click.option("--advertise-address", default="", help="Where nodes and pods reach the server.")
+@click.option(
+    "--token-auth-file",
+    type=click.Path(path_type=Path, exists=True),
+    help='A CSV of static tokens: token,user,uid,"group,group".',
+)
+@click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
+@click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
+@click.option(
+    "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
+)
+@click.option("--store", type=click.Choice(["sqlite", "memory"]), default="sqlite")
+def command(config: Path | None, listen: str, advertise_address: str, **settings: Any) -> None:
+    """Run API server, controllers and scheduler; writes DATA_DIR/admin.kubeconfig."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter("--listen must be HOST:PORT, for example 127.0.0.1:6443")
+    server = ServerConfig(
+        host=host,
+        port=int(port),
+        advertise_address=advertise_address or _address_of(host),
+        **settings,
+    )
+    run(server)
+
+
+def _address_of(host: str) -> str:
+    """The address that others reach when we listen on a host: its own, unless that is "all"."""
+    try:
+        if not ipaddress.ip_address(host).is_unspecified:
+            return host
+    except ValueError:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Connecting a datagram socket sends nothing; it only asks the kernel for its route.
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def run(server: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import uvloop
+
+    from sagong.cmd.signals import until_stopped
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(until_stopped(run_server(server)))
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {server.host}:{server.port}: {error.strerror or error}"
+        ) from error

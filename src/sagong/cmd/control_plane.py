@@ -1,0 +1,76 @@
+"""The composition root of controllers and scheduler in a server's process: no logic."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from sagong.api.resources import ResourceTable
+from sagong.api.types import User
+from sagong.client.client import Client
+from sagong.client.in_process import Dispatch, InProcess
+from sagong.controllers.configured import Settings, configured
+from sagong.controllers.table import CONTROLLERS
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.core.tasks import task_group
+from sagong.ctl.events import Recorder
+from sagong.ctl.informer import SharedCache
+from sagong.ctl.runner import Runner
+from sagong.scheduler.scheduler import NAME as SCHEDULER
+from sagong.scheduler.scheduler import Scheduler
+
+_AUTHENTICATED = "system:authenticated"
+# Whose watches fill the cache that all of them share: it may read everything.
+_CACHE_USER = User("system:kube-controller-manager", groups=(_AUTHENTICATED,))
+_SCHEDULER_USER = User("system:kube-scheduler", groups=(_AUTHENTICATED,))
+
+# Service accounts of controllers, where they are not called "<controller>-controller".
+_ACCOUNTS = {
+    "csrapproving": "certificate-controller",
+    "csrcleaner": "certificate-controller",
+    "csrsigning": "certificate-controller",
+    "garbage-collector": "generic-garbage-collector",
+    "node-ipam": "node-controller",
+    "persistentvolume-binder": "persistent-volume-binder",
+    "pod-garbage-collector": "pod-garbage-collector",
+    "root-ca-cert-publisher": "root-ca-cert-publisher",
+    "taint-eviction-controller": "node-controller",
+}
+
+
+def account_of(controller: str) -> User:
+    """The service account under which a controller acts (the subjects of upstream's roles)."""
+    name = _ACCOUNTS.get(controller, f"{controller}-controller")
+    return User(
+        f"system:serviceaccount:kube-system:{name}",
+        groups=("system:serviceaccounts", "system:serviceaccounts:kube-system", _AUTHENTICATED),
+    )
+
+
+@contextlib.asynccontextmanager
+async def control_plane(
+    dispatch: Dispatch,
+    resources: ResourceTable,
+    settings: Settings,
+    clock: Clock,
+    ids: Ids,
+) -> AsyncIterator[Scheduler]:
+    """Controllers and scheduler run while the block does."""
+
+    def client_of(user: User, agent: str) -> Client:
+        return Client(InProcess(dispatch, user), resources, user_agent=agent)
+
+    cache = SharedCache(client_of(_CACHE_USER, "kube-controller-manager"), ids)
+    runner = Runner(
+        lambda name: client_of(account_of(name), "kube-controller-manager"), cache, clock, ids
+    )
+    for controller, reconcile in (*CONTROLLERS, *configured(settings)):
+        runner.add(controller, reconcile)
+    scheduling = client_of(_SCHEDULER_USER, "kube-scheduler")
+    recorder = Recorder(scheduling, component=SCHEDULER, clock=clock, ids=ids)
+    scheduler = Scheduler(scheduling, cache, recorder, clock, ids)
+    async with task_group() as tasks:
+        tasks.start(cache.run(), name="cache")
+        tasks.start(recorder.run(), name="scheduler events")
+        tasks.start(runner.run(), name="controllers")
+        tasks.start(scheduler.run(), name="scheduler")
+        yield scheduler

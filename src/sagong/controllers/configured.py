@@ -1,0 +1,33 @@
+"""Controllers that must be told something about the cluster; the others stand in ``table.py``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sagong.controllers.certificates import signing
+from sagong.controllers.core import node_ipam, root_ca
+from sagong.controllers.node import lifecycle
+from sagong.ctl.controller import Controller, Reconcile
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the composition root knows and controllers need."""
+
+    ca_certificate: str  # PEM
+    signer: signing.Signer
+    cluster_cidr: str = "10.244.0.0/16"
+    node_prefix: int = 24
+    node_grace_seconds: float = lifecycle.GRACE_SECONDS
+
+
+def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
+    """The table of controllers that these settings complete."""
+    return (
+        (root_ca.CONTROLLER, root_ca.reconciler(settings.ca_certificate)),
+        (
+            node_ipam.CONTROLLER,
+            node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
+        ),
+        (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
+        (signing.CONTROLLER, signing.reconciler(settings.signer)),
+    )
