@@ -148,7 +148,7 @@ def _key_text(value: Any) -> str:
 def _scalar(event: Any) -> Any:
     text: str = event.value
     tag = event.tag
-    if tag == "tag:yaml.org,2002:str" or (tag is None and event.style is not None):
+    if tag == "tag:yaml.org,2002:str" or (tag is None and event.style):  # libyaml: "" is plain
         return text
     if tag is None:
         return _plain(text)
