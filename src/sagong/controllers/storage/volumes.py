@@ -1,0 +1,109 @@
+"""Claims and volumes in the words that their controllers share. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from sagong.api import quantities
+from sagong.api.meta import annotations_of, labels_of, name_of, namespace_of, uid_of
+from sagong.api.selectors import selector_from_object
+from sagong.api.types import Key, Obj
+
+CLAIMS = "persistentvolumeclaims"
+VOLUMES = "persistentvolumes"
+CLASSES = "storageclasses.storage.k8s.io"
+
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+LEGACY_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+
+def claim_key(volume: Obj) -> Key | None:
+    """The claim that a volume is reserved for."""
+    ref = volume["spec"].get("claimRef")
+    return Key(ref["namespace"], ref["name"]) if ref else None
+
+
+def is_reserved_for(volume: Obj, claim: Obj) -> bool:
+    """Whether a volume's claimRef names this very claim (a missing uid names any)."""
+    ref = volume["spec"].get("claimRef")
+    return bool(
+        ref
+        and ref.get("name") == name_of(claim)
+        and ref.get("namespace") == namespace_of(claim)
+        and ref.get("uid") in (None, "", uid_of(claim))
+    )
+
+
+def capacity(volume: Obj) -> int:
+    text = (volume["spec"].get("capacity") or {}).get("storage") or "0"
+    return quantities.parse(text).value
+
+
+def wanted_bytes(claim: Obj) -> int:
+    requests = (claim["spec"].get("resources") or {}).get("requests") or {}
+    return quantities.parse(requests.get("storage") or "0").value
+
+
+def class_of(obj: Obj) -> str:
+    return str(obj["spec"].get("storageClassName") or "")
+
+
+def mode_of(obj: Obj) -> str:
+    return str(obj["spec"].get("volumeMode") or "Filesystem")
+
+
+def phase_of(obj: Obj) -> str:
+    return str((obj.get("status") or {}).get("phase") or "")
+
+
+def satisfies(volume: Obj, claim: Obj) -> bool:
+    """Whether a volume could serve a claim: class, mode, access, size and selector."""
+    spec = claim["spec"]
+    return (
+        class_of(volume) == class_of(claim)
+        and mode_of(volume) == mode_of(claim)
+        and set(spec.get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ())
+        and capacity(volume) >= wanted_bytes(claim)
+        and (
+            spec.get("selector") is None
+            or selector_from_object(spec["selector"]).matches(labels_of(volume))
+        )
+    )
+
+
+def best_volume(volumes: Iterable[Obj], claim: Obj) -> Obj | None:
+    """A volume that is reserved for the claim, else the smallest free one that serves it."""
+    free = []
+    for volume in volumes:
+        if volume["metadata"].get("deletionTimestamp"):
+            continue
+        if is_reserved_for(volume, claim):
+            return volume if satisfies_when_reserved(volume, claim) else None
+        if not volume["spec"].get("claimRef") and phase_of(volume) == "Available":
+            free.append(volume)
+    fitting = [v for v in free if satisfies(v, claim)]
+    return min(fitting, key=lambda v: (capacity(v), name_of(v)), default=None)
+
+
+def satisfies_when_reserved(volume: Obj, claim: Obj) -> bool:
+    """A volume that an administrator reserved needs to be large enough and of the same mode."""
+    return capacity(volume) >= wanted_bytes(claim) and mode_of(volume) == mode_of(claim)
+
+
+def claim_reference(claim: Obj) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "name": name_of(claim),
+        "namespace": namespace_of(claim),
+        "uid": uid_of(claim),
+        "resourceVersion": claim["metadata"]["resourceVersion"],
+    }
+
+
+def annotated(obj: Obj, name: str) -> str | None:
+    annotations: Mapping[str, str] = annotations_of(obj)
+    return annotations.get(name)
