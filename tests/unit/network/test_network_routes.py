@@ -1,0 +1,112 @@
+"""Routes, the CNI configuration and kernel settings, as far as no kernel is needed."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from sagong.network.routes.cni import (
+    CONFLIST_NAME,
+    PodLinks,
+    plan_conflist,
+    remove_conflist,
+    write_conflist,
+)
+from sagong.network.routes.routes import Hop, plan_routes
+from sagong.network.routes.sysctl import SysctlError, Sysctls
+
+Obj = dict[str, Any]
+
+
+def node(name: str, ip: str | None, cidr: str | None) -> Obj:
+    addresses = [
+        {"type": "Hostname", "address": name},
+        {"type": "InternalIP", "address": "fd00::1"},
+    ]
+    if ip:
+        addresses.append({"type": "InternalIP", "address": ip})
+    return {
+        "metadata": {"name": name},
+        "spec": {"podCIDR": cidr} if cidr else {},
+        "status": {"addresses": addresses},
+    }
+
+
+def test_a_route_for_every_other_node_that_has_what_it_takes() -> None:
+    nodes = [
+        node("a", "192.0.2.1", "10.244.0.0/24"),
+        node("b", "192.0.2.2", "10.244.1.0/24"),
+        node("c", None, "10.244.2.0/24"),
+        node("d", "192.0.2.4", None),
+    ]
+    assert plan_routes(nodes, "a", "10.96.0.0/16") == {
+        "10.244.1.0/24": Hop(gateway="192.0.2.2"),
+        "10.96.0.0/16": Hop(source="192.0.2.1"),
+    }
+
+
+def test_before_this_node_is_known_there_is_no_route_to_services() -> None:
+    assert plan_routes([], "a", "10.96.0.0/16") == {}
+
+
+def links(*plugins: str) -> PodLinks:
+    return PodLinks("10.244.3.0/24", "sagong-cni0", Path("/state/ipam"), frozenset(plugins))
+
+
+def test_the_cni_configuration_uses_what_is_installed() -> None:
+    plugins = plan_conflist(links("bridge", "portmap", "bandwidth"))["plugins"]
+    assert [p["type"] for p in plugins] == ["bridge", "portmap", "bandwidth"]
+    assert plugins[0]["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24"}]]
+    assert plugins[0]["ipam"]["dataDir"] == "/state/ipam"
+    assert plugins[0]["hairpinMode"]
+    assert not plugins[0]["ipMasq"]
+    assert [p["type"] for p in plan_conflist(links("bridge"))["plugins"]] == ["bridge"]
+
+
+def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:
+    directory = tmp_path / "net.d"
+    assert write_conflist(directory, plan_conflist(links("portmap")))
+    assert not write_conflist(directory, plan_conflist(links("portmap")))
+    assert write_conflist(directory, plan_conflist(links()))
+    (only,) = directory.iterdir()
+    assert only.name == CONFLIST_NAME
+    assert orjson.loads(only.read_bytes()) == plan_conflist(links())
+    remove_conflist(directory)
+    remove_conflist(directory)
+    assert list(directory.iterdir()) == []
+
+
+@pytest.fixture
+def proc_sys(tmp_path: Path) -> Path:
+    root = tmp_path / "proc-sys"
+    root.mkdir()
+    (root / "forward").write_text("0\n")
+    (root / "filter").write_text("1\n")
+    return root
+
+
+def test_old_settings_come_back_also_after_a_restart(tmp_path: Path, proc_sys: Path) -> None:
+    memory = tmp_path / "state" / "memory.json"
+    required, optional = {"forward": "1"}, {"filter": "2", "absent": "1"}
+    assert Sysctls(memory, proc_sys=proc_sys).apply(required, optional) == ("absent",)
+    # What the first start found counts, not what the second one does.
+    Sysctls(memory, proc_sys=proc_sys).apply(required, optional)
+    assert (proc_sys / "forward").read_text() == "1\n"
+    Sysctls(memory, proc_sys=proc_sys).restore()
+    assert (proc_sys / "forward").read_text() == "0\n"
+    assert (proc_sys / "filter").read_text() == "1\n"
+    assert not memory.exists()
+
+
+def test_somebody_elses_later_setting_stays(tmp_path: Path, proc_sys: Path) -> None:
+    sysctls = Sysctls(tmp_path / "memory.json", proc_sys=proc_sys)
+    sysctls.apply({}, {"filter": "2"})
+    (proc_sys / "filter").write_text("0\n")
+    sysctls.restore()
+    assert (proc_sys / "filter").read_text() == "0\n"
+
+
+def test_a_required_setting_that_is_missing_is_an_error(tmp_path: Path, proc_sys: Path) -> None:
+    with pytest.raises(SysctlError, match=r"net\.forward"):
+        Sysctls(tmp_path / "memory.json", proc_sys=proc_sys).apply({"net/forward": "1"}, {})
