@@ -21,8 +21,8 @@ from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.server import Listening
 from sagong.server.http.tls import server_context
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
-from sagong.server.subresources.table import HANDLERS
 from sagong.store.drivers.memory import MemoryStore
+from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
 
 
@@ -85,7 +85,7 @@ async def serving(
         [X509Authenticator()], [_static_tokens(config)], api_audiences=["https://kubernetes"]
     )
     store = open_store(config)
-    parts = Parts(store, clock, ids, authenticator, AllowAll(), handlers=HANDLERS)
+    parts = Parts(store, clock, ids, authenticator, AllowAll())
     try:
         async with api_server(parts) as core:
             address = f"{config.advertise_address}:{config.port}"
@@ -108,7 +108,12 @@ async def serving(
 
 
 def open_store(config: ServerConfig) -> Store:
-    return MemoryStore()
+    """The store that the configuration names. Raises ValueError, store Unavailable."""
+    if config.store == "memory":
+        return MemoryStore()
+    if config.store == "sqlite":
+        return SqliteStore(config.data_dir / "state.db")
+    raise ValueError(f"no such store: {config.store}")
 
 
 def _static_tokens(config: ServerConfig) -> StaticTokenAuthenticator:

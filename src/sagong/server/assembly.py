@@ -25,6 +25,7 @@ from sagong.server.kinds.table import STRATEGIES
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.registry import Registry
 from sagong.server.registry.served import Served
+from sagong.server.subresources.table import subresource_handlers
 from sagong.store.interface import Store
 
 # Verbs that only stored resources have; what lacks them (reviews, bindings) is virtual.
@@ -129,7 +130,7 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
     server = ApiServer(
         registry=registry,
         authorizer=parts.authorizer,
-        handlers=parts.handlers,
+        handlers={**subresource_handlers(schemas), **parts.handlers},
         context=context,
         is_stored=is_stored,
     )

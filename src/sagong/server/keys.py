@@ -1,7 +1,7 @@
 """Where an object stands in the store: ``/registry/[<group>/]<plural>/[<namespace>/]<name>``.
 
-What follows the resource's prefix (``<namespace>/<name>`` or ``<name>``) is the *path* of an object,
-by which caches know it.
+What follows the resource's prefix (``<namespace>/<name>`` or ``<name>``) is the *path* of an
+object, by which caches know it.
 """
 
 from sagong.api.types import Resource

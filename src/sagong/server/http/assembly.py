@@ -11,13 +11,15 @@ from sagong.server.authn.interface import Authenticator
 from sagong.server.discovery.endpoints import Discovery
 from sagong.server.endpoints.health import Check, Health
 from sagong.server.endpoints.paths import paths
-from sagong.server.endpoints.version import version
+from sagong.server.endpoints.version import KUBERNETES, version
 from sagong.server.http.authentication import authentication
 from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
 from sagong.server.http.headers import headers
 from sagong.server.http.routing import Connect, Endpoint, Router
 from sagong.server.http.server import HttpServer
+from sagong.server.openapi.documents import OpenApi
+from sagong.server.openapi.endpoints import OpenApiEndpoints
 
 
 @dataclass(slots=True)
@@ -43,11 +45,20 @@ def http_server(core: Core, front: Front) -> HttpServer:
     discovery = Discovery(core.resources, front.address)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
     fixed: dict[str, Endpoint] = {"/version": version, **front.endpoints}
-    fixed["/"] = paths(core.resources, lambda: [*fixed, *health.paths()])
+    documents = OpenApi(
+        core.resources,
+        core.schemas.definitions,
+        core.schemas.definition_name,
+        version=f"v{KUBERNETES}",
+    )
+    openapi = OpenApiEndpoints(documents)
+    fixed["/"] = paths(
+        core.resources, lambda: [*fixed, *health.paths(), "/openapi/v2", "/openapi/v3"]
+    )
 
     def find(path: str) -> Endpoint | None:
         found = fixed.get(path) or fixed.get(path.rstrip("/"))
-        return found or discovery.endpoint(path) or health.endpoint(path)
+        return found or discovery.endpoint(path) or health.endpoint(path) or openapi.endpoint(path)
 
     router = Router(core.server, core.resources, front.clock, find, front.connections)
     outer = [headers, failures(lambda: None), authentication(front.authenticator)]

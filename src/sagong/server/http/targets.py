@@ -54,9 +54,11 @@ def target_of(path: str, table: ResourceTable) -> Target | None:
     ):
         namespace, rest = rest[1], rest[2:]
     resource = table.find(group, version, rest[0])
-    if resource is None or resource.namespaced != (namespace is not None):
-        if resource is None or namespace is not None or len(rest) > 1:
-            return Target(None)
+    if resource is None:
+        return Target(None)
+    # Without a namespace only the list over all of them can be meant.
+    if resource.namespaced != (namespace is not None) and (namespace is not None or len(rest) > 1):
+        return Target(None)
     return Target(
         resource,
         namespace,

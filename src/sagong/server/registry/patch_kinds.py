@@ -4,36 +4,33 @@ from typing import Any
 
 from sagong.api import errors
 from sagong.api.call import Call, PatchType
+from sagong.api.patches.json_patch import apply_json_patch
+from sagong.api.patches.merge import apply_merge_patch
+from sagong.api.patches.strategic import apply_strategic_patch
+from sagong.api.schema import Node
 from sagong.api.types import Obj
-from sagong.server.registry.served import Served
+
+_SUPPORTED = "application/json-patch+json, application/merge-patch+json"
 
 
-def patched(current: Obj, call: Call, served: Served) -> Obj:
-    """The object after the call's patch. Raises BadRequest, Invalid, UnsupportedMediaType."""
-    if call.patch_type in (PatchType.MERGE, PatchType.STRATEGIC):
-        merged = _merge(current, call.body)
-        assert isinstance(merged, dict)
-        return merged
-    raise errors.UnsupportedMediaType("patch type not supported")
+def patched(current: Obj, call: Call, node: Node | None) -> Obj:
+    """The object after the call's patch; shares parts with both.
 
-
-def _merge(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merge(merged.get(key), value)
-    return merged
-
-
-def patched_scale(current: Obj, call: Call) -> Obj:
-    """A Scale after the call's patch."""
-    return _merge(current, call.body)
-
-
-def patched_pod(current: Obj, call: Call) -> Obj:
-    """A pod after the call's patch of one of its parts."""
-    return _merge(current, call.body)
+    ``node`` is the schema by which a strategic patch merges; custom resources have none that
+    serves for that. Raises BadRequest, Invalid, UnsupportedMediaType.
+    """
+    new: Any
+    if call.patch_type is PatchType.JSON:
+        new = apply_json_patch(current, call.body)
+    elif call.patch_type is PatchType.MERGE:
+        new = apply_merge_patch(current, call.body)
+    elif call.patch_type is PatchType.STRATEGIC and node is not None and node.go:
+        new = apply_strategic_patch(current, call.body, node)
+    else:
+        raise errors.UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{_SUPPORTED}"
+        )
+    if not isinstance(new, dict):
+        raise errors.BadRequest("the patched document is not an object")
+    return new

@@ -11,7 +11,7 @@ from sagong.server.registry.applying import apply_onto, check_apply
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
 from sagong.server.registry.patch_kinds import patched
-from sagong.server.registry.receiving import check_options, checked
+from sagong.server.registry.receiving import check_options, check_type, checked
 from sagong.server.registry.served import Served
 from sagong.server.registry.update import Flow
 
@@ -51,7 +51,8 @@ async def _patch_item(
         if call.patch_type is PatchType.APPLY:
             new = apply_onto(current, call, served, backend.clock.now(), warnings)
         else:
-            new = patched(current, call, served)
+            new = deep_copy(patched(current, call, served.node))
+            check_type(new, served.resource)
             checked(new, call, served, warnings)
         new["metadata"].setdefault("name", call.name)
         return served.to_storage(new)

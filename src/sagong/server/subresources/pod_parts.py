@@ -6,19 +6,20 @@ from dataclasses import replace
 from sagong.api import errors
 from sagong.api.call import Answer, Call, Preconditions, Verb
 from sagong.api.meta import deep_copy
+from sagong.api.schema import Node
 from sagong.api.types import Obj, User
 from sagong.api.validation import ErrorList
 from sagong.server.handlers import Context, Handler
 from sagong.server.kinds.core.pod import STRATEGY
 from sagong.server.kinds.core.pod_update import validate_ephemeral_update, validate_resize
-from sagong.server.registry.patch_kinds import patched_pod
+from sagong.server.registry.patch_kinds import patched
 
 # Takes over from (wanted) what the subresource may change into (pod).
 _Take = Callable[[Obj, Obj], None]
 _Validate = Callable[[Obj, Obj, ErrorList], None]
 
 
-def _handler(subresource: str, take: _Take, validate: _Validate) -> Handler:
+def _handler(subresource: str, take: _Take, validate: _Validate, node: Node | None) -> Handler:
     async def handle(call: Call, user: User, context: Context) -> Answer:
         if call.verb is Verb.GET:
             return await context.storage.execute(replace(call, subresource=""), user)
@@ -28,7 +29,11 @@ def _handler(subresource: str, take: _Take, validate: _Validate) -> Handler:
 
         def change(pod: Obj) -> Obj:
             old = deep_copy(pod)
-            asked = patched_pod(pod, call) if call.verb is Verb.PATCH else deep_copy(call.body)
+            asked = (
+                deep_copy(patched(pod, call, node))
+                if call.verb is Verb.PATCH
+                else deep_copy(call.body)
+            )
             take(asked, pod)
             STRATEGY.default(pod)
             found = ErrorList()
@@ -59,5 +64,11 @@ def _take_resources(wanted: Obj, pod: Obj) -> None:
         del pod["spec"]["nodeName"]
 
 
-ephemeral_containers = _handler("ephemeralcontainers", _take_ephemeral, validate_ephemeral_update)
-resize = _handler("resize", _take_resources, validate_resize)
+def ephemeral_containers(node: Node | None) -> Handler:
+    """The handler; ``node`` is the schema of Pod."""
+    return _handler("ephemeralcontainers", _take_ephemeral, validate_ephemeral_update, node)
+
+
+def resize(node: Node | None) -> Handler:
+    """The handler; ``node`` is the schema of Pod."""
+    return _handler("resize", _take_resources, validate_resize, node)

@@ -6,10 +6,11 @@ from dataclasses import replace
 from sagong.api import errors
 from sagong.api.call import Answer, Call, Preconditions, Single, Verb
 from sagong.api.meta import deep_copy
+from sagong.api.schema import Node
 from sagong.api.selectors import selector_from_labels, selector_from_object
 from sagong.api.types import Encoded, Obj, User
-from sagong.server.handlers import Context
-from sagong.server.registry.patch_kinds import patched_scale
+from sagong.server.handlers import Context, Handler
+from sagong.server.registry.patch_kinds import patched
 
 SCALABLE = (
     "deployments.apps",
@@ -19,7 +20,16 @@ SCALABLE = (
 )
 
 
-async def scale(call: Call, user: User, context: Context) -> Answer:
+def scale_handler(node: Node | None) -> Handler:
+    """The handler; ``node`` is the schema of Scale."""
+
+    async def handle(call: Call, user: User, context: Context) -> Answer:
+        return await scale(call, user, context, node)
+
+    return handle
+
+
+async def scale(call: Call, user: User, context: Context, node: Node | None) -> Answer:
     """Get, update or patch a scale. Raises NotFound, Conflict, Invalid."""
     if call.verb is Verb.GET:
         parent = replace(call, subresource="")
@@ -29,7 +39,7 @@ async def scale(call: Call, user: User, context: Context) -> Answer:
     preconditions = _preconditions(call)
     options = replace(call.options, preconditions=preconditions)
     answer = await context.storage.modify(
-        replace(call, options=options), user, _change(call), subresource="scale"
+        replace(call, options=options), user, _change(call, node), subresource="scale"
     )
     assert isinstance(answer, Single)
     return Single(Encoded(scale_of(answer.obj)), answer.code, answer.warnings)
@@ -41,10 +51,10 @@ def _preconditions(call: Call) -> Preconditions:
     return Preconditions(metadata.get("uid") or None, metadata.get("resourceVersion") or None)
 
 
-def _change(call: Call) -> Callable[[Obj], Obj]:
+def _change(call: Call, node: Node | None) -> Callable[[Obj], Obj]:
     def change(parent: Obj) -> Obj:
         if call.verb is Verb.PATCH:
-            wanted = patched_scale(scale_of(parent), call)
+            wanted = patched(scale_of(parent), call, node)
         else:
             wanted = deep_copy(call.body)
         replicas = (wanted.get("spec") or {}).get("replicas") or 0

@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping
 
+from sagong.api.schema import Schemas
 from sagong.server.handlers import Handler
 from sagong.server.subresources.binding import bind
 from sagong.server.subresources.eviction import evict
 from sagong.server.subresources.finalize import finalize
 from sagong.server.subresources.pod_parts import ephemeral_containers, resize
-from sagong.server.subresources.scale import SCALABLE, scale
+from sagong.server.subresources.scale import SCALABLE, scale_handler
 
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("bindings", ""): bind,
-    ("pods", "binding"): bind,
-    ("pods", "eviction"): evict,
-    ("pods", "ephemeralcontainers"): ephemeral_containers,
-    ("pods", "resize"): resize,
-    ("namespaces", "finalize"): finalize,
-    **{(name, "scale"): scale for name in SCALABLE},
-}
+
+def subresource_handlers(schemas: Schemas) -> Mapping[tuple[str, str], Handler]:
+    """By version-less resource name and subresource."""
+    pod = schemas.of("", "v1", "Pod")
+    scale = scale_handler(schemas.of("autoscaling", "v1", "Scale"))
+    return {
+        ("bindings", ""): bind,
+        ("pods", "binding"): bind,
+        ("pods", "eviction"): evict,
+        ("pods", "ephemeralcontainers"): ephemeral_containers(pod),
+        ("pods", "resize"): resize(pod),
+        ("namespaces", "finalize"): finalize,
+        **{(name, "scale"): scale for name in SCALABLE},
+    }

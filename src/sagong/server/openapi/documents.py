@@ -1,0 +1,148 @@
+"""The OpenAPI documents: v3 by group and version, v2 as a whole; made when first asked for."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from sagong.api.resources import ResourceTable
+from sagong.api.types import Obj, Resource
+from sagong.server.openapi.operations import paths_of
+from sagong.server.openapi.version2 import to_version2
+
+_REF3 = "#/components/schemas/"
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_SECURITY = {
+    "BearerToken": {
+        "description": "Bearer Token authentication",
+        "type": "apiKey",
+        "name": "authorization",
+        "in": "header",
+    }
+}
+
+FindDefinition = Callable[[str, str, str], str | None]
+
+
+class OpenApi:
+    """Documents as bytes with their hashes, cached until ``forget``."""
+
+    def __init__(
+        self,
+        table: ResourceTable,
+        definitions: Callable[[], dict[str, Obj]],
+        find: FindDefinition,
+        *,
+        version: str,
+    ) -> None:
+        self._table = table
+        self._load = definitions
+        self._find = find
+        self._version = version
+        self._definitions: dict[str, Obj] | None = None
+        self._documents: dict[str, bytes] = {}
+
+    def forget(self) -> None:
+        """The table or the definitions have changed."""
+        self._documents.clear()
+        self._definitions = None
+
+    def index(self) -> Obj:
+        """``/openapi/v3``: every document with its address, which holds its hash."""
+        paths = {
+            name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={hash_of(self.document(name))}"}
+            for name in sorted(self._names())
+        }
+        return {"paths": paths}
+
+    def document(self, name: str) -> bytes:
+        """The v3 document of ``api/v1`` or ``apis/<group>/<version>``. Raises KeyError."""
+        data = self._documents.get(name)
+        if data is None:
+            resources = self._names()[name]
+            data = self._documents[name] = orjson.dumps(self._version3(resources))
+        return data
+
+    def version2(self) -> bytes:
+        """The v2 document of everything."""
+        data = self._documents.get("v2")
+        if data is None:
+            paths: dict[str, Obj] = {}
+            for resource in self._table:
+                paths.update(paths_of(resource, self._find))
+            document = to_version2(paths, self._all(), self._info())
+            data = self._documents["v2"] = orjson.dumps(document)
+        return data
+
+    def _names(self) -> dict[str, list[Resource]]:
+        found: dict[str, list[Resource]] = {}
+        for resource in self._table:
+            name = f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
+            found.setdefault(name, []).append(resource)
+        return found
+
+    def _all(self) -> dict[str, Obj]:
+        if self._definitions is None:
+            self._definitions = self._load()
+        return self._definitions
+
+    def _info(self) -> Obj:
+        return {"title": "Kubernetes", "version": self._version}
+
+    def _version3(self, resources: Iterable[Resource]) -> Obj:
+        paths: dict[str, Obj] = {}
+        for resource in resources:
+            paths.update(paths_of(resource, self._find))
+        schemas = _closure(paths, self._all())
+        return {
+            "openapi": "3.0.0",
+            "info": self._info(),
+            "paths": paths,
+            "components": {"schemas": schemas, "securitySchemes": _SECURITY},
+        }
+
+
+def hash_of(data: bytes) -> str:
+    return hashlib.sha512(data).hexdigest().upper()
+
+
+def _closure(paths: Mapping[str, Obj], definitions: Mapping[str, Obj]) -> dict[str, Obj]:
+    """The definitions that the paths need, and those that these need, in v3 form."""
+    found: dict[str, Obj] = {}
+    waiting = list(_names_in(paths))
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in definitions:
+            continue
+        found[name] = _version3_schema(definitions[name])
+        waiting += _names_in(found[name])
+    return dict(sorted(found.items()))
+
+
+def _names_in(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "$ref" and isinstance(inner, str):
+                yield inner.removeprefix(_REF3)
+            else:
+                yield from _names_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names_in(inner)
+
+
+def _version3_schema(value: Any, *, names: bool = False) -> Any:
+    """A schema with v3 references; ``names``: the keys are names of fields, not keywords."""
+    if isinstance(value, list):
+        return [_version3_schema(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if not names and isinstance(value.get("$ref"), str):
+        reference = {"$ref": _REF3 + value["$ref"].rpartition("/")[2]}
+        rest = {k: v for k, v in value.items() if k != "$ref"}
+        return {"allOf": [reference], **rest} if rest else reference
+    return {
+        key: _version3_schema(inner, names=key == "properties" and not names)
+        for key, inner in value.items()
+    }
