@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from sagong.api.call import Answer, Call, Single, Verb
-from sagong.api.meta import resource_version_of
+from sagong.api.meta import is_deleting, resource_version_of, uid_of
 from sagong.api.types import Obj
 from sagong.client.transport import Transport
 from sagong.ctl.informer import SharedCache
@@ -29,10 +29,8 @@ class Writes:
     def note(self, call: Call, obj: Obj) -> None:
         """Remember a successful write by its answer."""
         resource = call.resource.name
-        if obj.get("kind") == "Status":
-            uid = (obj.get("details") or {}).get("uid")
-            if call.verb == Verb.DELETE and uid:
-                self.gone.add((resource, call.namespace or "", call.name, uid))
+        if call.verb == Verb.DELETE and (uid := _deleted_uid(obj)):
+            self.gone.add((resource, call.namespace or "", call.name, uid))
             return
         if obj.get("kind") != call.resource.kind:
             return  # A subresource of another kind (Scale, TokenRequest): no version of ours.
@@ -59,6 +57,13 @@ class Writes:
         except TimeoutError:
             return False
         return True
+
+
+def _deleted_uid(answer: Obj) -> str:
+    """The uid of what a delete removed at once; "" if it was only marked, and so has a version."""
+    if answer.get("kind") == "Status":
+        return str((answer.get("details") or {}).get("uid") or "")
+    return "" if is_deleting(answer) else uid_of(answer)
 
 
 class Noting:

@@ -22,9 +22,11 @@ from sagong.api.errors import (
     TooManyRequests,
 )
 from sagong.api.resources import ResourceTable
+from sagong.api.types import Subresource
 from sagong.client import https as https_module
 from sagong.client.access import Access
 from sagong.client.client import Client
+from sagong.client.discovery import add_discovered
 from sagong.client.https import Https
 from sagong.server.pki.authority import Authority, Identity, Pair, new_authority
 
@@ -349,3 +351,48 @@ async def test_an_unknown_authority_is_refused(server: Server, tmp_path: Path) -
     trusting = Client(Https(replace(access, insecure=True)), ResourceTable())
     await trusting.get("nodes", "a")
     await trusting.close()
+
+
+async def test_discovery_adds_what_only_this_server_serves(server: Server) -> None:
+    def resource(plural: str, kind: str, scope: str, **more: Any) -> dict[str, Any]:
+        head = {"resource": plural, "responseKind": {"kind": kind}, "scope": scope}
+        return head | {"verbs": ["list", "get"]} | more
+
+    scale = {
+        "subresource": "scale",
+        "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+        "verbs": ["get"],
+    }
+    boats = resource("boats", "Boat", "Namespaced", shortNames=["bo"], subresources=[scale])
+    groups = {
+        "/api": [
+            {
+                "metadata": {},
+                "versions": [{"version": "v1", "resources": [resource("pods", "Pod", "x")]}],
+            }
+        ],
+        "/apis": [
+            {
+                "metadata": {"name": "sea.io"},
+                "versions": [
+                    {"version": "v2", "resources": [boats]},
+                    {"version": "v1", "resources": [boats]},
+                ],
+            }
+        ],
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"kind": "APIGroupDiscoveryList", "items": groups[request.path]})
+
+    server.answer = answer
+    table, transport = ResourceTable(), Https(server.access())
+    pods = table.named("pods")
+    await add_discovered(table, transport)
+    await transport.close()
+    found = table.named("boats.sea.io")
+    assert found is not None
+    assert (found.version, found.short_names, found.namespaced) == ("v2", ("bo",), True)
+    assert found.subresources == (Subresource("scale", "Scale", ("get",), "autoscaling", "v1"),)
+    assert table.find("sea.io", "v1", "boats") is not None
+    assert table.named("pods") is pods

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_contract import Model, check_history, random_txn
 
 from sagong.store.drivers import sqlite as sqlite_module
 from sagong.store.drivers.sqlite import SqliteStore
@@ -97,6 +99,32 @@ async def test_reopening_keeps_state_history_and_revision(tmp_path: Path) -> Non
     assert await anext(watch) == Batch(4, [Change("/b", None, Entry("/b", b"1", 2, 2), 2, 4)])
     assert (await store.txn([Compare("/a", 3)], [Put("/a", b"3")])).revision == 5
     assert (await anext(watch)).revision == 5
+    await store.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_histories_with_reopening_agree_with_the_model(
+    tmp_path: Path, seed: int
+) -> None:
+    rng, model, compacted = random.Random(seed), Model(), 0
+    store = SqliteStore(tmp_path / "s.db")
+    for step in range(120):
+        compares, operations = random_txn(rng, model)
+        result = await store.txn(compares, operations)
+        assert (result.succeeded, result.revision) == model.txn(compares, operations)
+        now = len(model.states) - 1
+        if step % 50 == 25:
+            compacted = rng.randint(compacted, now)
+            await store.compact(compacted)
+        if step % 20 == 19:
+            await store.close()
+            store = SqliteStore(tmp_path / "s.db")
+            assert await store.current_revision() == now
+            revision = rng.randint(max(compacted, 1), now)
+            found = await store.range("", revision=revision)
+            assert list(found.entries) == model.select("", "", revision)
+    assert await store.verify() == []
+    await check_history(store, model, compacted)
     await store.close()
 
 
