@@ -8,6 +8,8 @@ from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import Dispatch, InProcess
 from sagong.controllers.configured import Settings, configured
+from sagong.controllers.garbage.collector import NAME as GARBAGE_COLLECTOR
+from sagong.controllers.garbage.collector import GarbageCollector
 from sagong.controllers.table import CONTROLLERS
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
@@ -29,8 +31,11 @@ _ACCOUNTS = {
     "csrcleaner": "certificate-controller",
     "csrsigning": "certificate-controller",
     "garbage-collector": "generic-garbage-collector",
+    "local-volume-provisioner": "persistent-volume-binder",
+    "local-volume-remover": "persistent-volume-binder",
     "node-ipam": "node-controller",
     "persistentvolume-binder": "persistent-volume-binder",
+    "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
     "taint-eviction-controller": "node-controller",
@@ -65,6 +70,9 @@ async def control_plane(
     )
     for controller, reconcile in (*CONTROLLERS, *configured(settings)):
         runner.add(controller, reconcile)
+    collector = GarbageCollector(
+        client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock
+    )
     scheduling = client_of(_SCHEDULER_USER, "kube-scheduler")
     recorder = Recorder(scheduling, component=SCHEDULER, clock=clock, ids=ids)
     scheduler = Scheduler(scheduling, cache, recorder, clock, ids)
@@ -72,5 +80,6 @@ async def control_plane(
         tasks.start(cache.run(), name="cache")
         tasks.start(recorder.run(), name="scheduler events")
         tasks.start(runner.run(), name="controllers")
+        tasks.start(collector.run(), name=GARBAGE_COLLECTOR)
         tasks.start(scheduler.run(), name="scheduler")
         yield scheduler

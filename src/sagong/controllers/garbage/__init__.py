@@ -1,0 +1,1 @@
+"""The garbage collector: objects go when their owners do, in the order that was asked for."""
