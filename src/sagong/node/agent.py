@@ -45,7 +45,9 @@ USER_AGENT = "kubelet"
 RUNTIME_WAIT_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
-RELIST_IDLE_SECONDS = 30.0  # with the runtime's events as the main source
+RELIST_IDLE_SECONDS = 10.0  # with the runtime's events as the main source
+# The event of an exit comes some milliseconds before the CRI shows it: look at once, and again.
+RELIST_AFTER_EVENT_SECONDS = (0.03, 0.2)
 PLEG_UNHEALTHY_SECONDS = 180.0
 
 
@@ -210,7 +212,10 @@ class NodeAgent:
 
     async def _relist(self) -> None:
         """Look at the runtime when it says that something happened, and now and then anyway."""
+        after_event: list[float] = []
         while True:
+            if self._look.is_set():
+                after_event = list(RELIST_AFTER_EVENT_SECONDS)
             self._look.clear()
             try:
                 changed = await self.view.relist()
@@ -222,8 +227,9 @@ class NodeAgent:
             for uid in changed:
                 if uid in self.workers:
                     self.workers[uid].wake()
+            delay = after_event.pop(0) if after_event else self._relist_delay()
             try:
-                async with asyncio.timeout(self._relist_delay()):
+                async with asyncio.timeout(delay):
                     await self._look.wait()
             except TimeoutError:
                 continue
