@@ -9,6 +9,8 @@ from pathlib import Path
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.control_plane import control_plane
+from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.server.assembly import Core, Parts, api_server
@@ -21,6 +23,7 @@ from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.server import Listening
 from sagong.server.http.tls import server_context
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
+from sagong.server.pki.signing import Signer
 from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
@@ -65,12 +68,20 @@ class AllowAll:
 
 
 async def run_server(config: ServerConfig) -> None:
-    """Serve until cancelled; says one line when ready."""
-    async with serving(config) as running:
-        print(
-            f"sagong server is ready: {running.url} (kubeconfig {running.kubeconfig})", flush=True
+    """Serve, control and schedule until cancelled; says one line when ready."""
+    clock, ids = SystemClock(), SystemIds()
+    async with serving(config, clock=clock, ids=ids) as running:
+        core = running.core
+        settings = Settings(
+            ca_certificate=running.pki.authority.certificate_pem.decode(),
+            signer=Signer(running.pki.authority, clock),
+            cluster_cidr=config.cluster_cidr,
+            node_grace_seconds=config.node_grace_seconds,
         )
-        await asyncio.Event().wait()
+        async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
+            where = f"{running.url} (kubeconfig {running.kubeconfig})"
+            print(f"sagong server is ready: {where}", flush=True)
+            await asyncio.Event().wait()
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, root_ca
 from sagong.controllers.node import lifecycle
+from sagong.controllers.storage import local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
 
 
@@ -18,6 +19,7 @@ class Settings:
     cluster_cidr: str = "10.244.0.0/16"
     node_prefix: int = 24
     node_grace_seconds: float = lifecycle.GRACE_SECONDS
+    helper_image: str = "sagong.local/busybox:1"  # of the local provisioner's pods; needs a shell
 
 
 def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
@@ -30,4 +32,5 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
+        *local_provisioner.makers(settings.helper_image),
     )

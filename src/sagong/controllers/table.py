@@ -1,0 +1,36 @@
+"""All controllers that need no settings, each with its reconcile function.
+
+The garbage collector is not of this shape (``garbage/collector.py``), and those that must be told
+something stand in ``configured.py``.
+"""
+
+from sagong.controllers.apps import deployment, replicaset, statefulset
+from sagong.controllers.batch import cronjob, job, ttl_after_finished
+from sagong.controllers.certificates import approving, cleaning
+from sagong.controllers.core import endpoints, namespace, replicationcontroller, serviceaccount
+from sagong.controllers.discovery import endpointslice
+from sagong.controllers.node import pod_gc, taint_eviction
+from sagong.controllers.storage import binder, protection, reclaiming
+from sagong.ctl.controller import Controller, Reconcile
+
+CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
+    (deployment.CONTROLLER, deployment.reconcile),
+    (replicaset.CONTROLLER, replicaset.reconcile),
+    (replicationcontroller.CONTROLLER, replicationcontroller.reconcile),
+    (statefulset.CONTROLLER, statefulset.reconcile),
+    (job.CONTROLLER, job.reconcile),
+    (cronjob.CONTROLLER, cronjob.reconcile),
+    (ttl_after_finished.CONTROLLER, ttl_after_finished.reconcile),
+    (endpoints.CONTROLLER, endpoints.reconcile),
+    (endpointslice.CONTROLLER, endpointslice.reconcile),
+    (namespace.CONTROLLER, namespace.reconcile),
+    (serviceaccount.CONTROLLER, serviceaccount.reconcile),
+    (taint_eviction.CONTROLLER, taint_eviction.reconcile),
+    (pod_gc.CONTROLLER, pod_gc.reconcile),
+    (binder.CONTROLLER, binder.reconcile),
+    (reclaiming.CONTROLLER, reclaiming.reconcile),
+    (protection.CLAIM_CONTROLLER, protection.reconcile_claim),
+    (protection.VOLUME_CONTROLLER, protection.reconcile_volume),
+    (approving.CONTROLLER, approving.reconcile),
+    (cleaning.CONTROLLER, cleaning.reconcile),
+)
