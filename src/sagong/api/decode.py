@@ -198,12 +198,24 @@ def _go_syntax_error(data: bytes, error: orjson.JSONDecodeError) -> str:
     text = data.decode(errors="replace")
     if not text.strip() or error.pos >= len(text):
         return "unexpected end of JSON input"
-    char = json.dumps(text[error.pos], ensure_ascii=False)[1:-1]
-    said, before = str(error), text[: error.pos].strip()[-1:]
-    if "key" in said or (before == "," and char in "},"):
-        where = "looking for beginning of object key string"
-    elif "trailing" in said or "after" in said or before in ("}", "]"):
-        where = "after top-level value"
-    else:
-        where = "looking for beginning of value"
-    return f"invalid character '{char}' {where}"
+    said, at = str(error), error.pos
+    if "trailing comma" in said:
+        at = next((i for i in range(at + 1, len(text)) if not text[i].isspace()), at)
+    char = json.dumps(text[at], ensure_ascii=False)[1:-1]
+    before = text[:at].strip()[-1:]
+    return f"invalid character '{char}' {_where(said, before, char)}"
+
+
+def _where(said: str, before: str, char: str) -> str:
+    """What Go was doing at a bad character, from what orjson expected there."""
+    if "expected ':'" in said:
+        return "after object key"
+    if "or ']'" in said:
+        return "after array element"
+    if "or '}'" in said:
+        return "after object key:value pair"
+    if "string key" in said or (before == "," and char == "}"):
+        return "looking for beginning of object key string"
+    if "after" in said or (before != "" and before in "}]"):
+        return "after top-level value"
+    return "looking for beginning of value"

@@ -186,7 +186,7 @@ def named_fields(found: FieldSet, node: Node | None) -> FieldSet:
 def without(value: Any, removed: FieldSet, node: Node) -> Any:
     """The value without the fields of a set (``RemoveItems``); the input is not changed.
 
-    What a removal leaves empty is null, as upstream has it.
+    What a removal leaves empty is null where Go reads it (which is absent), else empty.
     """
     if is_associative(node) and isinstance(value, list):
         items = []
@@ -196,7 +196,7 @@ def without(value: Any, removed: FieldSet, node: Node) -> Any:
                 continue
             below = removed.children.get(element)
             items.append(without(item, below, node.element or UNKNOWN) if below else item)
-        return items or None
+        return items or (None if node.go else [])
     if is_granular_map(node, value) and isinstance(value, dict):
         fields = {}
         for name, item in value.items():
@@ -205,5 +205,5 @@ def without(value: Any, removed: FieldSet, node: Node) -> Any:
                 continue
             below = removed.children.get(element)
             fields[name] = without(item, below, child_node(node, name)) if below else item
-        return fields or None
+        return fields or (None if node.go else {})
     return value

@@ -147,10 +147,11 @@ def _applied(live: Obj, applied: Obj, node: Node, writer: Writer, allowed: Field
         if identity != me:
             rest = entry.fields - changed - difference.removed
             _set(managers, identity, replace(entry, fields=rest))
+    fields = fields - _NEVER_OWNED
     time = writer.time
     if last is not None and not changed and not difference.removed and last.fields == fields:
         time = last.time or writer.time  # an apply that says nothing new leaves no trace
-    _set(managers, me, _Entry(fields - _NEVER_OWNED, writer.api_version, time))
+    _set(managers, me, _Entry(fields, writer.api_version, time))
     metadata = {k: v for k, v in pruned["metadata"].items() if k != "managedFields"}
     return {**pruned, "metadata": {**metadata, "managedFields": _encode(managers)}}
 
