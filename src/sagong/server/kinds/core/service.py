@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.server.kinds.core.service_validation import (
+    validate_service,
+    validate_service_status_update,
+    validate_service_update,
+)
 from sagong.server.kinds.strategy import Strategy
 
 # Three hours; upstream's v1.DefaultClientIPServiceAffinitySeconds.
@@ -184,6 +189,9 @@ def selectable_fields(service: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    validate=validate_service,
+    validate_update=validate_service_update,
+    validate_status_update=validate_service_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
