@@ -4,12 +4,13 @@ The garbage collector is not of this shape (``garbage/collector.py``), and those
 something stand in ``configured.py``.
 """
 
-from sagong.controllers.apps import deployment, replicaset, statefulset
+from sagong.controllers.apps import daemonset, deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.certificates import approving, cleaning
 from sagong.controllers.core import endpoints, namespace, replicationcontroller, serviceaccount
 from sagong.controllers.discovery import endpointslice
 from sagong.controllers.node import pod_gc, taint_eviction
+from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.storage import binder, protection, reclaiming
 from sagong.ctl.controller import Controller, Reconcile
 
@@ -18,9 +19,12 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (replicaset.CONTROLLER, replicaset.reconcile),
     (replicationcontroller.CONTROLLER, replicationcontroller.reconcile),
     (statefulset.CONTROLLER, statefulset.reconcile),
+    (daemonset.CONTROLLER, daemonset.reconcile),
     (job.CONTROLLER, job.reconcile),
     (cronjob.CONTROLLER, cronjob.reconcile),
     (ttl_after_finished.CONTROLLER, ttl_after_finished.reconcile),
+    (poddisruptionbudget.CONTROLLER, poddisruptionbudget.reconcile),
+    (stale_disruption.CONTROLLER, stale_disruption.reconcile),
     (endpoints.CONTROLLER, endpoints.reconcile),
     (endpointslice.CONTROLLER, endpointslice.reconcile),
     (namespace.CONTROLLER, namespace.reconcile),

@@ -115,9 +115,7 @@ def _holds(requirement: Obj, value: str | None) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-    return (
-        value is not None and bool(values) and _compare(value, requirement["operator"], values[0])
-    )
+    return value is not None and any(_compare(value, requirement["operator"], v) for v in values)
 
 
 def _compare(value: str, operator: str, bound: str) -> bool:
