@@ -22,6 +22,8 @@ class Attributes:
     name: str = ""
     path: str = ""
     is_resource: bool = True
+    # Of list, watch and deletecollection: what narrows them (as sent, "" for none).
+    field_selector: str = ""
 
 
 class Effect(Enum):

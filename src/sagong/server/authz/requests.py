@@ -31,6 +31,7 @@ def attributes_of(call: Call, user: User) -> Attributes:
         subresource=call.subresource,
         namespace=namespace,
         name=name,
+        field_selector=call.options.field_selector,
     )
 
 
