@@ -14,6 +14,7 @@ from sagong.server.bootstrap.policy.controller_roles import CONTROLLER_ROLES
 from sagong.server.bootstrap.policy.flow_control import FLOW_SCHEMAS, PRIORITY_LEVELS
 from sagong.server.bootstrap.policy.namespaced_roles import ROLE_BINDINGS, ROLES
 from sagong.server.bootstrap.policy.notation import RBAC, account
+from sagong.server.bootstrap.policy.own_roles import OWN_BINDINGS, OWN_CLUSTER_ROLES
 
 # A version-less resource name, as ``clusterroles.rbac.authorization.k8s.io``.
 ResourceName = NewType("ResourceName", str)
@@ -46,6 +47,7 @@ def policies() -> Iterator[tuple[ResourceName, Obj]]:
     """Everything else: roles, bindings, priorities, fairness."""
     yield from ((CLUSTER_ROLE, role) for role in cluster_roles())
     yield from ((CLUSTER_ROLE_BINDING, binding) for binding in _cluster_role_bindings())
+    yield from _own_policies()
     yield from ((ROLE, role) for role in _roles())
     yield from ((ROLE_BINDING, binding) for binding in _role_bindings())
     yield from ((PRIORITY_CLASS, priority) for priority in _priority_classes())
@@ -95,6 +97,19 @@ def _cluster_role_bindings() -> Iterator[Obj]:
         name = f"system:controller:{controller}"
         subjects = (account("kube-system", controller),)
         yield _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
+
+
+def _own_policies() -> Iterator[tuple[ResourceName, Obj]]:
+    for name, rules in OWN_CLUSTER_ROLES.items():
+        yield CLUSTER_ROLE, _without_label(_rbac_object("ClusterRole", name, rules=rules))
+    for name, (role, subjects) in OWN_BINDINGS.items():
+        binding = _binding("ClusterRoleBinding", name, "ClusterRole", role, subjects)
+        yield CLUSTER_ROLE_BINDING, _without_label(binding)
+
+
+def _without_label(obj: Obj) -> Obj:
+    del obj["metadata"]["labels"]
+    return obj
 
 
 def _roles() -> Iterator[Obj]:

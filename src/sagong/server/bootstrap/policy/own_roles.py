@@ -1,0 +1,33 @@
+"""What our own components need beyond upstream's roles: upstream leaves these to kubeadm and to
+network plugins. They do not carry the label of upstream's own defaults.
+"""
+
+from collections.abc import Mapping
+
+from sagong.api.types import Obj
+from sagong.server.bootstrap.policy.notation import READ, WRITE_EVENTS, allow, group
+
+_NODES = group("system:nodes")
+_BOOTSTRAPPERS = group("system:bootstrappers")
+_REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
+
+OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
+    # The network half of an agent: policies need to see every pod, whatever its node.
+    "sagong:node-network": (
+        allow(READ, "", "namespaces nodes pods"),
+        allow(READ, "networking.k8s.io", "networkpolicies ingresses ingressclasses"),
+        allow(READ, "discovery.k8s.io", "endpointslices"),
+        WRITE_EVENTS,
+    ),
+}
+
+# By name: the cluster role and its subjects.
+OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
+    "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    # As kubeadm:node-proxier, which goes to the proxy's account there.
+    "sagong:node-proxier": ("system:node-proxier", (_NODES,)),
+    # As kubeadm:kubelet-bootstrap and kubeadm:node-autoapprove-*.
+    "sagong:node-bootstrapper": ("system:node-bootstrapper", (_BOOTSTRAPPERS,)),
+    "sagong:node-autoapprove-bootstrap": (f"{_REQUESTS}:nodeclient", (_BOOTSTRAPPERS,)),
+    "sagong:node-autoapprove-renewal": (f"{_REQUESTS}:selfnodeclient", (_NODES,)),
+}
