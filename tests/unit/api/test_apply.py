@@ -330,3 +330,34 @@ def test_applying_alone_is_replacing(
     live = apply(None, configuration(first), node, writer("one"), force=False)
     after = apply(live, configuration(second), node, writer("one"), force=False)
     assert after.get("spec") == second
+
+
+def test_heartbeats_only_move_the_time(node: Node) -> None:
+    live = apply(None, deployment(), node, writer("one"), force=False)
+    beating = deployment(replicas=4)
+    beating["metadata"]["managedFields"] = record_update(live, beating, node, writer("beat", 1))
+    later = deep_copy(beating)
+    later["spec"]["replicas"] = 5
+    entries = record_update(beating, later, node, writer("beat", 2))
+    before = beating["metadata"]["managedFields"]
+    assert entries == [before[0], before[1] | {"time": "2026-01-01T00:00:02Z"}]
+    assert before[1]["time"] == "2026-01-01T00:00:01Z", "inputs stay"
+
+
+def test_unsound_entries_of_clients_are_ignored(node: Node) -> None:
+    live = apply(None, deployment(), node, writer("one"), force=False)
+    for junk in ([{"manager": "x"}], [{"operation": "Update", "fieldsV1": {"q": {}}}], ["x", 1]):
+        sent = deep_copy(live)
+        sent["metadata"]["managedFields"] = junk
+        assert record_update(live, sent, node, writer("y")) == live["metadata"]["managedFields"]
+
+
+def test_removed_fields_are_given_up_by_all(node: Node) -> None:
+    live = apply(None, deployment(), node, writer("one"), force=False)
+    live = apply(live, deployment(), node, writer("two"), force=False)
+    less = deep_copy(live)
+    del less["spec"]["replicas"]
+    less["metadata"]["managedFields"] = record_update(live, less, node, writer("edit"))
+    owners = managers(less)
+    assert set(owners) == {("one", "Apply"), ("two", "Apply")}
+    assert not any(fields.has(("f:spec", "f:replicas")) for fields in owners.values())

@@ -4,6 +4,7 @@ The semantics are structured-merge-diff's ``ToFieldSet``, ``Compare`` and ``Remo
 lists and maps are one field, sets go by value, map lists by key.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,48 +98,84 @@ def _collect(value: Any, node: Node, path: Path, found: FieldSet) -> None:
 def compare(old: Any, new: Any, node: Node) -> Comparison:
     """How ``new`` differs from ``old`` (``Compare``). ValueError if list items have no keys."""
     result = Comparison(FieldSet(), FieldSet(), FieldSet())
-    _compare(old, new, node, (), result)
+    if is_granular_map(node, new) and isinstance(old, dict) and isinstance(new, dict):
+        _compare_maps(old, new, node, result)
     return result
 
 
-def _compare(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+def _compare(old: Any, new: Any, node: Node, element: str, result: Comparison) -> None:
+    """Compare what ``element`` names on both sides; ``result`` is that of its parent."""
     if old is new:
         return
-    if is_associative(node) and _are(list, old, new):
-        _compare_items(_filled(old, []), _filled(new, []), node, path, result)
-    elif is_granular_map(node, new if new is not ABSENT else old) and _are(dict, old, new):
-        _compare_maps(_filled(old, {}), _filled(new, {}), node, path, result)
-    elif old is not ABSENT and new is not ABSENT:
-        if not _equal(old, new):
-            result.modified.add(path)
-        return
     if old is ABSENT:
-        result.added.add(path)
+        _insert(result.added, element, new, node)
     elif new is ABSENT:
-        result.removed.add(path)
+        _insert(result.removed, element, old, node)
+    elif node.go and old == new:
+        return  # in C; of Go's types no two values are equal but for their type
+    elif is_associative(node) and _are(list, old, new):
+        _descend(_compare_items, (old or [], new or []), node, element, result)
+    elif is_granular_map(node, new) and _are(dict, old, new):
+        _descend(_compare_maps, (old or {}, new or {}), node, element, result)
+    elif not _equal(old, new):
+        result.modified.members.add(element)
 
 
-def _compare_maps(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+def _descend(
+    compare_children: Callable[[Any, Any, Node, Comparison], None],
+    pair: tuple[Any, Any],
+    node: Node,
+    element: str,
+    result: Comparison,
+) -> None:
+    below = Comparison(FieldSet(), FieldSet(), FieldSet())
+    compare_children(*pair, node, below)
+    if below.added:
+        result.added.children[element] = below.added
+    if below.modified:
+        result.modified.children[element] = below.modified
+    if below.removed:
+        result.removed.children[element] = below.removed
+
+
+def _insert(into: FieldSet, element: str, value: Any, node: Node) -> None:
+    """All of a value that is on one side only, itself included."""
+    into.members.add(element)
+    if not value:
+        return
+    if is_associative(node) and isinstance(value, list):
+        below = into.children[element] = FieldSet()
+        for key, items in _indexed(value, node).items():
+            if len(items) > 1:
+                below.members.add(key)
+            else:
+                _insert(below, key, items[0], node.element or UNKNOWN)
+    elif is_granular_map(node, value) and isinstance(value, dict):
+        below = into.children[element] = FieldSet()
+        for name, item in value.items():
+            _insert(below, "f:" + name, item, child_node(node, name))
+
+
+def _compare_maps(old: Any, new: Any, node: Node, result: Comparison) -> None:
     for name, value in new.items():
         before = old.get(name, ABSENT)
-        _compare(before, value, child_node(node, name), (*path, field(name)), result)
+        if before is not value:
+            _compare(before, value, child_node(node, name), "f:" + name, result)
     for name, value in old.items():
         if name not in new:
-            _compare(value, ABSENT, child_node(node, name), (*path, field(name)), result)
+            _compare(value, ABSENT, child_node(node, name), "f:" + name, result)
 
 
-def _compare_items(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
+def _compare_items(old: Any, new: Any, node: Node, result: Comparison) -> None:
     before, after = _indexed(old, node), _indexed(new, node)
     element = node.element or UNKNOWN
     for key in dict.fromkeys([*before, *after]):
         mine, theirs = before.get(key, []), after.get(key, [])
-        at = (*path, key)
         if len(mine) > 1 or len(theirs) > 1:  # duplicates are one field, compared as a whole
-            _compare(mine or ABSENT, theirs or ABSENT, UNKNOWN, at, result)
+            _compare(mine or ABSENT, theirs or ABSENT, UNKNOWN, key, result)
         else:
-            _compare(
-                mine[0] if mine else ABSENT, theirs[0] if theirs else ABSENT, element, at, result
-            )
+            left = mine[0] if mine else ABSENT
+            _compare(left, theirs[0] if theirs else ABSENT, element, key, result)
 
 
 def _indexed(items: list[Any], node: Node) -> dict[str, list[Any]]:
@@ -149,13 +186,9 @@ def _indexed(items: list[Any], node: Node) -> dict[str, list[Any]]:
 
 
 def _are(kind: type, old: Any, new: Any) -> bool:
-    """Are both such containers, absent or null, and is at least one not empty?"""
-    fit = all(v is ABSENT or v is None or isinstance(v, kind) for v in (old, new))
-    return fit and bool(_filled(old, ()) or _filled(new, ()))
-
-
-def _filled(value: Any, empty: Any) -> Any:
-    return empty if value is ABSENT or value is None else value
+    """Are both such containers or null, and is at least one not empty?"""
+    fit = all(v is None or isinstance(v, kind) for v in (old, new))
+    return fit and bool(old or new)
 
 
 def _equal(old: Any, new: Any) -> bool:

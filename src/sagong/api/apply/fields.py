@@ -151,6 +151,32 @@ class FieldSet:
 EMPTY = FieldSet()
 
 
+def touches(wire: Mapping[str, Any], fields: FieldSet) -> bool:
+    """Is any of ``fields`` in a set in canonical wire form? Spares decoding it."""
+    for element in fields.members:
+        sub = wire.get(element)
+        if sub is not None and (not sub or _SELF in sub):
+            return True
+    for element, child in fields.children.items():
+        sub = wire.get(element)
+        if sub and touches(sub, child):
+            return True
+    return False
+
+
+def contains(wire: Mapping[str, Any], fields: FieldSet) -> bool:
+    """Are all of ``fields`` in a set in canonical wire form?"""
+    for element in fields.members:
+        sub = wire.get(element)
+        if sub is None or (sub and _SELF not in sub):
+            return False
+    for element, child in fields.children.items():
+        sub = wire.get(element)
+        if child and (not sub or not contains(sub, child)):
+            return False
+    return True
+
+
 def field(name: str) -> str:
     """The element of a named field."""
     return "f:" + name

@@ -8,12 +8,20 @@ are not converted between versions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sagong.api.apply import lastapplied
 from sagong.api.apply.compute import compare, field_set, named_fields, without
-from sagong.api.apply.fields import EMPTY, FieldSet, Path, show_path, union
+from sagong.api.apply.fields import (
+    EMPTY,
+    FieldSet,
+    Path,
+    contains,
+    show_path,
+    touches,
+    union,
+)
 from sagong.api.apply.merging import merge
 from sagong.api.checking import zero_value
 from sagong.api.errors import BadRequest, Conflict
@@ -64,13 +72,40 @@ class _Identity:
     subresource: str
 
 
-@dataclass(frozen=True, slots=True)
 class _Entry:
-    """One manager's fields."""
+    """One manager's fields: decoded when first needed, the wire form kept while it holds."""
 
-    fields: FieldSet
-    api_version: str
-    time: str | None
+    __slots__ = ("_fields", "api_version", "time", "wire")
+
+    def __init__(
+        self, api_version: str, time: str | None, *, fields: FieldSet | None, wire: Obj | None
+    ) -> None:
+        self.api_version = api_version
+        self.time = time
+        self.wire = wire
+        self._fields = fields
+
+    @classmethod
+    def of(cls, fields: FieldSet, api_version: str, time: str | None) -> "_Entry":
+        return cls(api_version, time, fields=fields, wire=None)
+
+    @property
+    def fields(self) -> FieldSet:
+        if self._fields is None:
+            self._fields = FieldSet.from_fields_v1(self.wire or {})
+        return self._fields
+
+    def to_wire(self) -> Obj:
+        return self.fields.to_fields_v1() if self.wire is None else self.wire
+
+    def without(self, gone: FieldSet) -> "_Entry":
+        """The entry less these fields; itself if it has none of them."""
+        if self.wire is not None and not touches(self.wire, gone):
+            return self
+        return _Entry.of(self.fields - gone, self.api_version, self.time)
+
+    def __bool__(self) -> bool:
+        return bool(self.wire) or bool(self.fields)
 
 
 _Managers = dict[_Identity, _Entry]
@@ -82,25 +117,53 @@ def record_update(old: Obj | None, new: Obj, node: Node, writer: Writer) -> list
     Neither object is changed. ``new`` counts as the client meant it: with defaults, before
     admission plugins add to it.
     """
-    managers = _managers_before(old, new, writer)
+    entries = _entries_before(old, new, writer)
     live = old if old is not None else _empty(new, node)
     try:
-        difference = compare(live, new, node)
+        difference = compare(live, new, node).without_below(_ignored(node, writer))
     except ValueError:
         # A list item without its keys: validation says so; nobody owns anything new.
-        return _encode(managers)
-    difference = difference.without_below(_ignored(node, writer))
+        return list(entries)
     changed = difference.added | difference.modified
-    for identity, entry in list(managers.items()):
-        _set(managers, identity, replace(entry, fields=entry.fields - changed - difference.removed))
     mine = changed - _NEVER_OWNED
+    if not mine and not difference.removed:
+        return list(entries)
+    kept = _same_owners(entries, mine, changed | difference.removed, writer)
+    if kept is not None:
+        return kept
+    managers = _decode(entries)
+    gone = changed | difference.removed
+    for identity, entry in list(managers.items()):
+        _set(managers, identity, entry.without(gone))
     if mine:
         me = _identity(writer, UPDATE)
         before = managers.get(me)
         fields = mine if before is None else before.fields | mine
-        managers[me] = _Entry(fields, writer.api_version, writer.time)
+        managers[me] = _Entry.of(fields, writer.api_version, writer.time)
         _cap(managers)
     return _encode(managers)
+
+
+def _same_owners(
+    entries: Sequence[Obj], mine: FieldSet, gone: FieldSet, writer: Writer
+) -> list[Obj] | None:
+    """The entries with the writer's time, if it already owns all that changes and nobody else does.
+
+    Heartbeats and status updates are mostly of this kind. None if it is not so.
+    """
+    me = _identity(writer, UPDATE)
+    found = None
+    for entry in entries:
+        if _identity_of(entry) == me:
+            found = entry
+        elif touches(entry.get("fieldsV1") or {}, gone):
+            return None
+    if found is None or not contains(found["fieldsV1"], mine):
+        return None
+    if gone.without_below(mine):
+        return None  # something of it goes: its own entry shrinks
+    rest = [entry for entry in entries if entry is not found]
+    return sorted([*rest, {**found, "time": writer.time}], key=_order)
 
 
 def apply(live: Obj | None, applied: Obj, node: Node, writer: Writer, *, force: bool) -> Obj:
@@ -130,7 +193,7 @@ def _applied(live: Obj, applied: Obj, node: Node, writer: Writer, allowed: Field
     try:
         fields = field_set(applied, node).without_below(ignored)
         merged = merge(live, applied, node)
-        managers[me] = _Entry(fields, writer.api_version, writer.time)
+        managers[me] = _Entry.of(fields, writer.api_version, writer.time)
         pruned = _prune(merged, managers, last, node)
         difference = compare(live, pruned, node).without_below(ignored)
     except ValueError as e:
@@ -145,13 +208,12 @@ def _applied(live: Obj, applied: Obj, node: Node, writer: Writer, allowed: Field
         raise _conflict({i: c - allowed for i, c in conflicts.items() if c - allowed})
     for identity, entry in list(managers.items()):
         if identity != me:
-            rest = entry.fields - changed - difference.removed
-            _set(managers, identity, replace(entry, fields=rest))
+            _set(managers, identity, entry.without(changed | difference.removed))
     fields = fields - _NEVER_OWNED
     time = writer.time
     if last is not None and not changed and not difference.removed and last.fields == fields:
         time = last.time or writer.time  # an apply that says nothing new leaves no trace
-    _set(managers, me, _Entry(fields, writer.api_version, time))
+    _set(managers, me, _Entry.of(fields, writer.api_version, time))
     metadata = {k: v for k, v in pruned["metadata"].items() if k != "managedFields"}
     return {**pruned, "metadata": {**metadata, "managedFields": _encode(managers)}}
 
@@ -258,15 +320,17 @@ def _ignored(node: Node, writer: Writer) -> FieldSet:
     return ignored
 
 
-def _managers_before(old: Obj | None, new: Obj, writer: Writer) -> _Managers:
-    """The managers to start from: what the client sent, if it is sound, else the stored ones."""
-    live: Sequence[Any] = (old or {}).get("metadata", {}).get("managedFields") or ()
+def _entries_before(old: Obj | None, new: Obj, writer: Writer) -> Sequence[Obj]:
+    """The entries to start from: what the client sent, if it is sound, else the stored ones."""
+    live: Sequence[Obj] = (old or {}).get("metadata", {}).get("managedFields") or ()
     if writer.subresource:
-        return _decode(live)
-    sent: Sequence[Any] = new["metadata"].get("managedFields") or ()
+        return live
+    sent: Sequence[Obj] = new["metadata"].get("managedFields") or ()
+    if sent == live:
+        return live
     if len(sent) == 1 and not sent[0]:
-        return {}  # the documented way to reset: managedFields: [{}]
-    return _decode(sent) or _decode(live)
+        return ()  # the documented way to reset: managedFields: [{}]
+    return _encode(_decode_sent(sent)) or live
 
 
 def _identity(writer: Writer, operation: str) -> _Identity:
@@ -274,8 +338,14 @@ def _identity(writer: Writer, operation: str) -> _Identity:
     return _Identity(writer.manager, operation, version, writer.subresource)
 
 
+def _identity_of(entry: Obj) -> _Identity:
+    operation = entry.get("operation", "")
+    version = "" if operation == APPLY else entry.get("apiVersion", "")
+    return _Identity(entry.get("manager", ""), operation, version, entry.get("subresource", ""))
+
+
 def _set(managers: _Managers, identity: _Identity, entry: _Entry) -> None:
-    if entry.fields:
+    if entry:
         managers[identity] = entry
     else:
         managers.pop(identity, None)
@@ -302,40 +372,44 @@ def _cap(managers: _Managers) -> None:
             managers[bucket] = managers.pop(first)
         if identity != bucket:
             fields = managers[bucket].fields | managers.pop(identity).fields
-            managers[bucket] = _Entry(fields, entry.api_version, entry.time)
+            managers[bucket] = _Entry.of(fields, entry.api_version, entry.time)
             count -= 1
 
 
-def _decode(entries: Iterable[Any]) -> _Managers:
-    """Managers by identity; {} if any entry is not sound, as upstream takes none of them then."""
+def _decode(entries: Iterable[Obj]) -> _Managers:
+    """Managers by identity, of entries that an earlier write has stored."""
+    return {
+        _identity_of(e): _Entry(
+            e.get("apiVersion", ""), e.get("time"), fields=None, wire=e.get("fieldsV1") or {}
+        )
+        for e in entries
+    }
+
+
+def _decode_sent(entries: Sequence[Any]) -> _Managers:
+    """Managers of entries that a client sent; {} if any is not sound, as upstream takes none."""
     managers: _Managers = {}
     for entry in entries:
         try:
-            operation = entry["operation"]
-            version = entry.get("apiVersion", "")
+            identity = _identity_of(entry)
             fields = FieldSet.from_fields_v1(entry.get("fieldsV1") or {})
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (TypeError, AttributeError, ValueError):
             return {}
-        identity = _Identity(
-            entry.get("manager", ""),
-            operation,
-            "" if operation == APPLY else version,
-            entry.get("subresource", ""),
-        )
-        managers[identity] = _Entry(fields, version, entry.get("time"))
+        if identity.operation not in (APPLY, UPDATE):
+            return {}
+        managers[identity] = _Entry.of(fields, entry.get("apiVersion", ""), entry.get("time"))
     return managers
 
 
 def _encode(managers: _Managers) -> list[Obj]:
-    """The entries in upstream's order: appliers first, then by time, then by name."""
+    """The entries in upstream's order."""
+    return sorted((_encode_entry(i, e) for i, e in managers.items()), key=_order)
 
-    def order(identity: _Identity) -> tuple[str, ...]:
-        entry = managers[identity]
-        time = entry.time or ""
-        names = (identity.manager, entry.api_version, identity.subresource)
-        return (identity.operation, time, *names)
 
-    return [_encode_entry(i, managers[i]) for i in sorted(managers, key=order)]
+def _order(entry: Obj) -> tuple[str, ...]:
+    """Appliers first, then by time, then by name."""
+    keys = ("operation", "time", "manager", "apiVersion", "subresource")
+    return tuple(entry.get(key) or "" for key in keys)
 
 
 def _encode_entry(identity: _Identity, entry: _Entry) -> Obj:
@@ -343,7 +417,7 @@ def _encode_entry(identity: _Identity, entry: _Entry) -> Obj:
     out["apiVersion"] = entry.api_version
     if entry.time:
         out["time"] = entry.time
-    out |= {"fieldsType": "FieldsV1", "fieldsV1": entry.fields.to_fields_v1()}
+    out |= {"fieldsType": "FieldsV1", "fieldsV1": entry.to_wire()}
     if identity.subresource:
         out["subresource"] = identity.subresource
     return out
