@@ -39,6 +39,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
+    custom: bool = False  # of a CustomResourceDefinition
 
     @property
     def api_version(self) -> str:

@@ -14,16 +14,15 @@ from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.server.assembly import Core, Parts, api_server
-from sagong.server.authn.static_tokens import StaticTokenAuthenticator, parse_tokens
-from sagong.server.authn.union import UnionAuthenticator
-from sagong.server.authn.x509 import X509Authenticator
-from sagong.server.authz.interface import Attributes, Decision, Effect
-from sagong.server.bootstrap_objects import bootstrap_objects
+from sagong.server.authn.static_tokens import parse_tokens
+from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
+from sagong.server.bootstrap_objects import bootstrap_objects, service_address
 from sagong.server.http.assembly import Front, http_server
-from sagong.server.http.server import Listening
+from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
 from sagong.server.pki.signing import Signer
+from sagong.server.security import SecuritySettings, security_builder
 from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
@@ -35,85 +34,74 @@ class ServerConfig:
 
     data_dir: Path
     host: str = "127.0.0.1"
-    port: int = 6443
+    port: int = 6443  # 0: whichever is free
     advertise_address: str = "127.0.0.1"
     token_auth_file: Path | None = None
     service_cidr: str = "10.96.0.0/16"
-    cluster_cidr: str = "10.244.0.0/16"  # cut into one range of pod addresses a node
-    node_grace_seconds: float = 50.0  # how long a node may be silent
+    cluster_cidr: str = "10.244.0.0/16"
+    node_grace_seconds: float = 50.0
     store: str = "sqlite"  # or "memory"
 
 
 @dataclass(slots=True)
 class Running:
-    """A server that answers."""
+    """An API server that answers."""
 
     core: Core
-    client: Client
     url: str
     listening: Listening
     pki: Pki
     kubeconfig: Path
 
-
-# Who the server itself acts as (upstream's loopback client).
-_SYSTEM = User("system:apiserver", groups=("system:masters", "system:authenticated"))
-
-
-class AllowAll:
-    """Placeholder until RBAC and its bootstrap roles are wired in."""
-
-    async def authorize(self, attributes: Attributes) -> Decision:
-        return Decision(Effect.ALLOW)
+    def client(self, user: User, *, user_agent: str = "sagong") -> Client:
+        """A client in this process that acts as ``user``."""
+        transport = InProcess(self.core.server.dispatch, user)
+        return Client(transport, self.core.resources, user_agent=user_agent)
 
 
 async def run_server(config: ServerConfig) -> None:
-    """Serve, control and schedule until cancelled; says one line when ready."""
+    """The whole control plane, until cancelled; says one line when ready."""
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
-        core = running.core
         settings = Settings(
-            ca_certificate=running.pki.authority.certificate_pem.decode(),
+            ca_certificate=running.pki.ca_file.read_text(),
             signer=Signer(running.pki.authority, clock),
             cluster_cidr=config.cluster_cidr,
             node_grace_seconds=config.node_grace_seconds,
         )
+        core = running.core
         async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
-            where = f"{running.url} (kubeconfig {running.kubeconfig})"
-            print(f"sagong server is ready: {where}", flush=True)
+            print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    config: ServerConfig, *, clock: Clock | None = None, ids: Ids | None = None
-) -> AsyncIterator[Running]:
-    """A whole API server, listening while the block runs."""
-    clock, ids = clock or SystemClock(), ids or SystemIds()
+async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncIterator[Running]:
+    """An API server without controllers, listening while the block runs."""
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    pki = ensure_pki(config.data_dir / "pki", clock=clock, addresses=[config.advertise_address])
-    authenticator = UnionAuthenticator(
-        [X509Authenticator()], [_static_tokens(config)], api_audiences=["https://kubernetes"]
+    pki = ensure_pki(
+        config.data_dir / "pki",
+        clock=clock,
+        service_address=service_address(config.service_cidr),
+        addresses=[config.advertise_address],
     )
     store = open_store(config)
-    parts = Parts(store, clock, ids, authenticator, AllowAll())
     try:
+        parts = Parts(store, clock, ids, security_builder(_security(config, pki, clock, ids)))
         async with api_server(parts) as core:
-            address = f"{config.advertise_address}:{config.port}"
-            tls = server_context(
-                certificate=pki.certificate_file("apiserver"),
-                key=pki.key_file("apiserver"),
-                client_ca=pki.ca_file,
-            )
-            http = http_server(core, Front(clock, ids, authenticator, tls, address))
-            client = Client(InProcess(core.server.dispatch, _SYSTEM), core.resources)
-            await bootstrap_objects(
-                client, address=config.advertise_address, port=config.port, cidr=config.service_cidr
-            )
+            http = _http(core, config, pki, clock, ids)
+            await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with http.listen(config.host, config.port) as listening:
                 url = f"https://{listening.host}:{listening.port}"
-                kubeconfig = _write_admin_kubeconfig(config, pki, url)
-                yield Running(core, client, url, listening, pki, kubeconfig)
+                running = Running(core, url, listening, pki, config.data_dir / "admin.kubeconfig")
+                await bootstrap_objects(
+                    running.client(SERVER_USER),
+                    address=config.advertise_address,
+                    port=listening.port,
+                    cidr=config.service_cidr,
+                )
+                _write_admin_kubeconfig(running)
+                yield running
     finally:
         await store.close()
 
@@ -127,14 +115,29 @@ def open_store(config: ServerConfig) -> Store:
     raise ValueError(f"no such store: {config.store}")
 
 
-def _static_tokens(config: ServerConfig) -> StaticTokenAuthenticator:
+def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> SecuritySettings:
     text = config.token_auth_file.read_text() if config.token_auth_file else ""
-    return StaticTokenAuthenticator(parse_tokens(text))
+    return SecuritySettings(
+        clock=clock,
+        ids=ids,
+        service_cidr=config.service_cidr,
+        static_tokens=parse_tokens(text),
+        account_key_pem=pki.service_account_key_pem,
+    )
 
 
-def _write_admin_kubeconfig(config: ServerConfig, pki: Pki, url: str) -> Path:
-    path = config.data_dir / "admin.kubeconfig"
-    pair = read_pair(pki.directory, "admin")
+def _http(core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> HttpServer:
+    tls = server_context(
+        certificate=pki.certificate_file("apiserver"),
+        key=pki.key_file("apiserver"),
+        client_ca=pki.ca_file,
+    )
+    address = f"{config.advertise_address}:{config.port}"
+    return http_server(core, Front(clock, ids, tls, address))
+
+
+def _write_admin_kubeconfig(running: Running) -> None:
+    pair = read_pair(running.pki.directory, "admin")
     assert pair is not None
-    write_kubeconfig(path, server=url, ca_pem=pki.ca_file.read_bytes(), user="admin", pair=pair)
-    return path
+    ca_pem = running.pki.ca_file.read_bytes()
+    write_kubeconfig(running.kubeconfig, server=running.url, ca_pem=ca_pem, user="admin", pair=pair)

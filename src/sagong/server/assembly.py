@@ -4,7 +4,7 @@ Everything that differs between a real server, a test and a simulation is a para
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagong.api.resources import ResourceTable
@@ -13,16 +13,16 @@ from sagong.api.types import Resource
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.core.tasks import task_group
-from sagong.server.admission.interface import Plugin
+from sagong.server.admission.interface import Lister, Plugin
 from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 from sagong.server.caches import Caches
 from sagong.server.dispatch import ApiServer
-from sagong.server.handlers import Context, Handler
+from sagong.server.handlers import Context, Handler, Storage
 from sagong.server.kinds.conversion import from_storage, storage_resource, to_storage
 from sagong.server.kinds.strategy import DEFAULT, Strategy
 from sagong.server.kinds.table import STRATEGIES
-from sagong.server.registry.backend import Backend
+from sagong.server.registry.backend import Backend, Settler
 from sagong.server.registry.registry import Registry
 from sagong.server.registry.served import Served
 from sagong.server.subresources.table import subresource_handlers
@@ -33,16 +33,28 @@ _STORED_VERBS = frozenset(("list", "watch", "update"))
 
 
 @dataclass(slots=True)
+class Security:
+    """Who a request comes from, what it may do, and what becomes of it on the way."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    plugins: Sequence[Plugin] = ()
+    handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    settlers: Mapping[str, Settler] = field(default_factory=dict)
+
+
+SecurityBuilder = Callable[[Lister, Schemas, Callable[[], Storage]], Security]
+
+
+@dataclass(slots=True)
 class Parts:
     """What an API server is made of."""
 
     store: Store
     clock: Clock
     ids: Ids
-    authenticator: Authenticator
-    authorizer: Authorizer
-    plugins: Sequence[Plugin] = ()
-    handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    # Makes who decides, from the server's own caches and registry (which is there when called).
+    security: SecurityBuilder
     strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     store_is_local: bool = True
 
@@ -75,7 +87,6 @@ class KindIndex:
             storage=storage,
             strategy=self._strategies.get(storage.name, DEFAULT),
             node=self._schemas.of(resource.group, resource.version, resource.kind),
-            storage_node=self._schemas.of(storage.group, storage.version, storage.kind),
             to_storage=lambda obj: to_storage(obj, resource),
             from_storage=lambda obj: from_storage(obj, resource),
         )
@@ -91,6 +102,7 @@ class Core:
     schemas: Schemas
     kinds: KindIndex
     caches: Caches
+    security: Security
 
 
 def is_stored(resource: Resource) -> bool:
@@ -109,31 +121,39 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         if is_stored(resource):
             cache = caches.add(kinds.of(resource).storage)
             caches.alias(resource.name, cache)
+    registry: Registry | None = None
+
+    def storage() -> Storage:
+        assert registry is not None, "asked for the registry before there is one"
+        return registry
+
+    security = parts.security(caches, schemas, storage)
     backend = Backend(
         store=parts.store,
         caches=caches,
         served=kinds.of,
         clock=parts.clock,
         ids=parts.ids,
-        plugins=parts.plugins,
+        plugins=security.plugins,
+        settlers=security.settlers,
         store_is_local=parts.store_is_local,
     )
     registry = Registry(backend)
     context = Context(
         storage=registry,
         lister=caches,
-        authenticator=parts.authenticator,
-        authorizer=parts.authorizer,
+        authenticator=security.authenticator,
+        authorizer=security.authorizer,
         clock=parts.clock,
         ids=parts.ids,
     )
     server = ApiServer(
         registry=registry,
-        authorizer=parts.authorizer,
-        handlers={**subresource_handlers(schemas), **parts.handlers},
+        authorizer=security.authorizer,
+        handlers={**subresource_handlers(schemas), **security.handlers},
         context=context,
         is_stored=is_stored,
     )
     async with task_group() as tasks:
         await caches.start(tasks)
-        yield Core(server, backend, resources, schemas, kinds, caches)
+        yield Core(server, backend, resources, schemas, kinds, caches, security)

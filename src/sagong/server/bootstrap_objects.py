@@ -1,4 +1,4 @@
-"""What every cluster has from the start: namespaces, and the service by which pods find the API."""
+"""The service ``kubernetes``, by which pods find the API, and its endpoints."""
 
 import ipaddress
 
@@ -6,16 +6,15 @@ from sagong.api import errors
 from sagong.api.types import Obj
 from sagong.client.client import Client
 
-NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 _SLICE_LABELS = {"kubernetes.io/service-name": "kubernetes"}
 
 
 async def bootstrap_objects(client: Client, *, address: str, port: int, cidr: str) -> None:
     """Create what is missing, correct the endpoints. Idempotent."""
-    for name in NAMESPACES:
-        await _ensure(client, "namespaces", _namespace(name))
     await _ensure(client, "services", kubernetes_service(cidr, port))
+    if ipaddress.ip_address(address).is_loopback:
+        return  # no pod could reach it there; upstream refuses such an address altogether
     await _set(client, "endpoints", _endpoints(address, port), "subsets")
     await _set(
         client, "endpointslices.discovery.k8s.io", _endpoint_slice(address, port), "endpoints"
@@ -45,10 +44,6 @@ async def _set(client: Client, resource: str, obj: Obj, field: str) -> None:
     if "ports" in obj:
         wanted["ports"] = obj["ports"]
     await client.update(resource, wanted)
-
-
-def _namespace(name: str) -> Obj:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def service_address(cidr: str) -> str:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.assembly import Core
-from sagong.server.authn.interface import Authenticator
 from sagong.server.discovery.endpoints import Discovery
 from sagong.server.endpoints.health import Check, Health
+from sagong.server.endpoints.metrics import Metrics
 from sagong.server.endpoints.paths import paths
 from sagong.server.endpoints.version import KUBERNETES, version
 from sagong.server.http.authentication import authentication
 from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
 from sagong.server.http.headers import headers
+from sagong.server.http.impersonation import impersonation
 from sagong.server.http.routing import Connect, Endpoint, Router
 from sagong.server.http.server import HttpServer
 from sagong.server.openapi.documents import OpenApi
@@ -28,7 +29,6 @@ class Front:
 
     clock: Clock
     ids: Ids
-    authenticator: Authenticator
     tls: ssl.SSLContext | None
     # host:port as clients are told of it
     address: str
@@ -44,7 +44,12 @@ def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
     discovery = Discovery(core.resources, front.address)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
-    fixed: dict[str, Endpoint] = {"/version": version, **front.endpoints}
+    metrics = Metrics(front.clock, core.caches)
+    fixed: dict[str, Endpoint] = {
+        "/version": version,
+        "/metrics": metrics.endpoint,
+        **front.endpoints,
+    }
     documents = OpenApi(
         core.resources,
         core.schemas.definitions,
@@ -61,10 +66,15 @@ def http_server(core: Core, front: Front) -> HttpServer:
         return found or discovery.endpoint(path) or health.endpoint(path) or openapi.endpoint(path)
 
     router = Router(core.server, core.resources, front.clock, find, front.connections)
-    outer = [headers, failures(lambda: None), authentication(front.authenticator)]
+    outer = [
+        headers,
+        metrics.middleware(),
+        failures(metrics.count_panic),
+        authentication(core.security.authenticator),
+    ]
     return HttpServer(
         handler=router.handle,
-        middlewares=[*outer, *front.middlewares],
+        middlewares=[*outer, impersonation(core.security.authorizer), *front.middlewares],
         clock=front.clock,
         ids=front.ids,
         tls=front.tls,

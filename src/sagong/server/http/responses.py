@@ -125,11 +125,23 @@ def list_metadata(answer: Listing) -> Obj:
 
 
 def joined(answer: Listing, metadata: Obj) -> bytes:
-    """A list's JSON from its items' bytes, decoding none."""
+    """A list's JSON from its items' bytes, decoding none.
+
+    Items of built-in kinds do not repeat the type, as upstream's typed lists do not; it stands
+    first in every stored object, so it is cut off.
+    """
     resource = answer.resource
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         resource.list_kind.encode(),
         resource.api_version.encode(),
         orjson.dumps(metadata),
     )
-    return b"".join([head, b",".join([item.data for item in answer.items]), b"]}\n"])
+    type_ = b'{"apiVersion":"%b","kind":"%b",' % (
+        resource.api_version.encode(),
+        resource.kind.encode(),
+    )
+    items = [item.data for item in answer.items]
+    cut = len(type_)
+    if resource.custom or not items or not all(data.startswith(type_) for data in items):
+        return b"".join([head, b",".join(items), b"]}\n"])
+    return b"".join([head, b"{", b",{".join([data[cut:] for data in items]), b"]}\n"])

@@ -1,4 +1,4 @@
-"""The paths of a resource with their operations, in OpenAPI v3 form, named as upstream names them."""
+"""The paths of a resource with their operations, in OpenAPI v3 form, with upstream's names."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sagong.api import errors
-from sagong.api.apply.managed import Writer, apply
+from sagong.api.apply.managed import apply
 from sagong.api.call import Call
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
@@ -35,16 +35,12 @@ def apply_onto(
         current,
         configuration,
         served.node,
-        _writer(call, served, now),
+        writer_of(served, call, now),
         force=bool(call.options.force),
     )
     new = deep_copy(new)
     checked(new, replace(call, duplicates=()), served, [])
     return new
-
-
-def _writer(call: Call, served: Served, now: float) -> Writer:
-    return replace(writer_of(served, call, now), api_version=served.resource.api_version)
 
 
 def _configuration(call: Call, served: Served, warnings: list[str]) -> Obj:

@@ -1,18 +1,29 @@
 """What every verb of the registry works with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sagong.api import errors
-from sagong.api.types import Resource
+from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
-from sagong.server.admission.interface import Plugin
+from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.caches import Caches
 from sagong.server.keys import path_of, prefix_of
 from sagong.server.registry.served import Served
 from sagong.store.interface import Store
+
+
+class Settler(Protocol):
+    """Told how writes ended, for what admission had reserved for them (``server/allocation``)."""
+
+    async def settle(self, attributes: Attributes, *, stored: bool) -> None: ...
+
+    async def release(self, obj: Obj, /) -> None:
+        """The object is gone."""
+        ...
 
 
 @dataclass(slots=True)
@@ -27,7 +38,8 @@ class Backend:
     plugins: Sequence[Plugin] = ()
     # Acknowledged writes of this process are in its caches; a shared store needs to be asked.
     store_is_local: bool = True
-    service_cidr: str = field(default="10.96.0.0/12")
+    # By version-less name of the storage resource.
+    settlers: Mapping[str, Settler] = field(default_factory=dict)
 
     def cache(self, served: Served) -> ResourceCache:
         return self.caches.of(served.storage)

@@ -52,7 +52,16 @@ async def create_object(
     prepare(backend, served, obj)
     attributes = await admitted(backend, call, user, obj)
     warnings += attributes.warnings
-    return await _insert(backend, served, call, obj)
+    settler = backend.settlers.get(served.storage.name)
+    if settler is None:
+        return await _insert(backend, served, call, obj)
+    stored = False
+    try:
+        encoded = await _insert(backend, served, call, obj)
+        stored = True
+        return encoded
+    finally:
+        await settler.settle(attributes, stored=stored)
 
 
 def generated_name(base: str, suffix: str) -> str:

@@ -11,7 +11,7 @@ from sagong.server.registry.answers import shown, success
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.served import Served
 from sagong.server.registry.update import OUTDATED
-from sagong.server.registry.writing import Lost, remove, replace
+from sagong.server.registry.writing import Lost, released, remove, replace
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -139,7 +139,9 @@ async def delete_item(
     if new is None:
         if options.dry_run:
             return item.encoded, True
-        return await remove(backend, served, item), True
+        encoded = await remove(backend, served, item)
+        await released(backend, served, old)
+        return encoded, True
     if new == old:
         return item.encoded, False
     if options.dry_run:

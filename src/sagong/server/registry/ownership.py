@@ -25,7 +25,7 @@ def manager_of(call: Call) -> str:
 def writer_of(served: Served, call: Call, now: float) -> Writer:
     return Writer(
         manager=manager_of(call),
-        api_version=served.storage.api_version,
+        api_version=served.resource.api_version,
         time=format_time(now),
         subresource=call.subresource,
     )
@@ -33,9 +33,11 @@ def writer_of(served: Served, call: Call, now: float) -> Writer:
 
 def record(served: Served, new: Obj, old: Obj | None, call: Call, now: float) -> None:
     """Set ``new``'s managedFields."""
-    if served.storage_node is None or call.subresource in UNRECORDED:
+    if served.node is None or call.subresource in UNRECORDED:
         return
-    entries = record_update(old, new, served.storage_node, writer_of(served, call, now))
+    shown_new = served.from_storage(new)
+    shown_old = None if old is None else served.from_storage(old)
+    entries = record_update(shown_old, shown_new, served.node, writer_of(served, call, now))
     if entries:
         new["metadata"]["managedFields"] = entries
     else:

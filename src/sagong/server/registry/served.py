@@ -21,7 +21,6 @@ class Served:
     storage: Resource
     strategy: Strategy
     node: Node | None
-    storage_node: Node | None
     # Conversions may change their argument and return it, or return another object.
     to_storage: Callable[[Obj], Obj] = unchanged
     from_storage: Callable[[Obj], Obj] = unchanged

@@ -16,7 +16,7 @@ from sagong.server.registry.create import check_namespace, create_object
 from sagong.server.registry.ownership import record, same_but_times
 from sagong.server.registry.receiving import check_options, receive
 from sagong.server.registry.served import Served
-from sagong.server.registry.writing import Lost, remove, replace
+from sagong.server.registry.writing import Lost, released, remove, replace
 
 OUTDATED = (
     "the object has been modified; please apply your changes to the latest version and try again"
@@ -181,7 +181,20 @@ class Flow:
         if not self._is_apply:
             record(served, new, old, call, backend.clock.now())
         prepare_update(served, new, old, call.subresource)
-        await self._admit(new, old)
+        attributes = await self._admit(new, old)
+        settler = backend.settlers.get(served.storage.name)
+        if settler is None:
+            return await self._write(item, new, old)
+        stored = False
+        try:
+            encoded = await self._write(item, new, old)
+            stored = True
+            return encoded
+        finally:
+            await settler.settle(attributes, stored=stored)
+
+    async def _write(self, item: Item, new: Obj, old: Obj) -> Encoded:
+        backend, served, call = self._backend, self._served, self._call
         if call.options.dry_run:
             new["metadata"]["resourceVersion"] = str(item.revision)
             return Encoded(new)
@@ -189,10 +202,11 @@ class Flow:
             return item.encoded
         if ends_deletion(served, new, old):
             await remove(backend, served, item)
+            await released(backend, served, old)
             return Encoded({**new, "metadata": {**new["metadata"]}})
         return await replace(backend, served, item, new)
 
-    async def _admit(self, new: Obj, old: Obj) -> None:
+    async def _admit(self, new: Obj, old: Obj) -> Attributes:
         served, call = self._served, self._call
         attributes = Attributes(
             operation=Operation.UPDATE,
@@ -214,6 +228,7 @@ class Flow:
         for plugin in self._backend.plugins:
             await plugin.validate(attributes)
         self._warnings += attributes.warnings
+        return attributes
 
     def _validate(self, new: Obj, old: Obj) -> None:
         served, strategy = self._served, self._served.strategy

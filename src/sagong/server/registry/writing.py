@@ -52,3 +52,10 @@ async def remove(backend: Backend, served: Served, item: Item) -> Encoded:
         raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
     await backend.caches.wait_revision(result.revision)
     return from_stored(item.stored, result.revision)
+
+
+async def released(backend: Backend, served: Served, obj: Obj) -> None:
+    """Give back what was allocated to an object that is gone."""
+    settler = backend.settlers.get(served.storage.name)
+    if settler is not None:
+        await settler.release(obj)

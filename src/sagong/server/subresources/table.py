@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sagong.api.schema import Schemas
+from sagong.server.endpoints.component_statuses import component_statuses
 from sagong.server.handlers import Handler
 from sagong.server.subresources.binding import bind
 from sagong.server.subresources.eviction import evict
@@ -17,6 +18,7 @@ def subresource_handlers(schemas: Schemas) -> Mapping[tuple[str, str], Handler]:
     scale = scale_handler(schemas.of("autoscaling", "v1", "Scale"))
     return {
         ("bindings", ""): bind,
+        ("componentstatuses", ""): component_statuses,
         ("pods", "binding"): bind,
         ("pods", "eviction"): evict,
         ("pods", "ephemeralcontainers"): ephemeral_containers(pod),

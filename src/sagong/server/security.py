@@ -1,0 +1,100 @@
+"""Authentication, authorisation, admission and allocation of a real server, put together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sagong.api.call import Answer, Call
+from sagong.api.schema import Schemas
+from sagong.api.types import Obj, User
+from sagong.core.clock import Clock
+from sagong.core.ids import Ids
+from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.interface import Lister
+from sagong.server.allocation.service_allocator import ServiceAllocator
+from sagong.server.assembly import Security, SecurityBuilder
+from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
+from sagong.server.authn.interface import TokenAuthenticator
+from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator, TokenIssuer
+from sagong.server.authn.static_tokens import StaticTokenAuthenticator
+from sagong.server.authn.union import UnionAuthenticator
+from sagong.server.authn.x509 import X509Authenticator
+from sagong.server.authz.node import NodeAuthorizer
+from sagong.server.authz.rbac import RbacAuthorizer
+from sagong.server.authz.union import UnionAuthorizer
+from sagong.server.handlers import Storage
+from sagong.server.pki.authority import key_from_pem
+from sagong.server.reviews.table import reviews
+
+NODE_PORTS = range(30000, 32768)  # upstream's default --service-node-port-range
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """What a server's security depends on besides its objects."""
+
+    clock: Clock
+    ids: Ids
+    service_cidr: str
+    static_tokens: Mapping[str, User]
+    account_key_pem: bytes  # private; signs and checks the tokens of service accounts
+
+
+class LaterStorage:
+    """The registry, for parts that are made before it."""
+
+    def __init__(self, storage: Callable[[], Storage]) -> None:
+        self._storage = storage
+
+    async def execute(self, call: Call, user: User) -> Answer:
+        return await self._storage().execute(call, user)
+
+    async def modify(
+        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+    ) -> Answer:
+        return await self._storage().modify(call, user, change, subresource=subresource)
+
+
+def security_builder(settings: SecuritySettings) -> SecurityBuilder:
+    """Makes the security of one server once its caches are there."""
+
+    def build(lister: Lister, schemas: Schemas, storage: Callable[[], Storage]) -> Security:
+        clock, ids = settings.clock, settings.ids
+        tokens: list[TokenAuthenticator] = [
+            StaticTokenAuthenticator(settings.static_tokens),
+            ServiceAccountAuthenticator([_public_key(settings)], lister, clock),
+            BootstrapTokenAuthenticator(lister, clock),
+        ]
+        authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
+        rbac = RbacAuthorizer(lister)
+        authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
+        plugins = default_plugins(authorizer=authorizer, resolver=rbac, storage=storage, ids=ids)
+        allocator = ServiceAllocator(
+            LaterStorage(storage),
+            lister,
+            cidr=settings.service_cidr,
+            port_range=NODE_PORTS,
+            ids=ids,
+        )
+        return Security(
+            authenticator=authenticator,
+            authorizer=authorizer,
+            plugins=(*plugins, allocator),
+            handlers=reviews(
+                schemas=schemas,
+                resolver=rbac,
+                issuer=TokenIssuer(settings.account_key_pem, clock, ids),
+                api_audiences=[ISSUER],
+            ),
+            settlers={"services": allocator},
+        )
+
+    return build
+
+
+def _public_key(settings: SecuritySettings) -> ec.EllipticCurvePublicKey:
+    key = key_from_pem(settings.account_key_pem)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the service-account key is not an elliptic-curve key")
+    return key.public_key()
