@@ -157,5 +157,6 @@ def _merge_flow(wanted: Obj, existing: Obj) -> Obj:
 def _merge_metadata(wanted: Obj, merged: Obj) -> None:
     """Labels and annotations that are missing are added; what is there wins."""
     for part in ("labels", "annotations"):
-        values = wanted["metadata"].get(part) or {}
-        merged["metadata"][part] = values | (merged["metadata"].get(part) or {})
+        values = wanted["metadata"].get(part)
+        if values:
+            merged["metadata"][part] = values | (merged["metadata"].get(part) or {})

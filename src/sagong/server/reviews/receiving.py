@@ -40,8 +40,8 @@ class Receiver:
         served = Served(kind, kind, DEFAULT, node)
         warnings: list[str] = []
         obj = receive(call, served, warnings)
-        obj.setdefault("spec", {})
         record(served, obj, None, call, now)
+        obj.setdefault("spec", {})
         return Received(obj, warnings)
 
 
