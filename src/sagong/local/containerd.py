@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagong.local import processes
-from sagong.local.images import PAUSE_IMAGE, import_images, pause_image
+from sagong.local.images import (
+    BUSYBOX_IMAGE,
+    PAUSE_IMAGE,
+    busybox_image,
+    has_busybox,
+    import_images,
+    pause_image,
+)
 from sagong.local.preflight import cni_plugin_dir
 
 START_SECONDS = 30.0  # a cold start takes 0.3 s here; a loaded machine needs more
@@ -163,8 +170,19 @@ async def start(instance: ContainerdInstance) -> processes.Process:
         namespace=instance.network_namespace,
     )
     await _wait_answering(instance, process)
-    await import_images(instance.socket, instance.root.parent, pause_image())
+    await _import_own_images(instance)
     return process
+
+
+async def _import_own_images(instance: ContainerdInstance) -> None:
+    """The pause image, and busybox for helper pods where busybox-static is installed."""
+    present = (await _ctr(instance.socket, "-n", "k8s.io", "images", "ls", "-q")).split()
+    makers = {PAUSE_IMAGE: pause_image, BUSYBOX_IMAGE: busybox_image}
+    if not has_busybox():
+        del makers[BUSYBOX_IMAGE]
+    images = [make() for reference, make in makers.items() if reference not in present]
+    if images:
+        await import_images(instance.socket, instance.root.parent, *images)
 
 
 async def stop(instance: ContainerdInstance) -> None:
@@ -244,13 +262,23 @@ async def _wait_answering(instance: ContainerdInstance, process: processes.Proce
 
 async def _answers(socket: Path) -> bool:
     """Whether the CRI plugin serves: its status is known to ``ctr`` as ``ok``."""
-    process = await asyncio.create_subprocess_exec(
-        shutil.which("ctr") or "ctr", "-a", str(socket), "--timeout", "2s", "plugins", "ls",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    rows = [line.split() for line in output.decode().splitlines()]
+    output = await _ctr(socket, "--timeout", "2s", "plugins", "ls")
+    rows = [line.split() for line in output.splitlines()]
     return any(row[1:2] == ["cri"] and row[-1] == "ok" for row in rows)
+
+
+async def _ctr(socket: Path, *arguments: str) -> str:
+    """What ``ctr`` prints; "" if it fails."""
+    process = await asyncio.create_subprocess_exec(
+        shutil.which("ctr") or "ctr",
+        "-a",
+        str(socket),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await process.communicate()
+    return output.decode()
 
 
 async def _end_shims(instance: ContainerdInstance) -> None:

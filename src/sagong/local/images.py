@@ -159,6 +159,11 @@ async def import_images(socket: Path, directory: Path, *images: ImageSpec) -> No
         archive.unlink(missing_ok=True)
 
 
+def has_busybox() -> bool:
+    """Whether busybox-static is installed, which ``busybox_image`` is made of."""
+    return Path(_BUSYBOX).exists()
+
+
 def _busybox() -> bytes:
     return Path(_BUSYBOX).read_bytes()
 

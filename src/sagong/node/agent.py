@@ -61,14 +61,14 @@ class NodeAgent:
         self._ids = ids
         self._client = NarrowedClient(
             client,
-            {
-                "pods": f"spec.nodeName={config.name}",
-                "nodes": f"metadata.name={config.name}",
-            },
+            {"pods": f"spec.nodeName={config.name}"},
             user_agent=USER_AGENT,
         )
         self.cri = CriClient(config.runtime_endpoint)
         self.cache = SharedCache(self._client, ids)
+        # Nodes are all of them: the network part of the agent's process shares this cache.
+        for resource in ("pods", "services", "nodes"):
+            self.cache.declare(resource)
         self.events = Recorder(
             self._client, component="kubelet", clock=clock, ids=ids, host=config.name
         )
@@ -96,8 +96,6 @@ class NodeAgent:
             async with task_group() as tasks:
                 tasks.start(self.events.run(), name="events")
                 await self.registration.register(machine)
-                for resource in ("pods", "services", "nodes"):
-                    self.cache.declare(resource)
                 running = tasks.start(self.cache.run(), name="cache")
                 loops = {
                     "node status": self._report_status(machine),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from sagong.api.errors import NotFound
-from sagong.api.types import Obj
+from sagong.api.types import Obj, User
 from sagong.client.client import Client
 from sagong.cmd.server import ServerConfig, serving
 from sagong.core.clock import SystemClock
@@ -30,6 +31,9 @@ NODE = "node-under-test"
 CGROUP_ROOT = "kubepods-nodetest"
 BRIDGE = "sgnodetest0"
 WAIT_SECONDS = 30.0
+ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+
+NODE_USER = User(f"system:node:{NODE}", groups=("system:nodes", "system:authenticated"))
 
 
 def missing() -> str:
@@ -93,7 +97,8 @@ async def _start(instance: containerd.ContainerdInstance, directory: Path) -> No
 class Node:
     """What a test works with."""
 
-    client: Client
+    client: Client  # an administrator's
+    node_client: Client  # with the node's own identity, and no more rights than that
     config: NodeConfig
     runtime: containerd.ContainerdInstance
     agent: NodeAgent | None = None
@@ -102,10 +107,8 @@ class Node:
     @contextlib.asynccontextmanager
     async def running_agent(self, **changes: Any) -> AsyncIterator[NodeAgent]:
         """An agent while the block runs; leaving it is like killing it."""
-        import dataclasses
-
         config = dataclasses.replace(self.config, **changes)
-        agent = NodeAgent(config, self.client, clock=SystemClock(), ids=SystemIds())
+        agent = NodeAgent(config, self.node_client, clock=SystemClock(), ids=SystemIds())
         async with task_group() as tasks:
             tasks.start(agent.run(), name="agent")
             await agent.wait_ready()
@@ -145,7 +148,7 @@ class Node:
 
     async def wait(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not holds():
+            while not holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     def log(self, pod: Obj, container: str, attempt: int = 0) -> str:
@@ -158,9 +161,7 @@ class Node:
     async def events(self, name: str) -> list[tuple[str, str]]:
         listing = await self.client.list("events", namespace="default")
         events = [item.obj for item in listing.items]
-        return [
-            (e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name
-        ]
+        return [(e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name]
 
 
 @pytest.fixture
@@ -179,22 +180,25 @@ async def node(runtime: containerd.ContainerdInstance, tmp_path: Path) -> AsyncI
         drain_seconds=0.0,
         volume_refresh_seconds=0.5,
     )
-    async with serving(ServerConfig(tmp_path / "server", port=0, store="memory")) as server:
-        await _await_default_namespace(server.client)
-        yield Node(server.client, config, runtime)
+    clock, ids = SystemClock(), SystemIds()
+    first = ServerConfig(tmp_path / "server", port=0, store="memory")
+    async with serving(first, clock=clock, ids=ids) as server:
+        client = server.client(ADMIN)
+        await _give_account(client)
+        yield Node(client, server.client(NODE_USER), config, runtime)
     # Whatever a test left is an orphan to the agent of the next: remove it here instead.
-    async with serving(ServerConfig(tmp_path / "empty", port=0, store="memory")) as server:
-        left = Node(server.client, config, runtime)
+    empty = ServerConfig(tmp_path / "empty", port=0, store="memory")
+    async with serving(empty, clock=clock, ids=ids) as server:
+        left = Node(server.client(ADMIN), server.client(NODE_USER), config, runtime)
         async with left.running_agent() as agent:
             await left.wait(lambda: not agent.view.uids() and not agent.cgroups.pods())
 
 
-async def _await_default_namespace(client: Client) -> None:
-    with contextlib.suppress(Exception):
-        await client.create(
-            "namespaces",
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}},
-        )
+async def _give_account(client: Client) -> None:
+    """What the service account controller, which is not part of this, would make."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    account |= {"metadata": {"name": "default", "namespace": "default"}}
+    await client.create("serviceaccounts", account)
 
 
 def pod(name: str, *containers: Obj, **spec: Any) -> Obj:

@@ -298,7 +298,11 @@ def _plan_main(situation: Situation, steps: "_Steps", sandbox: SeenSandbox, cont
         # Made but never started: the agent died between the two.
         steps.start(container, Kind.MAIN, sandbox)
     elif restarts_after(situation.pod, container, Kind.MAIN, seen.exit_code):
-        steps.restart(container, Kind.MAIN, sandbox, seen)
+        if seen.sandbox_id != sandbox.id:
+            # It ended with its sandbox, or for want of one: no crash of its own to wait out.
+            steps.start(container, Kind.MAIN, sandbox)
+        else:
+            steps.restart(container, Kind.MAIN, sandbox, seen)
 
 
 def _kill_reason(situation: Situation, container: Obj, seen: SeenContainer) -> KillContainer | None:

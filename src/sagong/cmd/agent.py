@@ -1,0 +1,162 @@
+"""The composition root of ``sagong agent``: builds everything by hand, no logic."""
+
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sagong.api.resources import ResourceTable
+from sagong.client.access import Access
+from sagong.client.client import Client
+from sagong.client.https import Https
+from sagong.client.kubeconfig import Context, merge_context, read_context
+from sagong.core.clock import SystemClock
+from sagong.core.ids import SystemIds
+from sagong.core.tasks import task_group
+from sagong.local import containerd
+from sagong.network.agent import NetworkConfig, NodeNetwork
+from sagong.node.agent import NodeAgent
+from sagong.node.certificates import request_client_certificate
+from sagong.node.config import NodeAddress, NodeConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """The settings of one agent.
+
+    It reaches the server by ``kubeconfig``, or joins with ``join_url``, ``token`` and ``ca_file``
+    and then keeps ``<data_dir>/kubeconfig``. Without ``runtime_endpoint`` it runs a containerd of
+    its own below ``data_dir`` and ``run_dir``, which outlives it as the containers do.
+    """
+
+    node_name: str
+    data_dir: Path
+    run_dir: Path
+    node_ip: str
+    kubeconfig: Path | None = None
+    join_url: str = ""
+    token: str = ""
+    ca_file: Path | None = None
+    runtime_endpoint: str = ""
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    cluster_dns: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
+    cluster_domain: str = "cluster.local"
+    log_dir: Path = Path("/var/log/pods")
+    cgroup_root: str = ""  # "" is kubepods-<node>
+    capacity_share: int = 1  # how many nodes share this machine
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Mapping[str, str]] = ()
+    max_pods: int = 110
+    drain_seconds: float = 1.0
+    bridge: str = "sagong-cni0"
+
+    @property
+    def cgroup_name(self) -> str:
+        return self.cgroup_root or f"kubepods-{self.node_name}"
+
+
+async def run_agent(config: AgentConfig) -> None:
+    """A node, until cancelled; says one line when it is Ready."""
+    clock, ids = SystemClock(), SystemIds()
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    instance = containerd.instance_for(config.data_dir, config.run_dir)
+    if not config.runtime_endpoint:
+        await containerd.start(instance)
+    client = await connect(config)
+    try:
+        agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
+        network = NodeNetwork(network_config(config, instance), agent.cache, clock=clock)
+        network.follow(agent.cache)
+        async with task_group() as tasks:
+            running = tasks.start(agent.run(), name="agent")
+            await agent.cache.wait_synced()
+            tasks.start(network.run(), name="network")
+            await agent.wait_ready()
+            print(f"sagong agent ready: node {config.node_name} ({config.node_ip})", flush=True)
+            await running
+    finally:
+        await client.close()
+
+
+async def remove_node(config: AgentConfig) -> None:
+    """After the agent has ended: leave nothing of the node on this machine."""
+    clock, ids = SystemClock(), SystemIds()
+    client = Client(Https(Access("http://127.0.0.1:0")), ResourceTable())
+    instance = containerd.instance_for(config.data_dir, config.run_dir)
+    cache = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids).cache
+    await containerd.purge(instance, cgroup_roots=[config.cgroup_name])
+    await NodeNetwork(network_config(config, instance), cache, clock=clock).remove()
+    containerd.unmount_under([config.data_dir])
+    await client.close()
+
+
+def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
+    return NodeConfig(
+        name=config.node_name,
+        data_dir=config.data_dir / "agent",
+        runtime_endpoint=config.runtime_endpoint or endpoint,
+        addresses=(
+            NodeAddress("InternalIP", config.node_ip),
+            NodeAddress("Hostname", config.node_name),
+        ),
+        log_dir=config.log_dir,
+        cluster_dns=(config.cluster_dns,) if config.cluster_dns else (),
+        cluster_domain=config.cluster_domain,
+        labels=config.labels,
+        taints=config.taints,
+        max_pods=config.max_pods,
+        capacity_share=config.capacity_share,
+        cgroup_root=config.cgroup_name,
+        may_lower_oom_score=containerd.may_lower_oom_score(),
+        drain_seconds=config.drain_seconds,
+    )
+
+
+def network_config(config: AgentConfig, instance: containerd.ContainerdInstance) -> NetworkConfig:
+    return NetworkConfig(
+        node_name=config.node_name,
+        state_dir=config.data_dir / "network",
+        cluster_cidr=config.cluster_cidr,
+        service_cidr=config.service_cidr,
+        cni_conf_dir=(Path("/etc/cni/net.d") if config.runtime_endpoint else instance.cni_conf_dir),
+        bridge=config.bridge,
+        dns_ip=config.cluster_dns,
+        dns_domain=config.cluster_domain,
+    )
+
+
+async def connect(config: AgentConfig) -> Client:
+    """A client with the node's own identity, asked for first if it has none (TLS bootstrap)."""
+    own = config.data_dir / "kubeconfig"
+    path = config.kubeconfig or own
+    if not path.exists():
+        await _join(config, own)
+        path = own
+    return Client(Https(read_context(path).access), ResourceTable())
+
+
+async def _join(config: AgentConfig, kubeconfig: Path) -> None:
+    if not config.join_url or not config.token:
+        raise RuntimeError(
+            "the agent has no identity: give it a --kubeconfig, or --join URL and --token"
+        )
+    ca = config.ca_file.read_bytes() if config.ca_file else None
+    access = Access(config.join_url, ca=ca, token=config.token)
+    client = Client(Https(access), ResourceTable())
+    try:
+        log.info("asking %s for a certificate for node %s", config.join_url, config.node_name)
+        pair = await request_client_certificate(client, config.node_name)
+    finally:
+        await client.close()
+    own = Access(config.join_url, ca=ca, certificate=pair.certificate, key=pair.key)
+    merge_context(kubeconfig, Context(f"system:node:{config.node_name}", own))
+
+
+def default_node_name() -> str:
+    """The machine's name, as a node's must be: lower case."""
+    return socket.gethostname().lower()
