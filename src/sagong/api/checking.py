@@ -63,14 +63,15 @@ def check(obj: Obj, node: Node) -> list[str]:
     return _run(obj, node, Findings())
 
 
-def check_configuration(obj: Obj, node: Node) -> list[str]:
-    """As ``check``, for a server-side apply: what is not said is not filled in.
+def check_configuration(obj: Obj, node: Node) -> None:
+    """As ``check``, for a server-side apply: nothing is filled in and nothing dropped.
 
-    Empty values and nulls stay: a configuration owns what it names.
+    Empty values and nulls stay, since a configuration owns what it names; unknown fields stay,
+    for ``apply`` to refuse.
     """
     unknown = Findings()
     unknown.fill = False
-    return _run(obj, node, unknown)
+    _run(obj, node, unknown)
 
 
 def _run(obj: Obj, node: Node, unknown: Findings) -> list[str]:
@@ -141,8 +142,9 @@ def _struct_check(node: Node, table: dict[str, Check]) -> Check:
         for key, item in value.items():
             checker = table.get(key)
             if checker is None:
-                unknown.append(key)
-                absent.append(key)
+                if fill:
+                    unknown.append(key)
+                    absent.append(key)
                 continue
             if item is None:
                 if fill:
@@ -188,7 +190,7 @@ def _pruning_check(node: Node, table: dict[str, Check]) -> Check:
         for key, item in value.items():
             checker = table.get(key)
             if checker is None:
-                if not preserve:
+                if not preserve and unknown.fill:
                     unknown.append(key)
                     absent.append(key)
                 continue

@@ -12,7 +12,7 @@ from sagong.api.apply.fields import FieldSet, show_path
 from sagong.api.apply.lastapplied import ANNOTATION
 from sagong.api.apply.managed import UPDATERS_MAX, Writer, apply, record_update
 from sagong.api.checking import check
-from sagong.api.errors import BadRequest, Conflict
+from sagong.api.errors import ApiError, Conflict
 from sagong.api.meta import deep_copy
 from sagong.api.schema import Node, Schemas
 
@@ -188,12 +188,19 @@ def test_items_of_others_stay_and_order_is_kept(node: Node) -> None:
         ({"apiVersion": "apps/v2"}, "Incorrect version specified in apply patch. Specified patch "
          "version: apps/v2, expected: apps/v1"),
         ({"metadata": {"managedFields": [{}]}}, "metadata.managedFields must be nil"),
+        ({"nope": 1}, "failed to create typed patch object (n/d; apps/v1, Kind=Deployment): "
+         ".nope: field not declared in schema"),
         ({"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}},
-         "failed to create typed patch object"),
+         ".spec.template.spec.containers: element 0: associative list with keys has an element "
+         'that omits key field "name" (and doesn\'t have default value)'),
+        ({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}},
+         '.spec.template.spec.containers: duplicate entries for key [name="a"]'),
+        ({"metadata": {"name": "d", "x": 1}, "spec": {"y": 1}},
+         "errors:\n  .metadata.x: field not declared in schema\n  .spec.y: field not declared"),
     ],
 )  # fmt: skip
 def test_bad_configurations(node: Node, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(ApiError) as caught:
         apply(None, deployment() | change, node, writer("one"), force=False)
     assert message in caught.value.message
 

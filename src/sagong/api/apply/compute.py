@@ -4,11 +4,11 @@ The semantics are structured-merge-diff's ``ToFieldSet``, ``Compare`` and ``Remo
 lists and maps are one field, sets go by value, map lists by key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sagong.api.apply.fields import FieldSet, Path, field, item_key, item_value
+from sagong.api.apply.fields import FieldSet, Path, field, item_key, item_value, show_path
 from sagong.api.schema import Kind, Node
 
 # What stands for a value that is not there, as opposed to null.
@@ -68,8 +68,37 @@ def item_element(node: Node, item: Any) -> str:
             keys[name] = None
     if not keys:
         names = ", ".join(f'"{k}"' for k in node.list_map_keys)
-        raise ValueError(f"associative list with keys has an element that omits key field {names}")
+        raise ValueError(
+            f"associative list with keys has an element that omits key field {names} "
+            "(and doesn't have default value)"
+        )
     return item_key(keys)
+
+
+def type_problems(value: Any, node: Node, path: Path = ()) -> Iterator[str]:
+    """Why a configuration is none of its kind, in the words of typed values' validation."""
+    if node.kind is Kind.ARRAY and isinstance(value, list):
+        seen = set()
+        for i, item in enumerate(value):
+            element = f"i:{i}"
+            if is_associative(node):
+                try:
+                    element = item_element(node, item)
+                except ValueError as e:
+                    yield f"{show_path(path)}: element {i}: {e}"
+                    continue
+                if element in seen:
+                    yield f"{show_path(path)}: duplicate entries for key {show_path((element,))}"
+                seen.add(element)
+            yield from type_problems(item, node.element or UNKNOWN, (*path, element))
+    elif node.kind in (Kind.OBJECT, Kind.MAP) and isinstance(value, dict):
+        for name, item in value.items():
+            at = (*path, field(name))
+            below = node.field(name)
+            if below is None and not node.preserve_unknown:
+                yield f"{show_path(at)}: field not declared in schema"
+            else:
+                yield from type_problems(item, below or UNKNOWN, at)
 
 
 def field_set(obj: Any, node: Node) -> FieldSet:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagong.api.apply import lastapplied
-from sagong.api.apply.compute import compare, field_set, named_fields, without
+from sagong.api.apply.compute import compare, field_set, named_fields, type_problems, without
 from sagong.api.apply.fields import (
     EMPTY,
     FieldSet,
@@ -24,7 +24,7 @@ from sagong.api.apply.fields import (
 )
 from sagong.api.apply.merging import merge
 from sagong.api.checking import zero_value
-from sagong.api.errors import BadRequest, Conflict
+from sagong.api.errors import ApiError, BadRequest, Conflict
 from sagong.api.schema import Node
 from sagong.api.types import Obj
 
@@ -170,10 +170,11 @@ def apply(live: Obj | None, applied: Obj, node: Node, writer: Writer, *, force: 
     """The live object (None: it does not exist) after the configuration is applied.
 
     The result carries its managedFields and shares parts with the inputs; it still has to be
-    checked, defaulted and validated. Raises BadRequest for a configuration that is none, Conflict
-    (with its causes) if others own what would change and ``force`` is not set.
+    checked, defaulted and validated. Raises BadRequest or (for fields that are not of the kind, as
+    upstream) ApiError 500 for a bad configuration; Conflict, with its causes, if others own what
+    would change and ``force`` is not set.
     """
-    _refuse_bad_configuration(applied, writer)
+    _refuse_bad_configuration(applied, node, writer)
     base = live if live is not None else _empty(applied, node)
     allowed = EMPTY
     if writer.manager == lastapplied.KUBECTL and not writer.subresource:
@@ -197,7 +198,7 @@ def _applied(live: Obj, applied: Obj, node: Node, writer: Writer, allowed: Field
         pruned = _prune(merged, managers, last, node)
         difference = compare(live, pruned, node).without_below(ignored)
     except ValueError as e:
-        raise _untyped(applied, writer, str(e)) from None
+        raise _untyped(applied, [str(e)]) from None
     changed = difference.added | difference.modified
     conflicts = {
         identity: entry.fields & changed
@@ -235,7 +236,7 @@ def _prune(merged: Obj, managers: _Managers, last: _Entry | None, node: Node) ->
     return {**identity, **result, "metadata": result.get("metadata") or merged["metadata"]}
 
 
-def _refuse_bad_configuration(applied: Obj, writer: Writer) -> None:
+def _refuse_bad_configuration(applied: Obj, node: Node, writer: Writer) -> None:
     if not isinstance(applied.get("metadata"), dict):
         raise BadRequest("failed to apply: metadata must be an object")
     if applied["metadata"].get("managedFields"):
@@ -246,13 +247,19 @@ def _refuse_bad_configuration(applied: Obj, writer: Writer) -> None:
             "Incorrect version specified in apply patch. Specified patch version: "
             f"{version}, expected: {writer.api_version}"
         )
+    problems = list(type_problems(applied, node))
+    if problems:
+        raise _untyped(applied, problems)
 
 
-def _untyped(applied: Obj, writer: Writer, why: str) -> BadRequest:
+def _untyped(applied: Obj, problems: Sequence[str]) -> ApiError:
+    """What upstream says, as an error without a reason, hence 500."""
     metadata = applied["metadata"]
     name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-    kind = f"{writer.api_version}, Kind={applied.get('kind', '')}"
-    return BadRequest(f"failed to create typed patch object ({name}; {kind}): {why}")
+    group, _, version = applied["apiVersion"].rpartition("/")
+    kind = f"{group}/{version}, Kind={applied.get('kind', '')}"
+    why = problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
+    return ApiError(f"failed to create typed patch object ({name}; {kind}): {why}")
 
 
 def _from_last_applied(live: Obj, node: Node) -> FieldSet:

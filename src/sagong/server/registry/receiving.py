@@ -45,8 +45,10 @@ def checked(
     Of a configuration to be applied, what it does not say is not filled in.
     """
     strays = list(call.duplicates)
-    if served.node is not None:
-        strays += (check_configuration if configuration else check)(obj, served.node)
+    if served.node is not None and configuration:
+        check_configuration(obj, served.node)
+    elif served.node is not None:
+        strays += check(obj, served.node)
     if not strays:
         return
     validation = call.options.field_validation or "Warn"
