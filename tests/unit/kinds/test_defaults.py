@@ -10,6 +10,7 @@ from sagong.api.quantities import canonical
 from sagong.api.resources import BUILT_IN
 from sagong.api.types import Obj, Resource
 from sagong.server.kinds.conversion import from_storage, storage_resource, to_storage
+from sagong.server.kinds.object_meta import validate_create, validate_update
 from sagong.server.kinds.strategy import Strategy
 from sagong.server.kinds.table import STRATEGIES
 
@@ -109,3 +110,18 @@ def test_defaulting_twice_changes_nothing(case: Obj) -> None:
 def test_every_stored_kind_has_a_strategy() -> None:
     names = {r.name for r in BUILT_IN if "list" in r.verbs} - {"componentstatuses"}
     assert names == set(STRATEGIES)
+
+
+@pytest.mark.parametrize(
+    "case", RECORDED, ids=lambda c: f"{c['input']['kind']}-{c['input']['metadata']['name']}"
+)
+def test_what_kubernetes_accepts_is_valid(case: Obj) -> None:
+    obj = stored(case["input"])
+    resource = storage_resource(resource_of(case["input"]))
+    strategy = strategy_of(case["input"])
+    if resource.namespaced:
+        obj["metadata"]["namespace"] = "default"
+
+    assert validate_create(obj, strategy, namespaced=resource.namespaced) == []
+    assert validate_update(obj, obj, strategy, namespaced=resource.namespaced) == []
+    assert strategy.selectable_fields(obj).keys() == set(strategy.selectable_field_names)

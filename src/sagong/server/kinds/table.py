@@ -119,10 +119,14 @@ _STORAGE: Mapping[str, Strategy] = {
 
 _API: Mapping[str, Strategy] = {
     "mutatingadmissionpolicies.admissionregistration.k8s.io": admission_policy.MUTATING,
-    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission_policy.BINDING,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        admission_policy.MUTATING_BINDING
+    ),
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": webhook_configuration.MUTATING,
     "validatingadmissionpolicies.admissionregistration.k8s.io": admission_policy.VALIDATING,
-    "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission_policy.BINDING,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": (
+        admission_policy.VALIDATING_BINDING
+    ),
     "validatingwebhookconfigurations.admissionregistration.k8s.io": (
         webhook_configuration.VALIDATING
     ),

@@ -1,6 +1,12 @@
 """Validating and mutating admission policies, and their bindings."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.admissionregistration.validation import (
+    validate_mutating_policy,
+    validate_policy_binding,
+    validate_validating_binding,
+    validate_validating_policy,
+)
 from sagong.server.kinds.admissionregistration.webhook_configuration import default_rule
 from sagong.server.kinds.strategy import Strategy
 
@@ -35,6 +41,18 @@ def _default_match(match: Obj) -> None:
             default_rule(rule)
 
 
-VALIDATING = Strategy(default=default_validating_policy, has_generation=True)
-MUTATING = Strategy(default=default_policy, has_generation=True, has_status=False)
-BINDING = Strategy(default=default_binding, has_generation=True, has_status=False)
+VALIDATING = Strategy(
+    validate=validate_validating_policy, default=default_validating_policy, has_generation=True
+)
+MUTATING = Strategy(
+    validate=validate_mutating_policy, default=default_policy, has_generation=True, has_status=False
+)
+VALIDATING_BINDING = Strategy(
+    validate=validate_validating_binding,
+    default=default_binding,
+    has_generation=True,
+    has_status=False,
+)
+MUTATING_BINDING = Strategy(
+    validate=validate_policy_binding, default=default_binding, has_generation=True, has_status=False
+)

@@ -1,6 +1,10 @@
 """Validating and mutating webhook configurations."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.admissionregistration.validation import (
+    validate_mutating_webhooks,
+    validate_validating_webhooks,
+)
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -37,5 +41,15 @@ def default_rule(rule: Obj) -> None:
         rule["scope"] = "*"
 
 
-VALIDATING = Strategy(default=default_validating, has_generation=True, has_status=False)
-MUTATING = Strategy(default=default_mutating, has_generation=True, has_status=False)
+VALIDATING = Strategy(
+    validate=validate_validating_webhooks,
+    default=default_validating,
+    has_generation=True,
+    has_status=False,
+)
+MUTATING = Strategy(
+    validate=validate_mutating_webhooks,
+    default=default_mutating,
+    has_generation=True,
+    has_status=False,
+)

@@ -1,6 +1,10 @@
 """Custom resource definitions."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.apiextensions.validation import (
+    validate_definition,
+    validate_definition_update,
+)
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -46,6 +50,8 @@ def _storage_versions(crd: Obj) -> list[str]:
 
 
 STRATEGY = Strategy(
+    validate=validate_definition,
+    validate_update=validate_definition_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -1,6 +1,7 @@
 """Horizontal pod autoscalers, in v2: the stored version (see ``kinds/conversion.py``)."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.autoscaling.validation import validate_autoscaler
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -51,4 +52,6 @@ def prepare_for_create(obj: Obj) -> None:
     default(obj)
 
 
-STRATEGY = Strategy(default=default, prepare_for_create=prepare_for_create)
+STRATEGY = Strategy(
+    validate=validate_autoscaler, default=default, prepare_for_create=prepare_for_create
+)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -34,7 +35,17 @@ def selectable_fields(event: Obj) -> Mapping[str, str]:
     }
 
 
+def validate(event: Obj, errors: ErrorList) -> None:
+    """An event lives in its object's namespace; of a cluster-scoped object, in default."""
+    namespace = (event.get("involvedObject") or {}).get("namespace") or ""
+    own = event["metadata"].get("namespace") or ""
+    if own != namespace and not (namespace == "" and own == "default"):
+        where = Path("involvedObject").child("namespace")
+        errors.invalid(where, namespace, "does not match event.namespace")
+
+
 STRATEGY = Strategy(
+    validate=validate,
     default=default,
     selectable_fields=selectable_fields,
     selectable_field_names=(

@@ -1,6 +1,7 @@
 """Limit ranges."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.core.limit_range_validation import validate_limit_range
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -21,4 +22,4 @@ def _default_item(item: Obj) -> None:
         item["defaultRequest"] = requests
 
 
-STRATEGY = Strategy(default=default, has_status=False)
+STRATEGY = Strategy(validate=validate_limit_range, default=default, has_status=False)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.object_meta import validate_kubernetes_finalizer
 from sagong.server.kinds.strategy import Strategy
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -41,7 +44,28 @@ def selectable_fields(namespace: Obj) -> Mapping[str, str]:
     return {"status.phase": (namespace.get("status") or {}).get("phase", "")}
 
 
+def validate(namespace: Obj, errors: ErrorList) -> None:
+    where = Path("spec").child("finalizers")
+    for finalizer in (namespace.get("spec") or {}).get("finalizers") or ():
+        checks.qualified_name(finalizer, where, errors)
+        validate_kubernetes_finalizer(finalizer, where, errors)
+
+
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    """A namespace is Terminating exactly if it is being deleted."""
+    phase = (new.get("status") or {}).get("phase")
+    deleting = bool(new["metadata"].get("deletionTimestamp"))
+    where = Path("status").child("phase")
+    if deleting and phase != "Terminating":
+        message = "may only be 'Terminating' if `deletionTimestamp` is not empty"
+        errors.invalid(where, phase, message)
+    elif not deleting and phase != "Active":
+        errors.invalid(where, phase, "may only be 'Active' if `deletionTimestamp` is empty")
+
+
 STRATEGY = Strategy(
+    validate=validate,
+    validate_status_update=validate_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

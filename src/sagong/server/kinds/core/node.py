@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.server.kinds.core.node_validation import validate_node, validate_node_update
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -50,6 +51,8 @@ def selectable_fields(node: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    validate=validate_node,
+    validate_update=validate_node_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -1,6 +1,10 @@
 """Persistent volumes."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.core.persistent_volume_validation import (
+    validate_volume,
+    validate_volume_update,
+)
 from sagong.server.kinds.core.volume_defaults import default_volume_source
 from sagong.server.kinds.strategy import Strategy
 
@@ -26,6 +30,8 @@ def prepare_for_create(volume: Obj) -> None:
 
 
 STRATEGY = Strategy(
+    validate=validate_volume,
+    validate_update=validate_volume_update,
     default=default,
     prepare_for_create=prepare_for_create,
 )

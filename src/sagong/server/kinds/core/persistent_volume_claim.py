@@ -1,6 +1,10 @@
 """Persistent volume claims."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.core.persistent_volume_validation import (
+    validate_claim,
+    validate_claim_update,
+)
 from sagong.server.kinds.core.volume_defaults import default_claim_spec
 from sagong.server.kinds.strategy import Strategy
 
@@ -32,6 +36,8 @@ def normalise_data_sources(spec: Obj) -> None:
 
 
 STRATEGY = Strategy(
+    validate=validate_claim,
+    validate_update=validate_claim_update,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -3,7 +3,18 @@
 import base64
 from collections.abc import Mapping
 
+import orjson
+
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.core.data_rules import (
+    DATA,
+    decoded_size,
+    validate_immutable,
+    validate_keys,
+    validate_size,
+)
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -27,7 +38,57 @@ def selectable_fields(secret: Obj) -> Mapping[str, str]:
     return {"type": secret.get("type", "")}
 
 
+_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+_JSON_KEYS = {
+    "kubernetes.io/dockercfg": ".dockercfg",
+    "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
+}
+_REQUIRED_KEYS = {
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+
+
+def validate(secret: Obj, errors: ErrorList) -> None:
+    data, type_ = secret.get("data") or {}, secret.get("type") or ""
+    validate_keys(data, DATA, errors)
+    validate_size(decoded_size(data), errors)
+    for key in _REQUIRED_KEYS.get(type_, ()):
+        if key not in data:
+            errors.required(DATA.key(key))
+    if type_ == "kubernetes.io/service-account-token":
+        name = (secret["metadata"].get("annotations") or {}).get(_ACCOUNT_NAME)
+        where = Path("metadata").child("annotations").key(_ACCOUNT_NAME)
+        checks.required(name, where, errors)
+    elif type_ == "kubernetes.io/basic-auth" and not data.keys() & {"username", "password"}:
+        errors.required(DATA.key("username"))
+        errors.required(DATA.key("password"))
+    elif type_ in _JSON_KEYS:
+        _validate_json(data, _JSON_KEYS[type_], errors)
+
+
+def _validate_json(data: Obj, key: str, errors: ErrorList) -> None:
+    if key not in data:
+        errors.required(DATA.key(key))
+        return
+    try:
+        decoded = orjson.loads(base64.b64decode(data[key]))
+    except ValueError as e:
+        errors.invalid(DATA.key(key), "<secret contents redacted>", str(e))
+        return
+    if not isinstance(decoded, dict):
+        message = "json: cannot unmarshal into Go value of type map[string]interface {}"
+        errors.invalid(DATA.key(key), "<secret contents redacted>", message)
+
+
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    checks.unchanged(new.get("type"), old.get("type"), Path("type"), errors)
+    validate_immutable(new, old, errors, "data")
+
+
 STRATEGY = Strategy(
+    validate=validate,
+    validate_update=validate_update,
     default=default,
     prepare_for_update=prepare_for_update,
     selectable_fields=selectable_fields,

@@ -1,6 +1,12 @@
 """Ingresses."""
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList
+from sagong.server.kinds.networking.ingress_validation import (
+    validate_ingress,
+    validate_ingress_create,
+    validate_ingress_status_update,
+)
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -12,4 +18,17 @@ def prepare_for_create(ingress: Obj) -> None:
     ingress["status"] = {"loadBalancer": {}}
 
 
-STRATEGY = Strategy(default=default, prepare_for_create=prepare_for_create, has_generation=True)
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    validate_ingress(new, errors)
+
+
+STRATEGY = Strategy(
+    validate=validate_ingress_create,
+    validate_update=validate_update,
+    # On update both ways of naming the class may stand side by side, as they may be found so.
+    validates_on_update=False,
+    validate_status_update=validate_ingress_status_update,
+    default=default,
+    prepare_for_create=prepare_for_create,
+    has_generation=True,
+)

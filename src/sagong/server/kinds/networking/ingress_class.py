@@ -1,6 +1,10 @@
 """Ingress classes."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.networking.ingress_validation import (
+    validate_ingress_class,
+    validate_ingress_class_update,
+)
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -10,4 +14,10 @@ def default(obj: Obj) -> None:
         parameters["scope"] = "Cluster"
 
 
-STRATEGY = Strategy(default=default, has_generation=True, has_status=False)
+STRATEGY = Strategy(
+    validate=validate_ingress_class,
+    validate_update=validate_ingress_class_update,
+    default=default,
+    has_generation=True,
+    has_status=False,
+)

@@ -1,6 +1,7 @@
 """Network policies."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.networking.network_policy_validation import validate_network_policy
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -20,4 +21,6 @@ def default(policy: Obj) -> None:
                     port["protocol"] = "TCP"
 
 
-STRATEGY = Strategy(default=default, has_generation=True, has_status=False)
+STRATEGY = Strategy(
+    validate=validate_network_policy, default=default, has_generation=True, has_status=False
+)

@@ -1,6 +1,9 @@
 """Pod disruption budgets."""
 
 from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.selectors import validate_label_selector
 from sagong.server.kinds.strategy import Strategy
 
 _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
@@ -17,4 +20,34 @@ def prepare_for_create(budget: Obj) -> None:
     budget["status"] = dict.fromkeys(_COUNTS, 0)
 
 
-STRATEGY = Strategy(default=default, prepare_for_create=prepare_for_create, has_generation=True)
+def validate(budget: Obj, errors: ErrorList) -> None:
+    spec, path = budget["spec"], Path("spec")
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        message = "minAvailable and maxUnavailable cannot be both set"
+        errors.invalid(path, spec, message)
+    for field in ("minAvailable", "maxUnavailable"):
+        value = spec.get(field)
+        if value is not None:
+            checks.int_or_percent(value, path.child(field), errors)
+            checks.at_most_100_percent(value, path.child(field), errors)
+    validate_label_selector(spec.get("selector"), path.child("selector"), errors)
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None:
+        supported = ("AlwaysAllow", "IfHealthyBudget")
+        where = path.child("unhealthyPodEvictionPolicy")
+        checks.one_of(policy, supported, where, errors)
+
+
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    status = new.get("status") or {}
+    for field in _COUNTS:
+        checks.not_negative(status.get(field), Path("status").child(field), errors)
+
+
+STRATEGY = Strategy(
+    validate=validate,
+    validate_status_update=validate_status_update,
+    default=default,
+    prepare_for_create=prepare_for_create,
+    has_generation=True,
+)

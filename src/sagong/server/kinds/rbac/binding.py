@@ -1,6 +1,11 @@
 """Role bindings and cluster role bindings: who has a role."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.rbac.validation import (
+    validate_binding_update,
+    validate_cluster_role_binding,
+    validate_role_binding,
+)
 from sagong.server.kinds.strategy import Strategy
 
 GROUP = "rbac.authorization.k8s.io"
@@ -15,5 +20,17 @@ def default(binding: Obj) -> None:
             subject["apiGroup"] = GROUP
 
 
-CLUSTER_ROLE_BINDING = Strategy(default=default, name_rule="path-segment", has_status=False)
-ROLE_BINDING = Strategy(default=default, name_rule="path-segment", has_status=False)
+CLUSTER_ROLE_BINDING = Strategy(
+    validate=validate_cluster_role_binding,
+    validate_update=validate_binding_update,
+    default=default,
+    name_rule="path-segment",
+    has_status=False,
+)
+ROLE_BINDING = Strategy(
+    validate=validate_role_binding,
+    validate_update=validate_binding_update,
+    default=default,
+    name_rule="path-segment",
+    has_status=False,
+)

@@ -1,6 +1,7 @@
 """Roles and cluster roles: lists of rules."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.rbac.validation import validate_cluster_role, validate_role
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -9,5 +10,7 @@ def default(role: Obj) -> None:
     role.setdefault("rules", None)
 
 
-CLUSTER_ROLE = Strategy(default=default, name_rule="path-segment", has_status=False)
-ROLE = Strategy(default=default, name_rule="path-segment", has_status=False)
+CLUSTER_ROLE = Strategy(
+    validate=validate_cluster_role, default=default, name_rule="path-segment", has_status=False
+)
+ROLE = Strategy(validate=validate_role, default=default, name_rule="path-segment", has_status=False)

@@ -1,5 +1,6 @@
 """Device classes."""
 
+from sagong.server.kinds.resource.validation import validate_device_class
 from sagong.server.kinds.strategy import Strategy
 
-STRATEGY = Strategy(has_generation=True, has_status=False)
+STRATEGY = Strategy(validate=validate_device_class, has_generation=True, has_status=False)

@@ -2,6 +2,7 @@
 
 from sagong.api.types import Obj
 from sagong.server.kinds.resource.device_request import default_claim_spec
+from sagong.server.kinds.resource.validation import validate_claim, validate_claim_update
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -10,4 +11,4 @@ def default(claim: Obj) -> None:
     claim.setdefault("status", {})
 
 
-STRATEGY = Strategy(default=default)
+STRATEGY = Strategy(validate=validate_claim, validate_update=validate_claim_update, default=default)

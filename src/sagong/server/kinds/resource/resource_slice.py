@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
+from sagong.server.kinds.resource.validation import validate_slice, validate_slice_update
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -12,6 +13,8 @@ def selectable_fields(obj: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    validate=validate_slice,
+    validate_update=validate_slice_update,
     selectable_fields=selectable_fields,
     selectable_field_names=("spec.nodeName", "spec.driver"),
     has_generation=True,

@@ -1,0 +1,142 @@
+"""Validation of persistent volumes and of changes to claims."""
+
+from sagong.api.meta import deep_copy
+from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.core.claim_spec import (
+    VOLUME_MODES,
+    validate_access_modes,
+    validate_claim_spec,
+)
+from sagong.server.kinds.core.pod_scheduling import validate_node_selector
+from sagong.server.kinds.core.pod_volumes import validate_csi_driver_name
+from sagong.server.kinds.core.volume_sources import SHARED_SOURCES
+
+_SPEC = Path("spec")
+_RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
+
+
+def validate_volume(volume: Obj, errors: ErrorList) -> None:
+    spec = volume["spec"]
+    modes, capacity = spec.get("accessModes") or [], spec.get("capacity") or {}
+    checks.required(modes, _SPEC.child("accessModes"), errors)
+    validate_access_modes(modes, _SPEC.child("accessModes"), errors)
+    where = _SPEC.child("capacity")
+    checks.required(capacity, where, errors)
+    if "storage" not in capacity or len(capacity) > 1:
+        errors.not_supported(where, capacity, ["storage"])
+    for name, value in capacity.items():
+        checks.positive_quantity(value, where.key(name), errors)
+    policy = spec.get("persistentVolumeReclaimPolicy")
+    if policy:
+        at = _SPEC.child("persistentVolumeReclaimPolicy")
+        checks.one_of(policy, _RECLAIM_POLICIES, at, errors)
+    _validate_affinity(spec, errors)
+    _validate_source(spec, errors)
+    if spec.get("storageClassName"):
+        checks.dns_subdomain(spec["storageClassName"], _SPEC.child("storageClassName"), errors)
+    if spec.get("volumeMode") is not None:
+        checks.one_of(spec["volumeMode"], VOLUME_MODES, _SPEC.child("volumeMode"), errors)
+
+
+def _validate_affinity(spec: Obj, errors: ErrorList) -> None:
+    affinity, where = spec.get("nodeAffinity"), _SPEC.child("nodeAffinity")
+    if affinity is None:
+        if spec.get("local") is not None:
+            errors.required(where, "Local volume requires node affinity")
+        return
+    if affinity.get("required") is None:
+        errors.required(where.child("required"), "must specify required node constraints")
+    else:
+        validate_node_selector(affinity["required"], where.child("required"), errors)
+
+
+def _validate_source(spec: Obj, errors: ErrorList) -> None:
+    count = 0
+    for name in (*SHARED_SOURCES, "csi"):
+        source = spec.get(name)
+        if source is None:
+            continue
+        count += 1
+        at = _SPEC.child(name)
+        if count > 1:
+            errors.forbidden(at, "may not specify more than 1 volume type")
+        elif name == "csi":
+            validate_csi_driver_name(source.get("driver") or "", at.child("driver"), errors)
+            checks.required(source.get("volumeHandle"), at.child("volumeHandle"), errors)
+        else:
+            SHARED_SOURCES[name](source, at, errors)
+    if count == 0:
+        errors.required(_SPEC, "must specify a volume type")
+    recycled = spec.get("persistentVolumeReclaimPolicy") == "Recycle"
+    host = spec.get("hostPath")
+    if recycled and host is not None and not (host.get("path") or "").strip("/"):
+        message = "may not be 'recycle' for a hostPath mount of '/'"
+        errors.forbidden(_SPEC.child("persistentVolumeReclaimPolicy"), message)
+
+
+def validate_volume_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    ours, theirs = new["spec"], old["spec"]
+    sources = (*SHARED_SOURCES, "csi")
+    if any(ours.get(name) != theirs.get(name) for name in sources):
+        message = "spec.persistentvolumesource is immutable after creation\n"
+        errors.forbidden(_SPEC.child("persistentvolumesource"), message)
+    checks.unchanged(
+        ours.get("volumeMode"), theirs.get("volumeMode"), _SPEC.child("volumeMode"), errors
+    )
+    if theirs.get("nodeAffinity") is not None:
+        checks.unchanged(
+            ours.get("nodeAffinity"), theirs["nodeAffinity"], _SPEC.child("nodeAffinity"), errors
+        )
+
+
+def validate_claim(claim: Obj, errors: ErrorList) -> None:
+    validate_claim_spec(claim["spec"], _SPEC, errors)
+
+
+def validate_claim_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    """A claim may be bound once, given its default class once, and made larger when bound."""
+    ours: Obj = deep_copy(new["spec"])
+    theirs = old["spec"]
+    if not theirs.get("volumeName"):
+        _restore(ours, theirs, "volumeName")
+    if theirs.get("storageClassName") is None:
+        _restore(ours, theirs, "storageClassName")
+    if (new.get("status") or {}).get("phase") == "Bound":
+        _restore(ours, theirs, "volumeAttributesClassName")
+        _validate_growth(ours, theirs, old, errors)
+        ours["resources"] = {**(ours.get("resources") or {})}
+        _restore(ours["resources"], theirs.get("resources") or {}, "requests")
+    if ours != theirs:
+        message = (
+            "spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims\n"
+        )
+        errors.forbidden(_SPEC, message)
+    checks.unchanged(
+        new["spec"].get("volumeMode"),
+        theirs.get("volumeMode"),
+        _SPEC.child("volumeMode"),
+        errors,
+    )
+
+
+def _validate_growth(ours: Obj, theirs: Obj, old: Obj, errors: ErrorList) -> None:
+    asked = ((ours.get("resources") or {}).get("requests") or {}).get("storage")
+    before = ((theirs.get("resources") or {}).get("requests") or {}).get("storage")
+    capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
+    if asked is None or before is None:
+        return
+    less_than_before = checks.quantity(asked).nano < checks.quantity(before).nano
+    has = capacity is not None and checks.quantity(asked).nano > checks.quantity(capacity).nano
+    if less_than_before and not has:
+        where = _SPEC.child("resources", "requests", "storage")
+        errors.forbidden(where, "field can not be less than status.capacity")
+
+
+def _restore(target: Obj, source: Obj, field: str) -> None:
+    if field in source:
+        target[field] = source[field]
+    else:
+        target.pop(field, None)

@@ -1,0 +1,161 @@
+"""Validation of ingresses and ingress classes."""
+
+from sagong.api import names
+from sagong.api.types import Obj
+from sagong.api.validation import ErrorList, Path
+from sagong.server.kinds import checks
+from sagong.server.kinds.addresses import parse_ip
+from sagong.server.kinds.core.service_validation import validate_ingress_points
+
+_SPEC = Path("spec")
+_BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
+_BAD_ENDINGS = ("/..", "/.")
+_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_CONTROLLER_MAX = 250
+_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+def validate_ingress(ingress: Obj, errors: ErrorList) -> None:
+    spec = ingress.get("spec") or {}
+    rules = spec.get("rules") or []
+    if not rules and spec.get("defaultBackend") is None:
+        message = "either `defaultBackend` or `rules` must be specified"
+        errors.invalid(_SPEC, rules, message)
+    if spec.get("defaultBackend") is not None:
+        _validate_backend(spec["defaultBackend"], _SPEC.child("defaultBackend"), errors)
+    for i, rule in enumerate(rules):
+        _validate_rule(rule, _SPEC.child("rules").index(i), errors)
+    for i, tls in enumerate(spec.get("tls") or ()):
+        for j, host in enumerate(tls.get("hosts") or ()):
+            _validate_host(host, _SPEC.child("tls").index(i).child("hosts").index(j), errors)
+    if spec.get("ingressClassName") is not None:
+        name = spec["ingressClassName"]
+        checks.dns_subdomain(name, _SPEC.child("ingressClassName"), errors)
+
+
+def validate_ingress_create(ingress: Obj, errors: ErrorList) -> None:
+    """The class is named in one place only."""
+    annotation = (ingress["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
+    if annotation is not None and (ingress.get("spec") or {}).get("ingressClassName") is not None:
+        where = Path("annotations").child(_CLASS_ANNOTATION)
+        message = "can not be set when the class field is also set"
+        errors.invalid(where, annotation, message)
+    validate_ingress(ingress, errors)
+
+
+def validate_ingress_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    points = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    path = Path("status").child("loadBalancer", "ingress")
+    validate_ingress_points(points, path, errors, with_mode=False)
+
+
+def _validate_host(host: str, path: Path, errors: ErrorList) -> None:
+    rule = names.wildcard_subdomain if "*" in host else names.dns1123_subdomain
+    checks.name(host, rule, path, errors)
+
+
+def _validate_rule(rule: Obj, path: Path, errors: ErrorList) -> None:
+    host = rule.get("host") or ""
+    if host:
+        if parse_ip(host) is not None:
+            message = "must be a DNS name, not an IP address"
+            errors.invalid(path.child("host"), host, message)
+        _validate_host(host, path.child("host"), errors)
+    if rule.get("http") is None:
+        return
+    paths, where = rule["http"].get("paths") or [], path.child("http", "paths")
+    checks.required(paths, where, errors)
+    for i, entry in enumerate(paths):
+        _validate_path(entry, where.index(i), errors)
+        _validate_backend(entry.get("backend") or {}, where.index(i).child("backend"), errors)
+
+
+def _validate_path(entry: Obj, path: Path, errors: ErrorList) -> None:
+    type_, value, where = entry.get("pathType"), entry.get("path") or "", path.child("path")
+    if type_ is None:
+        errors.required(path.child("pathType"), "pathType must be specified")
+        return
+    if type_ == "ImplementationSpecific":
+        if value and not value.startswith("/"):
+            errors.invalid(where, value, "must be an absolute path")
+    elif type_ in ("Exact", "Prefix"):
+        if not value.startswith("/"):
+            errors.invalid(where, value, "must be an absolute path")
+        for bad in _BAD_SEQUENCES:
+            if bad in value:
+                errors.invalid(where, value, f"must not contain '{bad}'")
+        for bad in _BAD_ENDINGS:
+            if value.endswith(bad):
+                errors.invalid(where, value, f"cannot end with '{bad}'")
+    else:
+        errors.not_supported(path.child("pathType"), type_, list(_PATH_TYPES))
+
+
+def _validate_backend(backend: Obj, path: Path, errors: ErrorList) -> None:
+    service, resource = backend.get("service"), backend.get("resource")
+    if resource is not None and service is not None:
+        errors.invalid(path, "", "cannot set both resource and service backends")
+    elif resource is not None:
+        for field in ("kind", "name"):
+            checks.required(resource.get(field), path.child("resource", field), errors)
+    elif service is None:
+        errors.required(path.child("service"))
+    else:
+        _validate_service(service, path.child("service"), errors)
+
+
+def _validate_service(service: Obj, path: Path, errors: ErrorList) -> None:
+    name = service.get("name") or ""
+    if checks.required(name, path.child("name"), errors):
+        checks.dns_label_1035(name, path.child("name"), errors)
+    port = service.get("port") or {}
+    by_name, by_number = port.get("name"), port.get("number")
+    if by_name and by_number:
+        errors.invalid(path, "", "cannot set both port name & port number")
+    elif by_name:
+        checks.port_name(by_name, path.child("port", "name"), errors)
+    elif by_number:
+        checks.port_number(by_number, path.child("port", "number"), errors)
+    else:
+        errors.required(path, "port name or number is required")
+
+
+def validate_ingress_class(obj: Obj, errors: ErrorList) -> None:
+    spec = obj.get("spec") or {}
+    controller, where = spec.get("controller") or "", _SPEC.child("controller")
+    if len(controller) > _CONTROLLER_MAX:
+        errors.too_long(where, _CONTROLLER_MAX)
+    if checks.required(controller, where, errors):
+        domain, slash, path = controller.partition("/")
+        if not slash or not path:
+            message = 'must be a domain-prefixed path (such as "acme.io/foo")'
+            errors.invalid(where, controller, message)
+        else:
+            checks.dns_subdomain(domain, where, errors)
+    parameters = spec.get("parameters")
+    if parameters is not None:
+        _validate_parameters(parameters, _SPEC.child("parameters"), errors)
+
+
+def _validate_parameters(parameters: Obj, path: Path, errors: ErrorList) -> None:
+    if parameters.get("apiGroup"):
+        checks.dns_subdomain(parameters["apiGroup"], path.child("apiGroup"), errors)
+    for field in ("kind", "name"):
+        value = parameters.get(field)
+        if checks.required(value, path.child(field), errors):
+            checks.name(str(value), names.path_segment_name, path.child(field), errors)
+    scope, namespace = parameters.get("scope"), parameters.get("namespace")
+    if not checks.one_of(scope or "", ("Cluster", "Namespace"), path.child("scope"), errors):
+        return
+    if scope == "Namespace":
+        if checks.required(namespace, path.child("namespace"), errors):
+            checks.dns_label(str(namespace), path.child("namespace"), errors)
+    elif namespace is not None:
+        message = "`parameters.scope` is set to 'Cluster'"
+        errors.forbidden(path.child("namespace"), message)
+
+
+def validate_ingress_class_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    ours, theirs = new.get("spec") or {}, old.get("spec") or {}
+    where = _SPEC.child("controller")
+    checks.unchanged(ours.get("controller"), theirs.get("controller"), where, errors)
