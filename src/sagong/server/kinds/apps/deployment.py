@@ -12,6 +12,7 @@ from sagong.server.kinds.apps.workload_rules import (
     validate_template,
 )
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_warnings import replicated_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -84,6 +85,7 @@ def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 
 STRATEGY = Strategy(
+    warnings=replicated_warnings,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

@@ -12,6 +12,7 @@ from sagong.server.kinds.apps.workload_rules import (
 )
 from sagong.server.kinds.core.persistent_volume_claim import default as default_claim
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_warnings import workload_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -124,6 +125,7 @@ def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 
 STRATEGY = Strategy(
+    warnings=workload_warnings,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

@@ -9,6 +9,7 @@ from sagong.server.kinds.batch.job import default_failure_policy
 from sagong.server.kinds.batch.job_validation import validate_job_spec
 from sagong.server.kinds.batch.schedule import schedule_problems
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_warnings import cron_job_warnings
 from sagong.server.kinds.object_meta import validate_template_meta
 from sagong.server.kinds.strategy import Strategy
 
@@ -80,4 +81,6 @@ def _validate_time_zone(spec: Obj, errors: ErrorList) -> None:
         errors.invalid(where, zone, f"unknown time zone {zone}")
 
 
-STRATEGY = Strategy(validate=validate, default=default, has_generation=True)
+STRATEGY = Strategy(
+    warnings=cron_job_warnings, validate=validate, default=default, has_generation=True
+)

@@ -9,6 +9,7 @@ from sagong.server.kinds.batch.job_validation import (
     validate_job_update,
 )
 from sagong.server.kinds.core.pod_spec import default_pod_template
+from sagong.server.kinds.core.pod_warnings import replicated_warnings
 from sagong.server.kinds.strategy import Strategy
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
@@ -89,6 +90,7 @@ def selectable_fields(job: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    warnings=replicated_warnings,
     validate=validate_job,
     validate_update=validate_job_update,
     validate_status_update=validate_job_status_update,

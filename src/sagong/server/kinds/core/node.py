@@ -50,7 +50,18 @@ def selectable_fields(node: Obj) -> Mapping[str, str]:
     return {"spec.unschedulable": "true" if unschedulable else "false"}
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    spec = new.get("spec") or {}
+    found = []
+    if spec.get("configSource") is not None:
+        found.append("spec.configSource: the spec.configSource feature is removed")
+    if spec.get("externalID"):
+        found.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+    return found
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate_node,
     validate_update=validate_node_update,
     default=default,

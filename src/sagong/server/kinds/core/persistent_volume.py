@@ -29,7 +29,18 @@ def prepare_for_create(volume: Obj) -> None:
     volume["status"] = status
 
 
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+
+
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    if _CLASS_ANNOTATION not in (new["metadata"].get("annotations") or {}):
+        return []
+    why = 'deprecated since v1.8; use "storageClassName" attribute instead'
+    return [f"metadata.annotations[{_CLASS_ANNOTATION}]: {why}"]
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate_volume,
     validate_update=validate_volume_update,
     default=default,

@@ -7,6 +7,7 @@ from sagong.server.kinds.core.pod_qos import qos_class
 from sagong.server.kinds.core.pod_spec import default_pod_only, default_pod_spec
 from sagong.server.kinds.core.pod_update import validate_pod_status_update, validate_pod_update
 from sagong.server.kinds.core.pod_validation import validate_pod_create
+from sagong.server.kinds.core.pod_warnings import pod_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -109,6 +110,7 @@ def selectable_fields(pod: Obj) -> Mapping[str, str]:
 
 
 STRATEGY = Strategy(
+    warnings=pod_warnings,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -188,7 +188,15 @@ def selectable_fields(service: Obj) -> Mapping[str, str]:
     return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    spec = new["spec"]
+    if spec.get("type") != "ExternalName" and spec.get("externalName"):
+        return ['spec.externalName is ignored when spec.type is not "ExternalName"']
+    return []
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate_service,
     validate_update=validate_service_update,
     validate_status_update=validate_service_status_update,

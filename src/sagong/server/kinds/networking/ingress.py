@@ -22,7 +22,19 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     validate_ingress(new, errors)
 
 
+_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    """The class in an annotation is deprecated; said when the object is made."""
+    if old is None and _CLASS_ANNOTATION in (new["metadata"].get("annotations") or {}):
+        use = "please use 'spec.ingressClassName' instead"
+        return [f'annotation "{_CLASS_ANNOTATION}" is deprecated, {use}']
+    return []
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate_ingress_create,
     validate_update=validate_update,
     # On update both ways of naming the class may stand side by side, as they may be found so.
