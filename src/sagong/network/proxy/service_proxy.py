@@ -125,7 +125,7 @@ class ServiceProxy:
             return await self._sync()
 
     async def _sync(self) -> bool:
-        self._plan_dirty()
+        self.plan_nowait()
         now = self._clock.monotonic()
         transaction = self._ruleset.plan(now)
         if transaction is not None and not await self._apply(transaction, now):
@@ -133,6 +133,21 @@ class ServiceProxy:
         stale, self._stale_udp = self._stale_udp, {}
         await self._forget_udp(stale)
         return True
+
+    def plan_nowait(self) -> Ruleset:
+        """Bring the desired ruleset up to date with the cache; the kernel gets it at a sync."""
+        if self._all_dirty:
+            self._all_dirty = False
+            self._dirty.update(dict.fromkeys(key_of(s) for s in self._cache.list(SERVICES)))
+            self._dirty.update(dict.fromkeys(self._planned))
+        if self._nodes_dirty:
+            self._nodes_dirty = False
+            ips = filter(None, map(internal_ip, self._cache.list(NODES)))
+            self._ruleset.put(NODES, plan_nodes(ips))
+        dirty, self._dirty = self._dirty, {}
+        for key in dirty:
+            self._plan_service(key)
+        return self._ruleset
 
     async def remove(self) -> None:
         """Take the table away, at the end of the node's life. Raises NftError."""
@@ -196,19 +211,6 @@ class ServiceProxy:
         if not self._waiting_since:
             self._waiting_since = self._clock.now()
         self._wake.set()
-
-    def _plan_dirty(self) -> None:
-        if self._all_dirty:
-            self._all_dirty = False
-            self._dirty.update(dict.fromkeys(key_of(s) for s in self._cache.list(SERVICES)))
-            self._dirty.update(dict.fromkeys(self._planned))
-        if self._nodes_dirty:
-            self._nodes_dirty = False
-            ips = filter(None, map(internal_ip, self._cache.list(NODES)))
-            self._ruleset.put(NODES, plan_nodes(ips))
-        dirty, self._dirty = self._dirty, {}
-        for key in dirty:
-            self._plan_service(key)
 
     def _plan_service(self, key: Key) -> None:
         service = self._cache.get(SERVICES, key.namespace, key.name)
