@@ -110,7 +110,7 @@ def selector_from_object(selector: Obj | None) -> Selector:
     if selector is None:
         return NOTHING
     requirements = [
-        Requirement(key, Operator.IN, frozenset((value,)))
+        Requirement(key, Operator.EQUALS, frozenset((value,)))
         for key, value in sorted((selector.get("matchLabels") or {}).items())
     ]
     for expression in selector.get("matchExpressions") or ():
