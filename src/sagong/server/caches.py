@@ -111,12 +111,16 @@ class Caches:
                 await asyncio.sleep(RESTART_SECONDS)
                 await self._restart()
 
+    def end_watches(self) -> None:
+        """End every watch; clients begin again from what they saw."""
+        for cache in self._by_prefix.values():
+            for watcher in cache.all_watchers():
+                watcher.on_lost()
+
     async def _restart(self) -> None:
         """Catch up by listing; end the watchers, which have missed events."""
         try:
-            for cache in self._by_prefix.values():
-                for watcher in cache.all_watchers():
-                    watcher.on_lost()
+            self.end_watches()
             await self._load()
         except StoreError as error:
             log.warning("listing the store failed: %s", error)

@@ -78,6 +78,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         clock=front.clock,
         ids=front.ids,
         tls=front.tls,
+        on_stop=core.caches.end_watches,
     )
 
 

@@ -64,7 +64,7 @@ class Router:
         resource = target.resource
         if resource is None:
             raise errors.unknown_resource()
-        if verb is None:
+        if verb is None or (verb in (Verb.UPDATE, Verb.PATCH) and not target.name):
             raise method_not_allowed()
         exchange.verb, exchange.resource = verb, resource.plural
         exchange.group, exchange.version = resource.group, resource.version

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -36,6 +36,8 @@ class HttpServer:
     clock: Clock
     ids: Ids
     tls: ssl.SSLContext | None
+    # Called when the listener stops: ends what would go on for ever (watches).
+    on_stop: Callable[[], None]
     _chain: Next = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class HttpServer:
             yield Listening(bound[0], bound[1])
         finally:
             listener.close()
+            self.on_stop()
             await server.shutdown(STOP_SECONDS)
             await listener.wait_closed()
 

@@ -101,6 +101,10 @@ class WatchStream:
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> None:
         """Call back unless the watch has ended by then."""
+        if self._ended:
+            return
+        now = asyncio.get_running_loop().time()
+        self._timers = [timer for timer in self._timers if timer.when() > now]
         self._timers.append(asyncio.get_running_loop().call_later(seconds, function))
 
     # Read by the transport
