@@ -1,5 +1,8 @@
 """Bodies: formats, limits, duplicate keys, messages."""
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,3 +114,39 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
             decode_value(data, media_type=media_type)
         except ValueError:
             pass
+
+
+documents = st.recursive(
+    st.integers(0, 9) | st.sampled_from(["", ":", '":', 'x" : ', "\\"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(st.tuples(st.sampled_from(["a", "b", "c\\", 'd"']), inner), max_size=4).map(
+            tuple
+        )
+    ),
+    max_leaves=12,
+)
+gaps = st.sampled_from([":", ": ", " :", "\n:\t"])
+
+
+def written(value: Any, gap: str) -> str:
+    """JSON of a document in which a tuple of pairs is an object, duplicate keys and all."""
+    if isinstance(value, tuple):
+        return "{" + ",".join(json.dumps(k) + gap + written(v, gap) for k, v in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(written(item, gap) for item in value) + "]"
+    return json.dumps(value)
+
+
+def has_duplicates(value: Any) -> bool:
+    """Does any object that survives decoding (of equal keys the last) hold a key twice?"""
+    if isinstance(value, tuple):
+        last = dict(value)
+        return len(last) < len(value) or any(map(has_duplicates, last.values()))
+    return isinstance(value, list) and any(map(has_duplicates, value))
+
+
+@given(documents, gaps)
+def test_duplicates_are_found_however_they_are_written(document: Any, gap: str) -> None:
+    _, found = decode_value(written(document, gap).encode())
+    assert bool(found) is has_duplicates(document)
