@@ -4,7 +4,7 @@
     network.follow(cache)        a SharedCache: declares WATCHES, hears of changes
     await cache.wait_synced()    with cache.run() going on beside it
     await network.run()          until cancelled; leaves the kernel's state for the next start
-    await network.remove()       at the end of the node's life: nothing of ours is left
+    await remove_network(config) at the end of the node's life: nothing of ours is left
 
 It works on the network namespace that the process is in.
 """
@@ -26,7 +26,8 @@ from sagong.network.dns.view import WATCHES as DNS_WATCHES
 from sagong.network.proxy.conntrack import Conntrack
 from sagong.network.proxy.nft import Nft
 from sagong.network.proxy.rules import Config
-from sagong.network.proxy.service_proxy import NODES, Health, ServiceProxy
+from sagong.network.proxy.ruleset import removal
+from sagong.network.proxy.service_proxy import NODES, TABLE, Health, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
 from sagong.network.routes.addresses import add_local_address, remove_local_address
 from sagong.network.routes.cni import (
@@ -38,7 +39,7 @@ from sagong.network.routes.cni import (
 )
 from sagong.network.routes.nodes import pod_cidr
 from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
-from sagong.network.routes.sysctl import Sysctls
+from sagong.network.routes.sysctl import BRIDGE_FILTER, Sysctls, load_bridge_filter
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ class NodeNetwork:
         self._config = config
         self._cache = cache
         self._nodes_changed = asyncio.Event()
-        self._sysctls = Sysctls(config.state_dir / "kernel-settings.json")
+        self._bridge_is_filtered = True
+        self._sysctls = _kernel_settings(config)
         self.proxy = ServiceProxy(
             cache,
             config.node_name,
@@ -111,8 +113,9 @@ class NodeNetwork:
 
     async def run(self) -> None:
         """Until cancelled. Raises SysctlError if the kernel cannot forward at all."""
-        for missing in await asyncio.to_thread(self._sysctls.apply):
-            log.warning("this kernel has no %s", missing.replace("/", "."))
+        await asyncio.to_thread(load_bridge_filter)
+        missing = await asyncio.to_thread(self._sysctls.apply)
+        self._bridge_is_filtered = BRIDGE_FILTER not in missing
         async with task_group() as tasks:
             proxy = tasks.start(self.proxy.run(), name="service-proxy")
             tasks.start(self._keep_routes(), name="pod-routes")
@@ -127,16 +130,6 @@ class NodeNetwork:
         await self.proxy.sync()
         if self.dns is not None:
             await self.dns.serving.wait()
-
-    async def remove(self) -> None:
-        """Leave nothing: table, routes, bridge, CNI configuration, kernel settings."""
-        await self.proxy.remove()
-        await asyncio.to_thread(apply_routes, {})
-        await asyncio.to_thread(remove_link, self._config.bridge)
-        if self._config.dns_ip:
-            await asyncio.to_thread(remove_local_address, self._config.dns_ip)
-        remove_conflist(self._config.cni_conf_dir)
-        self._sysctls.restore()
 
     async def _keep_routes(self) -> None:
         while True:
@@ -168,6 +161,25 @@ class NodeNetwork:
             bridge=self._config.bridge,
             ipam_dir=self._config.state_dir / "ipam",
             plugins=installed_plugins(self._config.cni_bin_dirs),
+            bridge_is_filtered=self._bridge_is_filtered,
         )
         if write_conflist(self._config.cni_conf_dir, plan_conflist(links)):
             log.info("pods of this node get addresses of %s", cidr)
+
+
+async def remove_network(config: NetworkConfig) -> None:
+    """Leave nothing of a node's network: table, routes, bridge, addresses, CNI configuration.
+
+    Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
+    """
+    await Nft().apply(removal(TABLE))
+    await asyncio.to_thread(apply_routes, {})
+    await asyncio.to_thread(remove_link, config.bridge)
+    if config.dns_ip:
+        await asyncio.to_thread(remove_local_address, config.dns_ip)
+    remove_conflist(config.cni_conf_dir)
+    _kernel_settings(config).restore()
+
+
+def _kernel_settings(config: NetworkConfig) -> Sysctls:
+    return Sysctls(config.state_dir / "kernel-settings.json")

@@ -16,7 +16,7 @@ from sagong.api.types import Obj
 from sagong.core.clock import SystemClock
 from sagong.core.tasks import task_group
 from sagong.ctl.indexed import OWNER_UID, Objects
-from sagong.network.agent import WATCHES, NetworkConfig, NodeNetwork
+from sagong.network.agent import WATCHES, NetworkConfig, NodeNetwork, remove_network
 
 
 class ToldCache:
@@ -72,7 +72,8 @@ async def main() -> None:
                 await network.sync()
             elif command.get("remove"):
                 running.cancel()
-                await network.remove()
+                await asyncio.wait([running])
+                await remove_network(config)
             print("ok" if not running.done() or command.get("remove") else "dead", flush=True)
 
 

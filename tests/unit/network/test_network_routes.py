@@ -1,5 +1,6 @@
 """Routes, the CNI configuration and kernel settings, as far as no kernel is needed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ def test_the_cni_configuration_uses_what_is_installed() -> None:
     assert plugins[0]["hairpinMode"]
     assert not plugins[0]["ipMasq"]
     assert [p["type"] for p in plan_conflist(links("bridge"))["plugins"]] == ["bridge"]
+
+
+def test_where_bridges_are_not_filtered_every_packet_is_routed() -> None:
+    (link,) = plan_conflist(replace(links(), bridge_is_filtered=False))["plugins"]
+    assert link["type"] == "ptp"
+    assert link["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
 
 
 def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:

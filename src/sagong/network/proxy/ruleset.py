@@ -158,10 +158,6 @@ class Ruleset:
         """Write the whole table next time, whatever is known."""
         self._full = True
 
-    def remove_text(self) -> str:
-        """A transaction that leaves nothing, also when there is nothing."""
-        return f"add table ip {self._table}\ndelete table ip {self._table}\n"
-
     # What is desired.
 
     def _claim(
@@ -273,6 +269,11 @@ class Ruleset:
             elif name in applied:
                 applied[name] = emptied
                 self._stale.setdefault(name, now)
+
+
+def removal(table: str) -> str:
+    """A transaction that leaves no table, also when there is none."""
+    return f"add table ip {table}\ndelete table ip {table}\n"
 
 
 def first_claim(claims: Mapping[Hashable, str]) -> str:

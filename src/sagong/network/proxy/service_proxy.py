@@ -23,7 +23,7 @@ from sagong.network.proxy.endpoints import (
 )
 from sagong.network.proxy.nft import Nft, NftError
 from sagong.network.proxy.rules import Config, Fragment, frame, merged, plan_nodes, plan_port
-from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset, Transaction
+from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset, Transaction, removal
 from sagong.network.proxy.services import ServicePort, service_ports
 from sagong.network.routes.nodes import internal_ip
 
@@ -152,7 +152,7 @@ class ServiceProxy:
     async def remove(self) -> None:
         """Take the table away, at the end of the node's life. Raises NftError."""
         async with self._transaction_lock:
-            await self._nft.apply(self._ruleset.remove_text())
+            await self._nft.apply(removal(TABLE))
             self._ruleset.resync()
 
     async def _wait(self) -> None:

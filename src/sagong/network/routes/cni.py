@@ -28,6 +28,10 @@ class PodLinks:
     # one host would share their memory.
     ipam_dir: Path
     plugins: frozenset[str]  # names of the installed ones
+    # Whether the kernel shows bridged packets to nftables. Where it does not, the answer of a pod
+    # to a neighbour that asked a service would not be rewritten back, so that each pod gets a link
+    # of its own (the ptp plugin) and every packet is routed.
+    bridge_is_filtered: bool = True
     mtu: int | None = None  # bytes; None: the kernel's default
 
 
@@ -40,27 +44,30 @@ def installed_plugins(directories: Collection[Path]) -> frozenset[str]:
 
 def plan_conflist(links: PodLinks) -> Obj:
     """The configuration list (CNI specification 0.4.0, section "Network Configuration Lists")."""
-    bridge: Obj = {
-        "type": "bridge",
-        "bridge": links.bridge,
-        "isDefaultGateway": True,
-        # A pod that reaches itself through a service comes back by the port that it left by.
-        "hairpinMode": True,
-        "ipMasq": False,
-        "ipam": {
-            "type": "host-local",
-            "dataDir": str(links.ipam_dir),
-            "ranges": [[{"subnet": links.pod_cidr}]],
-        },
-    }
-    if links.mtu is not None:
-        bridge["mtu"] = links.mtu
-    plugins = [bridge]
+    plugins = [_link(links)]
     if "portmap" in links.plugins:
         plugins.append({"type": "portmap", "capabilities": {"portMappings": True}, "snat": True})
     if "bandwidth" in links.plugins:
         plugins.append({"type": "bandwidth", "capabilities": {"bandwidth": True}})
     return {"cniVersion": CNI_VERSION, "name": NETWORK_NAME, "plugins": plugins}
+
+
+def _link(links: PodLinks) -> Obj:
+    ipam: Obj = {
+        "type": "host-local",
+        "dataDir": str(links.ipam_dir),
+        "ranges": [[{"subnet": links.pod_cidr}]],
+    }
+    link: Obj = {"type": "ptp", "ipMasq": False, "ipam": ipam}
+    if links.bridge_is_filtered:
+        link |= {"type": "bridge", "bridge": links.bridge, "isDefaultGateway": True}
+        # A pod that reaches itself through a service comes back by the port that it left by.
+        link["hairpinMode"] = True
+    else:
+        ipam["routes"] = [{"dst": "0.0.0.0/0"}]
+    if links.mtu is not None:
+        link["mtu"] = links.mtu
+    return link
 
 
 def write_conflist(directory: Path, conflist: Obj) -> bool:

@@ -5,6 +5,7 @@ old values are in a file, so that a clean-up after a crash still finds them.
 """
 
 import logging
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,15 +14,17 @@ import orjson
 log = logging.getLogger(__name__)
 
 PROC_SYS = Path("/proc/sys")
+_MODPROBE_SECONDS_MAX = 10.0
 
 # What a node needs and why; "optional" ones are absent where the kernel lacks the module.
 REQUIRED: Mapping[str, str] = {
     "net/ipv4/ip_forward": "1",  # packets of pods pass through the node
 }
+BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
 OPTIONAL: Mapping[str, str] = {
     # An answer from a pod to another pod on the same bridge does not pass the IP layer by itself,
     # so that the rewriting of a service address would not be undone on its way back.
-    "net/bridge/bridge-nf-call-iptables": "1",
+    BRIDGE_FILTER: "1",
     # Loose: what comes by way of another node may leave by another link.
     "net/ipv4/conf/all/rp_filter": "2",
 }
@@ -29,6 +32,21 @@ OPTIONAL: Mapping[str, str] = {
 
 class SysctlError(Exception):
     """A required setting could not be made."""
+
+
+def load_bridge_filter() -> None:
+    """Load the module behind BRIDGE_FILTER where it is one; built in or absent, it stays so."""
+    if (PROC_SYS / BRIDGE_FILTER).exists():
+        return
+    try:
+        subprocess.run(
+            ("modprobe", "br_netfilter"),
+            capture_output=True,
+            check=True,
+            timeout=_MODPROBE_SECONDS_MAX,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        log.info("br_netfilter cannot be loaded: %s", error)
 
 
 class Sysctls:
