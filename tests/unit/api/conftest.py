@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from sagong.api.schema import Schemas
+
+# Speed is measured in bench/; a busy machine must not fail an example.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 # Kept beside the repository, not in it.
 RECORD = Path(__file__).resolve().parents[4] / "shared" / "golden" / "golden.json"
