@@ -20,6 +20,7 @@ from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.admission.limit_ranger import LimitRanger
 from sagong.server.admission.namespace_lifecycle import NamespaceLifecycle
 from sagong.server.admission.node_restriction import NodeRestriction
+from sagong.server.admission.pod_security.plugin import PodSecurity
 from sagong.server.admission.priority import Priority
 from sagong.server.admission.rbac_escalation import RbacEscalation, Resolver
 from sagong.server.admission.resource_quota import ResourceQuota
@@ -50,6 +51,7 @@ def default_plugins(
         ServiceAccount(ids),
         NodeRestriction(),
         TaintNodesByCondition(),
+        PodSecurity(),
         Priority(),
         DefaultTolerationSeconds(),
         DefaultStorageClass(),

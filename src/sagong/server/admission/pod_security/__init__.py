@@ -1,0 +1,1 @@
+"""The Pod Security Standards: what each forbids (``checks``), and applying them (``plugin``)."""
