@@ -131,6 +131,10 @@ class NodeNetwork:
         if self.dns is not None:
             await self.dns.serving.wait()
 
+    async def remove(self) -> None:
+        """Leave nothing in the kernel or on disk; see remove_network. ``run`` must have ended."""
+        await remove_network(self._config)
+
     async def _keep_routes(self) -> None:
         while True:
             self._nodes_changed.clear()
