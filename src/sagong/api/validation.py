@@ -4,7 +4,6 @@ A validator is a plain function ``validate(obj, path, errors)``; it appends to `
 never raises. The server turns a non-empty list into one ``Invalid``.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,24 +11,52 @@ import orjson
 from sagong.api.types import Obj
 
 
-@dataclass(frozen=True, slots=True)
 class Path:
-    """A field path: ``Path("spec").child("containers").index(0)`` is ``spec.containers[0]``."""
+    """A field path: ``Path("spec").child("containers").index(0)`` is ``spec.containers[0]``.
 
-    text: str = ""
+    Immutable. Its text is put together only when asked for: validators name every field they look
+    at, and few are wrong.
+    """
+
+    __slots__ = ("_parent", "_part")
+
+    def __init__(self, text: str = "", parent: "Path | None" = None) -> None:
+        """``text`` follows that of the parent as it is, with its own dot or bracket."""
+        self._part = text
+        self._parent = parent
+
+    @property
+    def text(self) -> str:
+        parts = []
+        path: Path | None = self
+        while path is not None:
+            parts.append(path._part)
+            path = path._parent
+        return "".join(reversed(parts)).removeprefix(".")
 
     def child(self, *names: str) -> "Path":
-        joined = ".".join(names)
-        return Path(f"{self.text}.{joined}" if self.text else joined)
+        path = self
+        for name in names:
+            path = Path("." + name, path)
+        return path
 
     def index(self, i: int) -> "Path":
-        return Path(f"{self.text}[{i}]")
+        return Path(f"[{i}]", self)
 
     def key(self, key: str) -> "Path":
-        return Path(f"{self.text}[{key}]")
+        return Path(f"[{key}]", self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Path) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def __str__(self) -> str:
         return self.text or "<nil>"
+
+    def __repr__(self) -> str:
+        return f"Path({self.text!r})"
 
 
 def show_value(value: Any) -> str:

@@ -34,6 +34,8 @@ def default(obj: Obj) -> None:
             rolling["maxSurge"] = 0
     if spec.get("revisionHistoryLimit") is None:
         spec["revisionHistoryLimit"] = 10
+    if TEMPLATE_GENERATION not in (obj["metadata"].get("annotations") or {}):
+        _set_template_generation(obj, 0)  # so that whoever creates it owns the annotation
     status = obj.setdefault("status", {})
     for name in _COUNTS:
         status.setdefault(name, 0)

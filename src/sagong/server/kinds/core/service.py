@@ -84,8 +84,8 @@ def prepare_for_create(service: Obj) -> None:
 
 
 def prepare_for_update(new: Obj, old: Obj) -> None:
-    normalise_cluster_ips(new["spec"], old["spec"])
     _patch_allocated_values(new["spec"], old["spec"])
+    normalise_cluster_ips(new["spec"], old["spec"])
     drop_type_dependent_fields(new["spec"], old["spec"])
 
 
@@ -100,7 +100,7 @@ def normalise_cluster_ips(spec: Obj, old: Obj | None) -> None:
     if old_ip != ip:
         if not ip and ips == old_ips:
             spec.pop("clusterIPs", None)
-        elif ip and ips == old_ips:
+        elif ip and (not ips or ips == old_ips):
             spec["clusterIPs"] = [ip]
     elif old_ips != ips and not ips and ip == old_ip:
         spec.pop("clusterIP", None)
