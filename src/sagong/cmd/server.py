@@ -92,7 +92,7 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             http = _http(core, config, pki, clock, ids)
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with http.listen(config.host, config.port) as listening:
-                url = f"https://{listening.host}:{listening.port}"
+                url = f"https://{_reachable(listening.host)}:{listening.port}"
                 running = Running(core, url, listening, pki, config.data_dir / "admin.kubeconfig")
                 await bootstrap_objects(
                     running.client(SERVER_USER),
@@ -104,6 +104,11 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                 yield running
     finally:
         await store.close()
+
+
+def _reachable(host: str) -> str:
+    """Where this machine's own clients reach a listener: "all addresses" is none of them."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def open_store(config: ServerConfig) -> Store:

@@ -193,20 +193,26 @@ async def stop(instance: ContainerdInstance) -> None:
     instance.pid_file.unlink(missing_ok=True)
 
 
-async def purge(instance: ContainerdInstance, *, cgroup_roots: Sequence[str] = ()) -> None:
-    """Stop it and remove everything: containers, shims, mounts, CNI records, cgroups, files.
+async def halt(instance: ContainerdInstance, *, cgroup_roots: Sequence[str] = ()) -> None:
+    """Stop it with all its containers; images and its records stay for the next start.
 
     ``cgroup_roots`` names the cgroups of its node's pods, as ``kubepods-<node>``. Works after any
     crash, and a second time.
     """
     await stop(instance)
     await _end_shims(instance)
-    roots = (instance.root, instance.state)
-    unmount_under(roots)
+    unmount_under((instance.root, instance.state))
     _remove_cni_records(instance)
     for name in cgroup_roots:
         await remove_cgroup(name)
-    for path in (*roots, instance.cni_conf_dir, instance.root.parent / "registries"):
+    shutil.rmtree(instance.state, ignore_errors=True)
+
+
+async def purge(instance: ContainerdInstance, *, cgroup_roots: Sequence[str] = ()) -> None:
+    """Halt it and remove everything, images and records included."""
+    await halt(instance, cgroup_roots=cgroup_roots)
+    registries = instance.root.parent / "registries"
+    for path in (instance.root, instance.cni_conf_dir, registries):
         shutil.rmtree(path, ignore_errors=True)
     for path in (instance.config_file, instance.log_file, instance.socket,
                  instance.socket.with_name(instance.socket.name + ".ttrpc")):  # fmt: skip

@@ -1,0 +1,125 @@
+"""``sagong agent``: a node, as root."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
+from sagong.cmd.up import UpError, primary_address
+
+# Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
+_FILE_KEYS = {
+    "nodeName": "node_name",
+    "nodeIP": "node_ip",
+    "dataDir": "data_dir",
+    "runDir": "run_dir",
+    "kubeconfig": "kubeconfig",
+    "join": "join_url",
+    "token": "token",
+    "caFile": "ca_file",
+    "caCertHash": "ca_cert_hash",
+    "containerRuntimeEndpoint": "runtime_endpoint",
+    "clusterCIDR": "cluster_cidr",
+    "serviceCIDR": "service_cidr",
+    "clusterDNS": "cluster_dns",
+    "clusterDomain": "cluster_domain",
+    "maxPods": "max_pods",
+    "cgroupRoot": "cgroup_root",
+    "labels": "labels",
+}
+
+
+def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Make a configuration file's values the defaults of the flags; flags win."""
+    if path is None:
+        return None
+    try:
+        values: Any = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    unknown = sorted(set(values) - set(_FILE_KEYS))
+    if unknown:
+        known = ", ".join(_FILE_KEYS)
+        raise click.BadParameter(f"{path}: unknown {', '.join(unknown)}; known are {known}")
+    if isinstance(values.get("labels"), dict):
+        values["labels"] = [f"{k}={v}" for k, v in values["labels"].items()]
+    ctx.default_map = {_FILE_KEYS[key]: value for key, value in values.items()}
+    return path
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True),
+    callback=read_config,
+    is_eager=True,
+    help="A YAML file with these settings (nodeName, join, ...).",
+)
+@click.option("--node-name", default=default_node_name, help="[default: this machine's name]")
+@click.option("--node-ip", default="", help="[default: the address of the default route]")
+@click.option("--data-dir", type=_PATH, default=Path("/var/lib/sagong/agent"), show_default=True)
+@click.option("--run-dir", type=_PATH, default=Path("/run/sagong/agent"), show_default=True)
+@click.option("--kubeconfig", type=_PATH, help="How to reach the server, if not by joining.")
+@click.option("--join", "join_url", default="", help="URL of the server to join.")
+@click.option("--token", default="", help="A token of `sagong token create`.")
+@click.option("--ca-file", type=_PATH, help="The cluster's CA certificate.")
+@click.option("--ca-cert-hash", default="", help="The pin that `sagong token create` printed.")
+@click.option("--container-runtime-endpoint", "runtime_endpoint", default="")
+@click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
+@click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
+@click.option("--cluster-dns", default="10.96.0.10", show_default=True)
+@click.option("--cluster-domain", default="cluster.local", show_default=True)
+@click.option("--max-pods", default=110, show_default=True)
+@click.option("--capacity-share", default=1, help="How many nodes share this machine.")
+@click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
+def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
+    """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.
+
+    The token may come from the environment as SAGONG_JOIN_TOKEN, which others cannot read.
+    """
+    pin = settings.pop("ca_cert_hash")
+    try:
+        address = node_ip or primary_address()
+    except UpError as error:
+        raise click.ClickException(f"{error}; or name one with --node-ip") from error
+    agent = AgentConfig(
+        node_ip=address,
+        token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),
+        labels=dict(label.partition("=")[::2] for label in labels),
+        **settings,
+    )
+    if pin and agent.ca_file is None and agent.kubeconfig is None:
+        agent = _with_pinned_ca(agent, pin)
+    _run(agent)
+
+
+def _with_pinned_ca(agent: AgentConfig, pin: str) -> AgentConfig:
+    import dataclasses
+
+    from sagong.cmd.discovery import PinError, fetch_ca
+
+    try:
+        ca_pem = fetch_ca(agent.join_url, pin)
+    except (PinError, OSError) as error:
+        raise click.ClickException(f"{agent.join_url}: {error}") from error
+    agent.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = agent.data_dir / "ca.crt"
+    path.write_bytes(ca_pem)
+    return dataclasses.replace(agent, ca_file=path)
+
+
+def _run(agent: AgentConfig) -> None:
+    import uvloop
+
+    from sagong.cmd.signals import until_stopped
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(until_stopped(run_agent(agent)))

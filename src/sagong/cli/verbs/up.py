@@ -1,0 +1,52 @@
+"""``sagong up``: a cluster on this machine, ready to use when the command returns."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import click
+
+from sagong.cli import options
+from sagong.local import preflight, processes
+from sagong.local.layout import Layout
+
+
+@click.command()
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 50))
+@click.option("--port", default=6443, show_default=True, help="Where the API server listens.")
+@options.kubeconfig
+@options.data_dir
+@options.run_dir
+def command(nodes: int, port: int, kubeconfig: Path, data_dir: Path, run_dir: Path) -> None:
+    """Bring a cluster up on this machine.
+
+    One node is this machine itself; of several, each gets a network namespace and a containerd of
+    its own. Run it again to bring back whatever is not running.
+    """
+    from sagong.cmd.up import UpConfig, UpError, up
+
+    layout = options.layout(data_dir, run_dir)
+    check(layout, port)
+    config = UpConfig(layout, nodes, port, kubeconfig.expanduser())
+    try:
+        asyncio.run(up(config, click.echo))
+    except UpError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{nodes} node(s) Ready. Try:")
+    if shutil.which("kubectl") is None:
+        click.echo("  (kubectl is not installed: https://kubernetes.io/docs/tasks/tools/)")
+    click.echo("  kubectl get nodes -o wide")
+    click.echo("  kubectl create deployment web --image=sagong.local/busybox:1 -- httpd -f -p 80")
+    click.echo("  sagong status")
+
+
+def check(layout: Layout, port: int) -> None:
+    """Say each lack in a line; exits with 1 if there is any."""
+    checks = preflight.check_node()
+    if processes.read_pid_file(layout.pid_file("server")) is None:
+        checks.append(preflight.check_port("0.0.0.0", port))
+    lacks = preflight.unmet(checks)
+    for lack in lacks:
+        click.echo(lack.line(), err=True)
+    if lacks:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,352 @@
+"""The composition root of ``sagong up`` and ``sagong down``: a whole cluster on this machine.
+
+Every step is done only if its effect is missing, so that ``up`` after a crash, or after some of its
+programs were killed, brings back what is not there and leaves alone what runs.
+"""
+
+import asyncio
+import ipaddress
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagong.api.errors import ApiError
+from sagong.api.meta import condition, name_of
+from sagong.api.resources import ResourceTable
+from sagong.client.client import Client
+from sagong.client.https import Https
+from sagong.client.kubeconfig import Context, KubeconfigError, merge_context, read_context
+from sagong.client.kubeconfig import remove_context as forget_context
+from sagong.cmd.tokens import create_token
+from sagong.core.clock import SystemClock
+from sagong.local import containerd, network_namespaces, processes
+from sagong.local.containerd import ContainerdInstance
+from sagong.local.images import busybox_image, has_busybox, import_images
+from sagong.local.layout import ClusterDescription, Layout
+from sagong.network.agent import NetworkConfig, remove_network
+
+CONTEXT = "sagong"
+SERVER = "server"
+CLUSTER_CIDR = "10.244.0.0/16"
+SERVER_SECONDS_MAX = 30.0  # until the server answers; past it its log says why
+NODES_SECONDS_MAX = 120.0  # until all nodes are Ready
+_POLL_SECONDS = 0.1
+
+Say = Callable[[str], None]
+
+
+class UpError(Exception):
+    """The cluster did not come up; the message says what to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpConfig:
+    """What ``sagong up`` was asked for."""
+
+    layout: Layout
+    nodes: int
+    port: int
+    kubeconfig: Path
+    server_flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node lives: its name, its address, its network namespace (None: the machine's)."""
+
+    node: str
+    address: str
+    namespace: Path | None
+    share: int  # the node reports this fraction of the machine: 1/share
+
+    @property
+    def cgroup_root(self) -> str:
+        return f"kubepods-{self.node}" if self.namespace else "kubepods-sagong"
+
+
+def program_of(node: str) -> str:
+    """The name of a node's agent among this machine's programs."""
+    return f"agent-{node}"
+
+
+def containerd_of(layout: Layout, node: str, namespace: Path | None) -> ContainerdInstance:
+    return containerd.instance_for(
+        layout.node_dir(node),
+        layout.node_run_dir(node),
+        network_namespace=str(namespace) if namespace else None,
+    )
+
+
+async def up(config: UpConfig, say: Say) -> None:
+    """Bring everything up and wait until all nodes are Ready. Raises UpError."""
+    layout, isolated = config.layout, config.nodes > 1
+    places, server_address = _make_places(config.nodes)
+    description = ClusterDescription(
+        nodes=[place.node for place in places],
+        isolated=isolated,
+        server_url=f"https://{server_address}:{config.port}",
+        port=config.port,
+    )
+    known = ClusterDescription.read(layout.description_file)
+    if known is not None and tuple(known.nodes) != tuple(description.nodes):
+        raise UpError(
+            f"a cluster of {len(known.nodes)} node(s) is already here; "
+            "run `sagong down --purge` first, or `sagong up` with the same --nodes"
+        )
+    description.write(layout.description_file)
+    say("starting the control plane")
+    await _start_server(config, server_address)
+    context = await _wait_server(layout)
+    merge_context(config.kubeconfig, context)
+    say(f"wrote context {CONTEXT} to {config.kubeconfig}")
+    say(f"starting {len(places)} node(s): " + ", ".join(p.node for p in places))
+    await asyncio.gather(*(_start_runtime(layout, place) for place in places))
+    client = Client(Https(context.access), ResourceTable(), user_agent="sagong-up")
+    try:
+        token = await create_token(client, SystemClock(), description="sagong up", hours=1)
+        for place in places:
+            _start_agent(layout, place, description.server_url, token)
+        await _wait_nodes(client, places, layout)
+    finally:
+        await client.close()
+
+
+def _make_places(nodes: int) -> tuple[list[Place], str]:
+    """The nodes' places, made if need be, and the address at which they reach the server."""
+    if nodes == 1:
+        address = primary_address()
+        return [Place(_hostname(), address, None, 1)], address
+    bridge = network_namespaces.find_bridge() or network_namespaces.create_bridge()
+    bridge = network_namespaces.create_bridge(bridge.name, bridge.subnet)
+    places = []
+    for index in range(nodes):
+        name = f"node-{index + 1}"
+        link = network_namespaces.create_node_network(name, bridge, index=index)
+        places.append(Place(name, str(link.address), link.namespace, nodes))
+    return places, str(bridge.gateway)
+
+
+def _hostname() -> str:
+    return socket.gethostname().lower().replace("_", "-") or "node-1"
+
+
+def primary_address() -> str:
+    """This machine's address on its default route. Raises UpError if it has none of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing: it only asks the kernel for its route.
+            probe.connect(("192.0.2.1", 9))
+            address = str(probe.getsockname()[0])
+        except OSError as error:
+            raise UpError(
+                "this machine has no address besides loopback, which pods cannot reach; "
+                "use `sagong up --nodes 2`, whose nodes get a network of their own"
+            ) from error
+    if ipaddress.ip_address(address).is_loopback:
+        raise UpError("the default route leads to loopback; name another with a route")
+    return address
+
+
+async def _start_server(config: UpConfig, address: str) -> None:
+    layout = config.layout
+    if processes.read_pid_file(layout.pid_file(SERVER)) is not None:
+        return
+    processes.start_detached(
+        [
+            *_program(),
+            "server",
+            "--data-dir",
+            str(layout.server_dir),
+            "--listen",
+            f"0.0.0.0:{config.port}",
+            "--advertise-address",
+            address,
+            "--cluster-cidr",
+            CLUSTER_CIDR,
+            *config.server_flags,
+        ],
+        log_file=layout.log_file(SERVER),
+        pid_file=layout.pid_file(SERVER),
+    )
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-m", "sagong"]
+
+
+async def _wait_server(layout: Layout) -> Context:
+    """The admin's context, once the server answers with it."""
+    problem = "it has not written its kubeconfig"
+    async with _Deadline(
+        SERVER_SECONDS_MAX, lambda: f"the server did not answer: {problem}", layout, SERVER
+    ):
+        while True:
+            if processes.read_pid_file(layout.pid_file(SERVER)) is None:
+                raise UpError(_with_log("the server ended", layout, SERVER))
+            try:
+                context = read_context(layout.admin_kubeconfig)
+                await _ask_ready(context)
+            except (KubeconfigError, OSError, ApiError) as error:
+                problem = str(error)
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
+            return Context(CONTEXT, context.access)
+
+
+async def _ask_ready(context: Context) -> None:
+    client = Client(Https(context.access), ResourceTable())
+    try:
+        await client.get("namespaces", "kube-system")
+    finally:
+        await client.close()
+
+
+async def _start_runtime(layout: Layout, place: Place) -> None:
+    instance = containerd_of(layout, place.node, place.namespace)
+    fresh = not instance.root.exists()
+    try:
+        await containerd.start(instance)
+        if fresh and has_busybox():
+            await import_images(instance.socket, layout.node_dir(place.node), busybox_image())
+    except RuntimeError as error:
+        raise UpError(f"containerd of {place.node} did not come up: {error}") from error
+
+
+def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> None:
+    program = program_of(place.node)
+    if processes.read_pid_file(layout.pid_file(program)) is not None:
+        return
+    processes.start_detached(
+        [
+            *_program(),
+            "agent",
+            "--node-name",
+            place.node,
+            "--node-ip",
+            place.address,
+            "--data-dir",
+            str(layout.node_dir(place.node)),
+            "--run-dir",
+            str(layout.node_run_dir(place.node)),
+            "--capacity-share",
+            str(place.share),
+            "--cgroup-root",
+            place.cgroup_root,
+            "--join",
+            server_url,
+            "--ca-file",
+            str(layout.server_dir / "pki" / "ca.crt"),
+        ],
+        log_file=layout.log_file(program),
+        pid_file=layout.pid_file(program),
+        namespace=str(place.namespace) if place.namespace else None,
+        # Not among the arguments, which every user of the machine can read.
+        environment={"SAGONG_JOIN_TOKEN": token},
+    )
+
+
+async def _wait_nodes(client: Client, places: Sequence[Place], layout: Layout) -> None:
+    waiting = {place.node for place in places}
+    async with _Deadline(
+        NODES_SECONDS_MAX,
+        lambda: f"not Ready: {', '.join(sorted(waiting))}",
+        layout,
+        program_of(places[0].node),
+    ):
+        while True:
+            listing = await client.list("nodes")
+            ready = {name_of(item.obj) for item in listing.items if _is_ready(item.obj)}
+            waiting -= ready
+            if not waiting:
+                return
+            for node in waiting:
+                if processes.read_pid_file(layout.pid_file(program_of(node))) is None:
+                    program = program_of(node)
+                    raise UpError(_with_log(f"the agent of {node} ended", layout, program))
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _is_ready(node: dict[str, object]) -> bool:
+    ready = condition(node, "Ready")
+    return ready is not None and ready["status"] == "True"
+
+
+class _Deadline:
+    """``asyncio.timeout`` that raises UpError with the end of a program's log."""
+
+    def __init__(
+        self, seconds: float, problem: Callable[[], str], layout: Layout, program: str
+    ) -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._problem = problem
+        self._layout = layout
+        self._program = program
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *details: object) -> None:
+        try:
+            await self._timeout.__aexit__(*details)  # type: ignore[arg-type]
+        except TimeoutError as error:
+            text = _with_log(self._problem(), self._layout, self._program)
+            raise UpError(text) from error
+
+
+def _with_log(problem: str, layout: Layout, program: str) -> str:
+    path = layout.log_file(program)
+    lines = path.read_text(errors="replace").splitlines()[-8:] if path.exists() else []
+    return "\n".join([f"{problem}; the end of {path}:", *(f"  {line}" for line in lines)])
+
+
+async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say) -> None:
+    """Stop everything; with ``purge`` remove state too. Works after any crash, and twice."""
+    description = ClusterDescription.read(layout.description_file)
+    nodes = description.nodes if description else ()
+    isolated = description.isolated if description else True
+    say("stopping agents and server")
+    programs = [*(program_of(node) for node in nodes), SERVER]
+    await asyncio.gather(*(_stop(layout, program) for program in programs))
+    say("stopping containers")
+    await asyncio.gather(*(_stop_node(layout, node, isolated, purge=purge) for node in nodes))
+    if isolated:
+        network_namespaces.delete_all()
+    else:
+        # In the machine's own namespace the agent's work does not go by itself.
+        await remove_network(network_config(layout, nodes[0]))
+    shutil.rmtree(layout.run_dir, ignore_errors=True)
+    if purge:
+        containerd.unmount_under([layout.data_dir])
+        shutil.rmtree(layout.data_dir, ignore_errors=True)
+        if kubeconfig is not None and forget_context(kubeconfig, CONTEXT):
+            say(f"removed context {CONTEXT} from {kubeconfig}")
+
+
+async def _stop(layout: Layout, program: str) -> None:
+    process = processes.read_pid_file(layout.pid_file(program))
+    if process is not None:
+        await processes.stop(process)
+    layout.pid_file(program).unlink(missing_ok=True)
+
+
+async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) -> None:
+    namespace = network_namespaces.namespace_path(node) if isolated else None
+    instance = containerd_of(layout, node, namespace)
+    place = Place(node, "", namespace, 1)
+    if purge:
+        await containerd.purge(instance, cgroup_roots=[place.cgroup_root])
+    else:
+        await containerd.halt(instance, cgroup_roots=[place.cgroup_root])
+    # Volumes in memory and projected files are the agent's; they come back with the next start.
+    containerd.unmount_under([layout.node_dir(node)])
+
+
+def network_config(layout: Layout, node: str) -> NetworkConfig:
+    """The network of a node that shares the machine's own namespace."""
+    directory = layout.node_dir(node)
+    return NetworkConfig(
+        node_name=node, state_dir=directory / "network", cni_conf_dir=directory / "cni"
+    )
