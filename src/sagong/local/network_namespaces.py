@@ -184,9 +184,12 @@ def delete_bridge(name: str = DEFAULT_BRIDGE) -> None:
 
 
 def delete_all(bridge: str = DEFAULT_BRIDGE) -> None:
-    """Take every node's network and the bridge away."""
+    """Take the bridge, the networks of its nodes, and unlinked remains of nodes away."""
+    masters = {link["ifname"]: link.get("master") for link in _json("link", "show")}
     for node in list_node_networks():
-        delete_node_network(node)
+        # A node on another bridge is another cluster's.
+        if masters.get(host_interface(node)) in (bridge, None):
+            delete_node_network(node)
     delete_bridge(bridge)
 
 

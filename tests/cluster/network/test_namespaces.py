@@ -124,6 +124,14 @@ def test_deleting_what_is_not_there_is_fine(bridge: net.HostBridge) -> None:
     net.delete_bridge(BRIDGE)
 
 
+def test_what_is_on_another_bridge_stays(bridge: net.HostBridge) -> None:
+    net.create_node_network(NODE, bridge, index=0)
+    net.delete_all("sagong-ns1")
+    assert NODE in net.list_node_networks()
+    net.delete_all(BRIDGE)
+    assert traces() == set()
+
+
 def test_a_subnet_is_chosen_that_nothing_uses() -> None:
     taken = [ipaddress.IPv4Network("172.30.0.0/23"), ipaddress.IPv4Network("172.30.2.128/25")]
     assert net.choose_subnet(taken) == ipaddress.IPv4Network("172.30.3.0/24")
