@@ -81,7 +81,12 @@ def _remove_unhealthy(rollout: Rollout, sets: Sequence[Obj], most: int) -> bool:
 
 
 def _remove_available(rollout: Rollout, sets: Sequence[Obj], available_min: int) -> bool:
-    left = status_total(rollout.sets, "availableReplicas") - available_min
+    # A set that was scaled down a moment ago still reports the pods that it is about to delete.
+    # Upstream counts them, and can fall below the minimum in that moment.
+    staying = sum(
+        min(status_count(rs, "availableReplicas"), replicas_of(rs)) for rs in rollout.sets
+    )
+    left = staying - available_min
     removed = False
     for rs in sets:
         count = min(replicas_of(rs), left)
