@@ -38,6 +38,7 @@ _ACCOUNTS = {
     "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
+    "service-ca-cert-publisher": "service-ca-cert-publisher",
     "taint-eviction-controller": "node-controller",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sagong.controllers.certificates import signing
-from sagong.controllers.core import node_ipam, root_ca
+from sagong.controllers.core import node_ipam, root_ca, service_ca
 from sagong.controllers.node import lifecycle
 from sagong.controllers.storage import local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
@@ -26,6 +26,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
     """The table of controllers that these settings complete."""
     return (
         (root_ca.CONTROLLER, root_ca.reconciler(settings.ca_certificate)),
+        (service_ca.CONTROLLER, service_ca.reconciler(settings.ca_certificate)),
         (
             node_ipam.CONTROLLER,
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
