@@ -8,12 +8,12 @@ from sagong.api.types import Key, Obj
 
 
 def name_of(obj: Obj) -> str:
-    return str(obj["metadata"].get("name", ""))
+    return str((obj.get("metadata") or {}).get("name", ""))
 
 
 def namespace_of(obj: Obj) -> str:
     """The namespace, or "" for cluster-scoped objects."""
-    return str(obj["metadata"].get("namespace", ""))
+    return str((obj.get("metadata") or {}).get("namespace", ""))
 
 
 def key_of(obj: Obj) -> Key:
