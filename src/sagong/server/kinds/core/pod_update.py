@@ -5,7 +5,7 @@ from typing import Any
 
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
-from sagong.api.validation import ErrorList, Path
+from sagong.api.validation import ErrorList, Path, show_value
 from sagong.server.kinds import checks
 from sagong.server.kinds.core.pod_qos import qos_class
 from sagong.server.kinds.core.pod_validation import validate_pod
@@ -128,7 +128,7 @@ def _differences(old: Any, new: Any, path: str) -> list[str]:
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
         return [line for i, (a, b) in pairs for line in _differences(a, b, f"{path}[{i}]")]
-    return [] if old == new else [f"  {path}: {old!r} -> {new!r}"]
+    return [] if old == new else [f"  {path}: {show_value(old)} -> {show_value(new)}"]
 
 
 def validate_pod_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
