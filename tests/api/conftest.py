@@ -1,66 +1,18 @@
 """A real API server over HTTPS for each test, the official client and kubectl to try it with."""
 
 import asyncio
-import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
+from rest import ADMIN, TOKENS, Api, Kubectl
 
-from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.cmd.server import Running, ServerConfig, serving
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
-
-ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
-TOKENS = """\
-admin-token,admin,1,"system:masters"
-dev-token,dev,2,"developers"
-"""
-JSON = {"Content-Type": "application/json"}
-
-
-@dataclass(slots=True)
-class Response:
-    """One HTTP answer."""
-
-    status: int
-    headers: Any
-    text: str
-
-    @property
-    def body(self) -> Any:
-        return json.loads(self.text)
-
-
-@dataclass(slots=True)
-class Api:
-    """Raw HTTP with a token."""
-
-    session: aiohttp.ClientSession
-    url: str
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        token: str = "admin-token",
-        headers: dict[str, str] | None = None,
-    ) -> Response:
-        data = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
-        sent |= (JSON if body is not None else {}) | (headers or {})
-        async with self.session.request(
-            method, self.url + path, data=data, headers=sent, ssl=False
-        ) as response:
-            return Response(response.status, response.headers.copy(), await response.text())
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +44,6 @@ def client(server: Running) -> Client:
 async def api(server: Running) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as session:
         yield Api(session, server.url)
-
-
-Kubectl = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture

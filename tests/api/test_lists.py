@@ -1,9 +1,8 @@
 """Lists in chunks, at versions and by selectors."""
 
 import pytest
+from rest import CONFIG_MAPS, Api, config_map, pod
 
-from api.conftest import Api
-from api.test_objects import CONFIG_MAPS, config_map, pod
 from sagong.api import errors
 from sagong.client.client import Client
 

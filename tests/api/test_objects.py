@@ -3,33 +3,17 @@
 import asyncio
 
 import pytest
+from rest import CONFIG_MAPS, Api, config_map, pod
 
-from api.conftest import Api
 from sagong.api import errors
 from sagong.client.client import Client
-
-CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-
-
-def config_map(name: str, **data: str) -> dict:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def pod(name: str, **spec: object) -> dict:
-    containers = [{"name": "c", "image": "busybox"}]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"containers": containers, **spec},
-    }
 
 
 async def test_an_object_lives(api: Api) -> None:
     made = await api.call("POST", CONFIG_MAPS, config_map("a", x="1"))
     assert made.status == 201
     metadata = made.body["metadata"]
-    assert metadata["uid"] and metadata["resourceVersion"] and metadata["creationTimestamp"]
+    assert {"uid", "resourceVersion", "creationTimestamp"} <= set(metadata)
 
     again = await api.call("POST", CONFIG_MAPS, config_map("a"))
     assert (again.status, again.body["reason"]) == (409, "AlreadyExists")

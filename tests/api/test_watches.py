@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from api.conftest import ADMIN, Api
-from api.test_objects import CONFIG_MAPS, config_map
+from rest import ADMIN, CONFIG_MAPS, Api, config_map
+
 from sagong.api.call import Call, EventType, Options, Verb, Watching
 from sagong.client.client import Client
 from sagong.cmd.server import Running
