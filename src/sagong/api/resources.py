@@ -436,17 +436,20 @@ class ResourceTable:
         self._by_gvr: dict[tuple[str, str, str], Resource] = {}
         self._by_name: dict[str, Resource] = {}
         self._by_gvk: dict[tuple[str, str, str], Resource] = {}
+        self.version = 0  # counts changes, for what is derived from the table
         for resource in resources:
             self.add(resource)
 
     def add(self, resource: Resource) -> None:
         """Serve a resource. Of several versions, the one added last answers ``named``."""
+        self.version += 1
         self._by_gvr[resource.group, resource.version, resource.plural] = resource
         self._by_name[resource.name] = resource
         self._by_gvk[resource.group, resource.version, resource.kind] = resource
 
     def remove(self, resource: Resource) -> None:
         """Stop serving a resource."""
+        self.version += 1
         self._by_gvr.pop((resource.group, resource.version, resource.plural), None)
         self._by_gvk.pop((resource.group, resource.version, resource.kind), None)
         if self._by_name.get(resource.name) == resource:

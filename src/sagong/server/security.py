@@ -18,7 +18,7 @@ from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from sagong.server.authn.interface import TokenAuthenticator
 from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator, TokenIssuer
 from sagong.server.authn.static_tokens import StaticTokenAuthenticator
-from sagong.server.authn.union import UnionAuthenticator
+from sagong.server.authn.union import UnionAuthenticator, with_authenticated_group
 from sagong.server.authn.x509 import X509Authenticator
 from sagong.server.authz.node import NodeAuthorizer
 from sagong.server.authz.rbac import RbacAuthorizer
@@ -62,7 +62,10 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
     def build(lister: Lister, schemas: Schemas, storage: Callable[[], Storage]) -> Security:
         clock, ids = settings.clock, settings.ids
         tokens: list[TokenAuthenticator] = [
-            StaticTokenAuthenticator(settings.static_tokens),
+            # In its group beforehand, so that no request has to be put into it.
+            StaticTokenAuthenticator(
+                {t: with_authenticated_group(u) for t, u in settings.static_tokens.items()}
+            ),
             ServiceAccountAuthenticator([_public_key(settings)], lister, clock),
             BootstrapTokenAuthenticator(lister, clock),
         ]

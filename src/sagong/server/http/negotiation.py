@@ -91,7 +91,8 @@ def _try(clause: Clause) -> Accepted | None:
     as_ = clause.parameter("as")
     pretty = clause.parameter("pretty") in ("1", "true")
     if not as_:
-        return Accepted(media_type, pretty=pretty)
+        found = Accepted(media_type, pretty=pretty)
+        return JSON if found == JSON else found
     if clause.parameter("g") != "meta.k8s.io" or clause.parameter("v") not in ("v1", "v1beta1"):
         return None
     if as_ not in (Shape.TABLE, Shape.METADATA, Shape.METADATA_LIST):

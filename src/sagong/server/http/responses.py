@@ -12,7 +12,7 @@ from sagong.api.call import Listing, Single
 from sagong.api.tables.table import partial_metadata, table_of
 from sagong.api.types import Obj, Resource
 from sagong.server.http.exchange import Exchange
-from sagong.server.http.negotiation import Accepted, Shape
+from sagong.server.http.negotiation import JSON, Accepted, Shape
 
 JSON_TYPE = "application/json"
 # Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
@@ -20,8 +20,9 @@ GZIP_BYTES_MIN = 128 * 1024
 GZIP_LEVEL = 1
 
 
-def json_response(data: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=data, status=status, headers={"Content-Type": JSON_TYPE})
+def json_response(exchange: Exchange, answer: Single) -> web.Response:
+    """A stored object as it is, which is what most answers are."""
+    return _encoded(answer.encoded.data + b"\n", JSON, exchange, answer.code)
 
 
 def object_response(

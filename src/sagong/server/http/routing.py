@@ -16,8 +16,8 @@ from sagong.server.authz.refusal import refusal
 from sagong.server.dispatch import ApiServer, method_not_allowed
 from sagong.server.http import bodies, query, watches
 from sagong.server.http.exchange import Exchange
-from sagong.server.http.negotiation import Accepted, Shape, negotiate
-from sagong.server.http.responses import Presenter
+from sagong.server.http.negotiation import JSON, Accepted, Shape, negotiate
+from sagong.server.http.responses import Presenter, json_response
 from sagong.server.http.targets import Target, target_of, verb_of
 
 # A subresource that takes over its connection (exec, log, proxy, ...). Called after authorisation,
@@ -27,6 +27,10 @@ Connect = Callable[[Exchange, Call, str], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[Exchange], Awaitable[web.StreamResponse]]
 # The endpoint of a path, None if there is none.
 FindEndpoint = Callable[[str], Endpoint | None]
+
+
+# Paths whose meaning is remembered; past it all are forgotten.
+TARGETS_MAX = 8192
 
 
 @dataclass(slots=True)
@@ -39,10 +43,12 @@ class Router:
     endpoint: FindEndpoint
     connections: Mapping[tuple[str, str], Connect]
     messages: Messages = field(default_factory=Messages)
+    _targets: dict[str, Target | None] = field(default_factory=dict)
+    _targets_version: int = 0
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a request. Raises ``api.errors``."""
-        target = target_of(exchange.path, self.resources)
+        target = self._target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
         parameters = query.parse(exchange.query) if exchange.query else {}
@@ -57,6 +63,18 @@ class Router:
             call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
+
+    def _target(self, path: str) -> Target | None:
+        """What a path names; clients ask for the same few again and again."""
+        version = self.resources.version
+        if version != self._targets_version or len(self._targets) >= TARGETS_MAX:
+            self._targets.clear()
+            self._targets_version = version
+        try:
+            return self._targets[path]
+        except KeyError:
+            target = self._targets[path] = target_of(path, self.resources)
+            return target
 
     def _call(
         self, exchange: Exchange, target: Target, verb: Verb | None, parameters: Mapping[str, str]
@@ -113,6 +131,9 @@ class Router:
         accepted: Accepted,
         parameters: Mapping[str, str],
     ) -> web.StreamResponse:
+        if isinstance(answer, Single) and accepted is JSON:
+            exchange.warnings += answer.warnings
+            return json_response(exchange, answer)
         include = parameters.get("includeObject", "Metadata")
         presenter = Presenter(accepted, exchange, now=self.clock.now(), include=include)
         exchange.warnings += answer.warnings
