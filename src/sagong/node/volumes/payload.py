@@ -47,8 +47,8 @@ def write_payload(
     temporary.symlink_to(fresh.name)
     temporary.replace(directory / DATA)
     _link_names(directory, payload)
-    for old in directory.glob("..2*"):
-        if old != fresh:
+    for old in directory.glob("..*"):
+        if old != fresh and not old.is_symlink():
             shutil.rmtree(old, ignore_errors=True)
     return True
 
