@@ -244,7 +244,7 @@ def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> N
         pid_file=layout.pid_file(program),
         namespace=str(place.namespace) if place.namespace else None,
         # Not among the arguments, which every user of the machine can read.
-        environment={"SAGONG_JOIN_TOKEN": token},
+        environment={"SAGONG_JOIN_TOKEN": token, "GRPC_ENABLE_FORK_SUPPORT": "false"},
     )
 
 

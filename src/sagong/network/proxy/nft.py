@@ -1,6 +1,7 @@
 """Running nft: transactions on one table, in the network namespace that this process is in."""
 
 import asyncio
+import subprocess
 from collections.abc import Sequence
 
 NFT_SECONDS_MAX = 60.0  # 10,000 services take a few seconds; past this the kernel is stuck
@@ -27,25 +28,23 @@ class Nft:
         return f"table ip {table}" in listing.splitlines()
 
     async def _run(self, *arguments: str, stdin: bytes = b"") -> str:
+        # In a thread, not with the loop's own subprocesses: those fork with the handlers that gRPC
+        # registers, and a child that ends before it has read its input breaks uvloop's pipe.
+        return await asyncio.to_thread(self._run_blocking, arguments, stdin)
+
+    def _run_blocking(self, arguments: Sequence[str], stdin: bytes) -> str:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+            done = subprocess.run(
+                [*self._command, *arguments],
+                input=stdin,
+                capture_output=True,
+                timeout=NFT_SECONDS_MAX,
+                check=False,
             )
+        except subprocess.TimeoutExpired as error:
+            raise NftError(f"nft took longer than {NFT_SECONDS_MAX:.0f} s") from error
         except OSError as error:
             raise NftError(f"nft cannot be run: {error}") from error
-        try:
-            async with asyncio.timeout(NFT_SECONDS_MAX):
-                output, complaint = await process.communicate(stdin)
-        except TimeoutError as error:
-            raise NftError(f"nft took longer than {NFT_SECONDS_MAX:.0f} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            raise NftError(complaint.decode(errors="replace").strip()[:2000])
-        return output.decode(errors="replace")
+        if done.returncode != 0:
+            raise NftError(done.stderr.decode(errors="replace").strip()[:2000])
+        return done.stdout.decode(errors="replace")
