@@ -85,7 +85,7 @@ class KindIndex:
         return Served(
             resource=resource,
             storage=storage,
-            strategy=self._strategies.get(storage.name, DEFAULT),
+            strategy=self._strategies.get(resource.name, DEFAULT),
             node=self._schemas.of(resource.group, resource.version, resource.kind),
             to_storage=lambda obj: to_storage(obj, resource),
             from_storage=lambda obj: from_storage(obj, resource),

@@ -37,7 +37,7 @@ def resource_of(body: Obj) -> Resource:
 
 
 def strategy_of(body: Obj) -> Strategy:
-    return STRATEGIES[storage_resource(resource_of(body)).name]
+    return STRATEGIES[resource_of(body).name]
 
 
 def stored(body: Obj) -> Obj:

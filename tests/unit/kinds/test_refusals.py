@@ -8,7 +8,7 @@ import pytest
 from sagong.api.meta import deep_copy
 from sagong.api.resources import BUILT_IN
 from sagong.api.types import Obj, Resource
-from sagong.server.kinds.conversion import storage_resource, to_storage
+from sagong.server.kinds.conversion import to_storage
 from sagong.server.kinds.object_meta import validate_create
 from sagong.server.kinds.table import STRATEGIES
 
@@ -21,7 +21,7 @@ CASES = [c for c in REFUSALS if not any(word in c["do"] for word in _ELSEWHERE)]
 
 def causes_of(body: Obj, namespace: str) -> list[Obj]:
     resource = resource_of(body)
-    strategy = STRATEGIES[storage_resource(resource).name]
+    strategy = STRATEGIES[resource.name]
     obj = to_storage(deep_copy(body), resource)
     if resource.namespaced:
         obj["metadata"]["namespace"] = namespace

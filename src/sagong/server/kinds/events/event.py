@@ -1,43 +1,32 @@
-"""events.k8s.io/v1 Event: the same objects as core/v1 Event, with other field names."""
+"""events.k8s.io/v1 Event: stored as core/v1 Event, selected by the newer names of its fields."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sagong.api.types import Obj
-from sagong.server.kinds.strategy import Strategy
+from sagong.server.kinds.core import event as core_event
 
-
-def default(event: Obj) -> None:
-    """Fields that Kubernetes always writes, set or not."""
-    event.setdefault("eventTime", None)
+_REGARDING = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
 def selectable_fields(event: Obj) -> Mapping[str, str]:
-    regarding = event.get("regarding") or {}
-    names = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    fields = {f"regarding.{name}": regarding.get(name, "") for name in names}
+    """Of the stored form, which is core/v1's."""
+    involved = event.get("involvedObject") or {}
     return {
-        **fields,
+        **{f"regarding.{name}": involved.get(name, "") for name in _REGARDING},
         "reason": event.get("reason", ""),
-        "reportingController": event.get("reportingController", ""),
+        "reportingController": event.get("reportingComponent", ""),
         "type": event.get("type", ""),
     }
 
 
-STRATEGY = Strategy(
-    default=default,
+STRATEGY = replace(
+    core_event.STRATEGY,
     selectable_fields=selectable_fields,
     selectable_field_names=(
-        "regarding.kind",
-        "regarding.namespace",
-        "regarding.name",
-        "regarding.uid",
-        "regarding.apiVersion",
-        "regarding.resourceVersion",
-        "regarding.fieldPath",
+        *(f"regarding.{name}" for name in _REGARDING),
         "reason",
         "reportingController",
         "type",
     ),
-    has_status=False,
-    create_on_update=True,
 )
