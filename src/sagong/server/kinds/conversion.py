@@ -3,7 +3,8 @@
 Storage versions are autoscaling/v2 and core/v1 Event; every other resource is its own storage
 version and passes through untouched. The registry decodes a body in the request's version, calls
 ``to_storage``, works on the result with the served resource's strategy (which is written for the
-storage version), and calls ``from_storage`` on what it answers. Results share structure with their input: copy before change.
+storage version), and calls ``from_storage`` on what it answers. Results share structure with their
+input: copy before change.
 """
 
 from collections.abc import Callable, Mapping
