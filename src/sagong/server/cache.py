@@ -23,12 +23,13 @@ class SharedEvent(Event):
     """A watch event whose JSON line is made once, for however many watchers it has."""
 
     __slots__ = ("_line",)
+    _line: bytes
 
     @property
     def line(self) -> bytes:
         """``{"type":...,"object":...}`` and a line feed."""
         try:
-            line: bytes = self._line
+            line = self._line
         except AttributeError:
             line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.encoded.data)
             object.__setattr__(self, "_line", line)

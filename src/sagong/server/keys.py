@@ -4,6 +4,8 @@ What follows the resource's prefix (``<namespace>/<name>`` or ``<name>``) is the
 object, by which caches know it.
 """
 
+from collections.abc import Container
+
 from sagong.api.types import Resource
 
 REGISTRY = "/registry/"
@@ -32,7 +34,7 @@ def namespace_of_path(path: str) -> str:
     return namespace if slash else ""
 
 
-def split_key(key: str, prefixes: "dict[str, object] | set[str]") -> tuple[str, str] | None:
+def split_key(key: str, prefixes: Container[str]) -> tuple[str, str] | None:
     """The resource prefix (one of ``prefixes``) and the path of a key; None if none fits."""
     first = key.find("/", len(REGISTRY)) + 1
     if first <= 0:

@@ -141,7 +141,8 @@ def decode(data: bytes, messages: Messages) -> Obj:
 def _read(data: memoryview, name: str, messages: Messages, depth: int) -> Any:
     if depth > DEPTH_MAX:
         raise BadProtobuf("message nested too deeply")
-    fields, found = messages.named(name), {}
+    fields = messages.named(name)
+    found: Obj = {}
     short = name.rpartition(".")[2]
     for number, wire_type, value in _records(data):
         field = fields.get(number)

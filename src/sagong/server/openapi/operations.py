@@ -175,7 +175,7 @@ def _responses(resource: Resource, place: Place, verb: str, find: FindDefinition
         schema: Obj = {"$ref": f"#/components/schemas/{_META}Status"}
     else:
         schema = _schema(resource, place, find, is_list=verb == "list")
-    types = _JSON_TYPES
+    types: tuple[str, ...] = _JSON_TYPES
     if verb == "list":
         types = (*_JSON_TYPES, "application/json;stream=watch")
     responses: Obj = {"200": {"description": "OK", "content": _content(types, schema)}}

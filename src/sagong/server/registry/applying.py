@@ -38,9 +38,9 @@ def apply_onto(
         writer_of(served, call, now),
         force=bool(call.options.force),
     )
-    new = deep_copy(new)
-    checked(new, replace(call, duplicates=()), served, [])
-    return new
+    copied: Obj = deep_copy(new)
+    checked(copied, replace(call, duplicates=()), served, [])
+    return copied
 
 
 def _configuration(call: Call, served: Served, warnings: list[str]) -> Obj:

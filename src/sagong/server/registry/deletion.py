@@ -151,7 +151,7 @@ async def delete_item(
 
 def plan_deletion(served: Served, old: Obj, options: Options, *, clock: Clock) -> Obj | None:
     """What the object becomes; None if nothing keeps it."""
-    new = deep_copy(old)
+    new: Obj = deep_copy(old)
     metadata = new["metadata"]
     now = clock.now()
     _set_finalizers(served, metadata, options)

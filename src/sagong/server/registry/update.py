@@ -63,7 +63,8 @@ async def update(backend: Backend, call: Call, user: User) -> Single:
     preconditions = Preconditions(uid or None, None if version in ("", "0") else version)
 
     def change(current: Obj) -> Obj:
-        return deep_copy(body)
+        copied: Obj = deep_copy(body)
+        return copied
 
     flow = Flow(backend, call, user, served, change, preconditions, warnings)
     return await flow.run(item)

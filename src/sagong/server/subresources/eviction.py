@@ -128,7 +128,8 @@ def _may_always_evict(budget: Obj) -> bool:
     status = budget.get("status") or {}
     if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True
-    return status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0
+    desired = int(status.get("desiredHealthy") or 0)
+    return int(status.get("currentHealthy") or 0) >= desired > 0
 
 
 def _taken(budget: Obj, pod_name: str, now: str) -> Obj:
