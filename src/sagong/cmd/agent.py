@@ -19,6 +19,7 @@ from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import request_client_certificate
 from sagong.node.config import NodeAddress, NodeConfig
+from sagong.node.server.server import NodeServer, NodeServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,10 @@ async def run_agent(config: AgentConfig) -> None:
         agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
         network = NodeNetwork(network_config(config, instance), agent.cache, clock=clock)
         network.follow(agent.cache)
+        server = NodeServer(server_settings(config), agent, client, clock=clock)
         async with task_group() as tasks:
             running = tasks.start(agent.run(), name="agent")
+            tasks.start(server.run(), name="server")
             await agent.cache.wait_synced()
             tasks.start(network.run(), name="network")
             await agent.wait_ready()
@@ -115,6 +118,13 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         may_lower_oom_score=containerd.may_lower_oom_score(),
         drain_seconds=config.drain_seconds,
     )
+
+
+def server_settings(config: AgentConfig) -> NodeServerSettings:
+    """The agent's server believes client certificates of the CA that the agent itself trusts."""
+    given, own = config.kubeconfig, config.data_dir / "kubeconfig"
+    access = read_context(given if given and given.exists() else own).access
+    return NodeServerSettings(config.data_dir / "pki", client_ca_pem=access.ca or b"")
 
 
 def network_config(config: AgentConfig, instance: containerd.ContainerdInstance) -> NetworkConfig:

@@ -23,6 +23,8 @@ from sagong.server.http.tls import server_context
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
 from sagong.server.pki.signing import Signer
 from sagong.server.security import SecuritySettings, security_builder
+from sagong.server.streams.kubelets import KubeletTls
+from sagong.server.streams.table import Connections, connections
 from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
@@ -88,8 +90,12 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
     store = open_store(config)
     try:
         parts = Parts(store, clock, ids, security_builder(_security(config, pki, clock, ids)))
-        async with api_server(parts) as core:
-            http = _http(core, config, pki, clock, ids)
+        kubelet_tls = KubeletTls(
+            pki.certificate_file("apiserver-kubelet-client"),
+            pki.key_file("apiserver-kubelet-client"),
+        )
+        async with api_server(parts) as core, connections(core, kubelet_tls, clock) as streams:
+            http = _http(core, config, pki, clock, ids, streams)
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with http.listen(config.host, config.port) as listening:
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
@@ -131,14 +137,16 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
     )
 
 
-def _http(core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> HttpServer:
+def _http(
+    core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids, streams: Connections
+) -> HttpServer:
     tls = server_context(
         certificate=pki.certificate_file("apiserver"),
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
     address = f"{config.advertise_address}:{config.port}"
-    return http_server(core, Front(clock, ids, tls, address))
+    return http_server(core, Front(clock, ids, tls, address, connections=streams))
 
 
 def _write_admin_kubeconfig(running: Running) -> None:
