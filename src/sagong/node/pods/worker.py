@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
-VOLUME_RETRY_SECONDS = 1.0  # a claim is bound, a ConfigMap made, any moment; doubled to the limit
+VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
 
