@@ -28,10 +28,10 @@ class Program:
 
 
 def programs_of(run_dir: Path) -> list[Program]:
-    found = []
-    for path in sorted(run_dir.glob("*.pid")):
-        found.append(Program(path.stem, json.loads(path.read_text())["pid"]))
-    return found
+    return [
+        Program(path.stem, json.loads(path.read_text())["pid"])
+        for path in sorted(run_dir.glob("*.pid"))
+    ]
 
 
 def megabytes(pid: int) -> float:
