@@ -31,8 +31,8 @@ class ContainerLogs:
         if not has_container(pod, container):
             raise Refusal(404, f'container "{container}" not found in pod "{name}"\n')
         uid = pod["metadata"]["uid"]
-        seen = await self.pods.agent.view.refresh(uid)
-        meant = logged_container(pod, seen, container, previous=options.previous)
+        # No look at the runtime here: what the pod's status says came from what was seen already.
+        meant = logged_container(pod, self.pods.seen(pod), container, previous=options.previous)
         blocks = read_log(
             Path(meant.log_path),
             options,

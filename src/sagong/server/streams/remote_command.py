@@ -177,8 +177,10 @@ async def _to_agent(socket: web.WebSocketResponse, backend: Connection, plan: Co
     try:
         await _flush(backend, plan)
         async for message in socket:
-            if message.type is WSMsgType.BINARY:
-                plan.from_client(message.data)
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                # Some clients (the official Python one) send text; its bytes count the same.
+                data = message.data
+                plan.from_client(data.encode() if isinstance(data, str) else data)
                 await _flush(backend, plan)
     except OSError:
         # The agent takes no more; what it still says is being read.
