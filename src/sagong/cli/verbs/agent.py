@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
+from sagong.cli import options
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
 from sagong.cmd.up import UpError, primary_address
 
@@ -33,35 +33,11 @@ _FILE_KEYS = {
 }
 
 
-def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Make a configuration file's values the defaults of the flags; flags win."""
-    if path is None:
-        return None
-    try:
-        values: Any = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise click.BadParameter(f"{path}: {error}") from error
-    unknown = sorted(set(values) - set(_FILE_KEYS))
-    if unknown:
-        known = ", ".join(_FILE_KEYS)
-        raise click.BadParameter(f"{path}: unknown {', '.join(unknown)}; known are {known}")
-    if isinstance(values.get("labels"), dict):
-        values["labels"] = [f"{k}={v}" for k, v in values["labels"].items()]
-    ctx.default_map = {_FILE_KEYS[key]: value for key, value in values.items()}
-    return path
-
-
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, exists=True),
-    callback=read_config,
-    is_eager=True,
-    help="A YAML file with these settings (nodeName, join, ...).",
-)
+@options.config_file(_FILE_KEYS)
 @click.option("--node-name", default=default_node_name, help="[default: this machine's name]")
 @click.option("--node-ip", default="", help="[default: the address of the default route]")
 @click.option("--data-dir", type=_PATH, default=Path("/var/lib/sagong/agent"), show_default=True)

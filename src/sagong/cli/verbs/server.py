@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
+from sagong.cli import options
 from sagong.cmd.server import ServerConfig, run_server
 
 # Flags by their name in a configuration file (camelCase, as in Kubernetes' own files).
@@ -24,30 +24,8 @@ _FILE_KEYS = {
 }
 
 
-def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Make a configuration file's values the defaults of the flags; flags win."""
-    if path is None:
-        return None
-    try:
-        values: Any = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise click.BadParameter(f"{path}: {error}") from error
-    unknown = sorted(set(values) - set(_FILE_KEYS))
-    if unknown:
-        known = ", ".join(_FILE_KEYS)
-        raise click.BadParameter(f"{path}: unknown {', '.join(unknown)}; known are {known}")
-    ctx.default_map = {_FILE_KEYS[key]: value for key, value in values.items()}
-    return path
-
-
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, exists=True),
-    callback=read_config,
-    is_eager=True,
-    help="A YAML file with these settings (dataDir, listen, ...).",
-)
+@options.config_file(_FILE_KEYS)
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("sagong-data"))
 @click.option("--listen", default="127.0.0.1:6443", help="HOST:PORT; port 0 takes a free one.")
 @click.option("--advertise-address", default="", help="Where nodes and pods reach the server.")
