@@ -34,6 +34,7 @@ CLUSTER_CIDR = "10.244.0.0/16"
 SERVER_SECONDS_MAX = 30.0  # until the server answers; past it its log says why
 NODES_SECONDS_MAX = 120.0  # until all nodes are Ready
 _POLL_SECONDS = 0.1
+_POD_LOGS = Path("/var/log/pods")
 
 Say = Callable[[str], None]
 
@@ -337,11 +338,19 @@ async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) 
     instance = containerd_of(layout, node, namespace)
     place = Place(node, "", namespace, 1)
     if purge:
+        _remove_pod_logs(layout.node_dir(node))
         await containerd.purge(instance, cgroup_roots=[place.cgroup_root])
     else:
         await containerd.halt(instance, cgroup_roots=[place.cgroup_root])
     # Volumes in memory and projected files are the agent's; they come back with the next start.
     containerd.unmount_under([layout.node_dir(node)])
+
+
+def _remove_pod_logs(node_dir: Path) -> None:
+    """Pods' logs lie where log shippers look for them; the agent's records say whose they are."""
+    for record in (node_dir / "agent" / "pods").glob("*"):
+        for logs in _POD_LOGS.glob(f"*_{record.name}"):
+            shutil.rmtree(logs, ignore_errors=True)
 
 
 def network_config(layout: Layout, node: str) -> NetworkConfig:
