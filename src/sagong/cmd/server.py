@@ -94,7 +94,7 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             pki.certificate_file("apiserver-kubelet-client"),
             pki.key_file("apiserver-kubelet-client"),
         )
-        async with api_server(parts) as core, connections(core, kubelet_tls, clock) as streams:
+        async with api_server(parts) as core, connections(core, kubelet_tls, clock, ids) as streams:
             http = _http(core, config, pki, clock, ids, streams)
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with http.listen(config.host, config.port) as listening:

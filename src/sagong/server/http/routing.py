@@ -53,9 +53,11 @@ class Router:
             return await self._endpoint(exchange)
         parameters = query.parse(exchange.query) if exchange.query else {}
         verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
-        call = self._call(exchange, target, verb, parameters)
-        if (call.resource.name, call.subresource) in self.connections:
+        if target.resource and (target.resource.name, target.subresource) in self.connections:
+            # Any method may be proxied (OPTIONS counts as a read), and the query is the backend's.
+            call = self._call(exchange, target, verb or Verb.GET, {})
             return await self._connect(exchange, call, target)
+        call = self._call(exchange, target, verb, parameters)
         await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         accepted = negotiate(exchange.request.headers.get("Accept", ""))
