@@ -6,6 +6,7 @@ Semantics: upstream's ``kubelet_node_status.go`` and ``nodestatus/setters.go``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sagong.api.local_volumes import DIRECTORY_ANNOTATION
 from sagong.api.quantities import Quantity, parse
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
@@ -38,7 +39,11 @@ def initial_node(config: NodeConfig, machine: Machine) -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": config.name, "labels": dict(node_labels(config, machine))},
+        "metadata": {
+            "name": config.name,
+            "labels": dict(node_labels(config, machine)),
+            "annotations": dict(node_annotations(config)),
+        },
         "spec": spec,
     }
 
@@ -53,6 +58,11 @@ def node_labels(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
         "kubernetes.io/os": "linux",
         **config.labels,
     }
+
+
+def node_annotations(config: NodeConfig) -> Mapping[str, str]:
+    """Where this node keeps the volumes of the default storage class."""
+    return {DIRECTORY_ANNOTATION: str(config.data_dir / "volumes")}
 
 
 def capacity(config: NodeConfig, machine: Machine) -> Mapping[str, str]:

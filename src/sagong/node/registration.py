@@ -13,7 +13,7 @@ from sagong.core.clock import Clock, format_micro_time
 from sagong.core.ids import Ids
 from sagong.node.config import NodeConfig
 from sagong.node.machine import Machine
-from sagong.node.node_object import differs, initial_node, node_labels
+from sagong.node.node_object import differs, initial_node, node_annotations, node_labels
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,14 @@ class Registration:
             return await self.client.create("nodes", initial_node(self.config, machine))
         except AlreadyExists:
             node = await self.client.get("nodes", self.config.name)
-        wanted = node_labels(self.config, machine)
-        labels = node["metadata"].get("labels") or {}
-        if all(labels.get(name) == value for name, value in wanted.items()):
+        wanted = {
+            "labels": dict(node_labels(self.config, machine)),
+            "annotations": dict(node_annotations(self.config)),
+        }
+        current = node["metadata"]
+        if all(wanted[field].items() <= (current.get(field) or {}).items() for field in wanted):
             return node
-        patch = {"metadata": {"labels": dict(wanted)}}
+        patch = {"metadata": wanted}
         return await self.client.patch("nodes", self.config.name, patch)
 
     async def write_status(

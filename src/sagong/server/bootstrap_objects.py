@@ -1,8 +1,11 @@
-"""The service ``kubernetes``, by which pods find the API, and its endpoints."""
+"""What a new cluster has: the service ``kubernetes`` with its endpoints, by which pods find the
+API, and the default storage class.
+"""
 
 import ipaddress
 
 from sagong.api import errors
+from sagong.api.local_volumes import default_class
 from sagong.api.types import Obj
 from sagong.client.client import Client
 
@@ -13,6 +16,7 @@ _SLICE_LABELS = {"kubernetes.io/service-name": "kubernetes"}
 async def bootstrap_objects(client: Client, *, address: str, port: int, cidr: str) -> None:
     """Create what is missing, correct the endpoints. Idempotent."""
     await _ensure(client, "services", kubernetes_service(cidr, port))
+    await _ensure(client, "storageclasses.storage.k8s.io", default_class())
     if ipaddress.ip_address(address).is_loopback:
         return  # no pod could reach it there; upstream refuses such an address altogether
     await _set(client, "endpoints", _endpoints(address, port), "subsets")

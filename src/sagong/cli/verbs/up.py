@@ -14,10 +14,22 @@ from sagong.local.layout import Layout
 @click.command()
 @click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 50))
 @click.option("--port", default=6443, show_default=True, help="Where the API server listens.")
+@click.option(
+    "--node-grace-seconds",
+    type=click.FloatRange(min=15.0),
+    help="After how much silence a node is NotReady [default: the server's, 50].",
+)
 @options.kubeconfig
 @options.data_dir
 @options.run_dir
-def command(nodes: int, port: int, kubeconfig: Path, data_dir: Path, run_dir: Path) -> None:
+def command(
+    nodes: int,
+    port: int,
+    node_grace_seconds: float | None,
+    kubeconfig: Path,
+    data_dir: Path,
+    run_dir: Path,
+) -> None:
     """Bring a cluster up on this machine.
 
     One node is this machine itself; of several, each gets a network namespace and a containerd of
@@ -27,7 +39,9 @@ def command(nodes: int, port: int, kubeconfig: Path, data_dir: Path, run_dir: Pa
 
     layout = options.layout(data_dir, run_dir)
     check(layout, port)
-    config = UpConfig(layout, nodes, port, kubeconfig.expanduser())
+    grace = node_grace_seconds
+    flags = [] if grace is None else ["--node-grace-seconds", str(grace)]
+    config = UpConfig(layout, nodes, port, kubeconfig.expanduser(), flags)
     try:
         asyncio.run(up(config, click.echo))
     except UpError as error:

@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 
 from sagong.api.errors import AlreadyExists, NotFound
+from sagong.api.local_volumes import DIRECTORY_ANNOTATION, PROVISIONER
 from sagong.api.meta import (
     annotations_of,
     is_deleting,
@@ -37,10 +38,6 @@ from sagong.controllers.storage.volumes import (
 )
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch
 
-PROVISIONER = "sagong.dev/local"
-STORAGE_CLASS = "local"
-# Where a node keeps such volumes; its agent says so on its Node object.
-DIRECTORY_ANNOTATION = "sagong.dev/volumes-directory"
 DEFAULT_DIRECTORY = "/var/lib/sagong/volumes"
 HELPER_NAMESPACE = "kube-system"
 HELPER_LABEL = "sagong.dev/volume-helper"
@@ -263,18 +260,3 @@ async def _delete_pod(pod: Obj, env: Env) -> None:
         )
     except NotFound:
         return
-
-
-def default_class() -> Obj:
-    """The storage class that a new cluster has."""
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {
-            "name": STORAGE_CLASS,
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-        },
-        "provisioner": PROVISIONER,
-        "reclaimPolicy": "Delete",
-        "volumeBindingMode": "WaitForFirstConsumer",
-    }

@@ -4,6 +4,7 @@ from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.core.pod_validation import validate_pod_template
+from sagong.server.kinds.object_meta import validate_annotations
 from sagong.server.kinds.selectors import (
     is_empty,
     validate_label_selector,
@@ -33,7 +34,13 @@ def validate_template(spec: Obj, kind: str, errors: ErrorList) -> None:
     if selector is not None and not is_empty(selector):
         labels = (template.get("metadata") or {}).get("labels") or {}
         validate_selects(selector, labels, path.child("metadata", "labels"), errors)
-    validate_pod_template(template, path, errors)
+    if kind == "StatefulSet":
+        # As upstream: mounts name volumes that only claims will bring, so pods are checked instead.
+        metadata = template.get("metadata") or {}
+        checks.labels(metadata.get("labels"), path.child("labels"), errors)
+        validate_annotations(metadata.get("annotations") or {}, path.child("annotations"), errors)
+    else:
+        validate_pod_template(template, path, errors)
     validate_runs_for_ever(template, path, kind, errors)
 
 
