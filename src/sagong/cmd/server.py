@@ -13,6 +13,7 @@ from sagong.cmd.control_plane import control_plane
 from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
+from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
@@ -25,6 +26,7 @@ from sagong.server.pki.signing import Signer
 from sagong.server.security import SecuritySettings, security_builder
 from sagong.server.streams.kubelets import KubeletTls
 from sagong.server.streams.table import Connections, connections
+from sagong.server.upkeep import upkeep
 from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
@@ -97,9 +99,13 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
         async with api_server(parts) as core, connections(core, kubelet_tls, clock, ids) as streams:
             http = _http(core, config, pki, clock, ids, streams)
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
-            async with http.listen(config.host, config.port) as listening:
+            async with (
+                upkeep(core, core.security.allocator),
+                http.listen(config.host, config.port) as listening,
+            ):
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
                 running = Running(core, url, listening, pki, config.data_dir / "admin.kubeconfig")
+                await ensure_api_services(running.client(SERVER_USER))
                 await bootstrap_objects(
                     running.client(SERVER_USER),
                     address=config.advertise_address,
@@ -141,7 +147,7 @@ def _http(
     core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids, streams: Connections
 ) -> HttpServer:
     tls = server_context(
-        certificate=pki.certificate_file("apiserver"),
+        certificate=pki.serving_chain_file,
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )

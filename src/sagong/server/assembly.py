@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from sagong.api.resources import ResourceTable
 from sagong.api.schema import Schemas
 from sagong.api.types import Resource
@@ -14,6 +16,7 @@ from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.core.tasks import task_group
 from sagong.server.admission.interface import Lister, Plugin
+from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 from sagong.server.caches import Caches
@@ -41,6 +44,9 @@ class Security:
     plugins: Sequence[Plugin] = ()
     handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
     settlers: Mapping[str, Settler] = field(default_factory=dict)
+    allocator: ServiceAllocator | None = None
+    # Those that tokens of service accounts are signed with; for all to see.
+    token_keys: Sequence[ec.EllipticCurvePublicKey] = ()
 
 
 SecurityBuilder = Callable[[Lister, Schemas, Callable[[], Storage]], Security]

@@ -89,7 +89,7 @@ class ResourceCache:
 
     def __init__(self, resource: Resource, *, events_kept: int = EVENTS_KEPT) -> None:
         self.resource = resource
-        self.version = 0  # the revision of the last change
+        self.version = 0  # the revision of the last change or listing
         self.floor = 0  # changes after this revision are all in the ring
         self._items: dict[str, Item] = {}
         self._paths: list[str] = []
@@ -102,7 +102,7 @@ class ResourceCache:
         """Start from a listing at a revision; items in path order."""
         self._items = {item.path: item for item in items}
         self._paths = sorted(self._items)
-        self.version = max((item.revision for item in items), default=0)
+        self.version = revision
         self.floor = revision
         self._ring.clear()
 

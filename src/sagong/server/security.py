@@ -91,6 +91,8 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
                 api_audiences=[ISSUER],
             ),
             settlers={"services": allocator},
+            allocator=allocator,
+            token_keys=[_public_key(settings)],
         )
 
     return build

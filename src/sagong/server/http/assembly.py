@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.assembly import Core
+from sagong.server.authn.service_accounts import ISSUER
 from sagong.server.discovery.endpoints import Discovery
 from sagong.server.endpoints.health import Check, Health
 from sagong.server.endpoints.metrics import Metrics
+from sagong.server.endpoints.openid import openid_endpoints
 from sagong.server.endpoints.paths import paths
 from sagong.server.endpoints.version import KUBERNETES, version
 from sagong.server.http.authentication import authentication
@@ -17,6 +19,7 @@ from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
 from sagong.server.http.headers import headers
 from sagong.server.http.impersonation import impersonation
+from sagong.server.http.overload import overload
 from sagong.server.http.routing import Connect, Endpoint, Router
 from sagong.server.http.server import HttpServer
 from sagong.server.openapi.documents import OpenApi
@@ -48,6 +51,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
     fixed: dict[str, Endpoint] = {
         "/version": version,
         "/metrics": metrics.endpoint,
+        **openid_endpoints(issuer=ISSUER, address=front.address, keys=core.security.token_keys),
         **front.endpoints,
     }
     documents = OpenApi(
@@ -74,7 +78,12 @@ def http_server(core: Core, front: Front) -> HttpServer:
     ]
     return HttpServer(
         handler=router.handle,
-        middlewares=[*outer, impersonation(core.security.authorizer), *front.middlewares],
+        middlewares=[
+            *outer,
+            overload(),
+            impersonation(core.security.authorizer),
+            *front.middlewares,
+        ],
         clock=front.clock,
         ids=front.ids,
         tls=front.tls,

@@ -54,6 +54,14 @@ class Pki:
     def ca_file(self) -> Path:
         return self.directory / "ca.crt"
 
+    @property
+    def serving_chain_file(self) -> Path:
+        """The API server's certificate with the CA behind it.
+
+        Joining machines find the CA there and know it by its pin.
+        """
+        return self.directory / "apiserver-chain.crt"
+
     def certificate_file(self, name: str) -> Path:
         """``apiserver``, ``apiserver-kubelet-client``, ``admin``, ..."""
         return self.directory / f"{name}.crt"
@@ -101,7 +109,10 @@ def ensure_pki(
         if not _is_current(directory, name, identity, authority, now):
             pair = authority.issue(identity, now=now, ttl_seconds=YEAR_SECONDS)
             write_pair(directory, name, pair)
-    return Pki(directory, authority, _ensure_service_account_key(directory))
+    pki = Pki(directory, authority, _ensure_service_account_key(directory))
+    own = pki.certificate_file("apiserver").read_bytes()
+    write_private(pki.serving_chain_file, own + pki.ca_file.read_bytes())
+    return pki
 
 
 def _ensure_authority(directory: Path, now: float) -> Authority:
