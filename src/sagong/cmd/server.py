@@ -21,6 +21,7 @@ from sagong.server.bootstrap_objects import bootstrap_objects, service_address
 from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
+from sagong.server.metrics_api.resources import metrics_api
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
 from sagong.server.pki.signing import Signer
 from sagong.server.security import SecuritySettings, security_builder
@@ -96,7 +97,11 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             pki.certificate_file("apiserver-kubelet-client"),
             pki.key_file("apiserver-kubelet-client"),
         )
-        async with api_server(parts) as core, connections(core, kubelet_tls, clock, ids) as streams:
+        async with (
+            api_server(parts) as core,
+            connections(core, kubelet_tls, clock, ids) as streams,
+            metrics_api(core, kubelet_tls),
+        ):
             http = _http(core, config, pki, clock, ids, streams)
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (

@@ -22,7 +22,9 @@ from sagong.node.server.certificates import ServingCertificate, server_context
 from sagong.node.server.container_logs import ContainerLogs
 from sagong.node.server.pods import Pods
 from sagong.node.server.refusals import plain, refusals
+from sagong.node.server.statistics import Statistics
 from sagong.node.server.streaming import Streaming
+from sagong.node.stats.samples import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,8 @@ class NodeServer:
         self._access = Access(client, config.name, clock)
         self._logs = ContainerLogs(pods, clock)
         self._streaming = Streaming(pods)
+        self._sampler = Sampler(agent, clock)
+        self._statistics = Statistics(agent, self._sampler, clock)
         names = list(dict.fromkeys((config.name, *(a.address for a in config.addresses))))
         self._certificate = ServingCertificate(
             settings.certificate_dir, names, clock, server_context(settings.client_ca_pem)
@@ -64,6 +68,7 @@ class NodeServer:
         """Listen on the agent's port until cancelled. Raises OSError if it is taken."""
         self._certificate.refresh()
         async with self._listening(), task_group() as tasks:
+            tasks.start(self._sampler.run(), name="statistics")
             await tasks.start(self._keep_certificate(), name="serving certificate")
 
     @contextlib.asynccontextmanager
@@ -105,6 +110,10 @@ class NodeServer:
         route("GET", "/healthz", _healthy)
         route("GET", "/pods", self._pods)
         route("GET", "/configz", self._configz)
+        route("GET", "/stats/summary", self._statistics.summary)
+        route("GET", "/metrics", self._statistics.own)
+        route("GET", "/metrics/resource", self._statistics.resource)
+        route("GET", "/metrics/cadvisor", self._statistics.cadvisor)
         logs = "/containerLogs/{namespace}/{pod}/{container}"
         route("GET", logs, self._logs.handle)
         for method in ("GET", "POST"):
