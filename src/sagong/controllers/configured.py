@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, root_ca, service_ca
-from sagong.controllers.node import lifecycle
+from sagong.controllers.node import lifecycle, pod_gc, taint_eviction
 from sagong.controllers.storage import local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
 
@@ -32,6 +32,8 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
+        (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
+        (pod_gc.CONTROLLER, pod_gc.reconciler()),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
         *local_provisioner.makers(settings.helper_image),
     )

@@ -9,7 +9,6 @@ from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.certificates import approving, cleaning
 from sagong.controllers.core import endpoints, namespace, replicationcontroller, serviceaccount
 from sagong.controllers.discovery import endpointslice
-from sagong.controllers.node import pod_gc, taint_eviction
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.storage import binder, protection, reclaiming
 from sagong.ctl.controller import Controller, Reconcile
@@ -29,8 +28,6 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (endpointslice.CONTROLLER, endpointslice.reconcile),
     (namespace.CONTROLLER, namespace.reconcile),
     (serviceaccount.CONTROLLER, serviceaccount.reconcile),
-    (taint_eviction.CONTROLLER, taint_eviction.reconcile),
-    (pod_gc.CONTROLLER, pod_gc.reconcile),
     (binder.CONTROLLER, binder.reconcile),
     (reclaiming.CONTROLLER, reclaiming.reconcile),
     (protection.CLAIM_CONTROLLER, protection.reconcile_claim),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from sagong.api.errors import Conflict, NotFound
+from sagong.api.errors import ApiError, Conflict, Forbidden, NotFound
 from sagong.api.meta import key_of
 from sagong.api.types import Key, Obj
 from sagong.client.client import Client
@@ -161,6 +161,11 @@ class Loop:
             # The cache was behind; the retry sees more of the world.
             log.debug("%s: %s: %s", self.name, key, error)
             self._queue.retry(key)
+        except ApiError as error:
+            # The API's answer says all there is to know: where it was asked does not matter.
+            level = logging.DEBUG if _is_terminating(error) else logging.WARNING
+            log.log(level, "%s: %s: %s: %s", self.name, key, type(error).__name__, error.message)
+            self._queue.retry(key)
         except Exception:  # supervised border: a key's failure is retried
             failures = self._queue.failures(key)
             log.exception("%s: reconciling %s failed (%d before)", self.name, key, failures)
@@ -174,3 +179,10 @@ class Loop:
         if not await writes.wait_seen(self._cache, UNSEEN_LIMIT_SECONDS):
             log.error("%s: %s: own writes still unseen, going on: %s", self.name, key, writes)
         self._queue.done(key)
+
+
+def _is_terminating(error: ApiError) -> bool:
+    """Nothing can be made in a namespace that is going away; that is no trouble."""
+    return isinstance(error, Forbidden) and any(
+        cause.get("reason") == "NamespaceTerminating" for cause in error.causes
+    )

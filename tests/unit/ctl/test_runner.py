@@ -161,8 +161,8 @@ def test_failures_are_logged_and_retried_conflicts_are_not_logged(
 
     caplog.set_level(logging.INFO)
     scenario(controller(), failing, body, seeds=1)
-    assert [r.message for r in caplog.records] == ["test: reconciling n/a failed (0 before)"]
-    assert "Forbidden: no" in caplog.text
+    assert [r.message for r in caplog.records] == ["test: n/a: Forbidden: no"]
+    assert "Traceback" not in caplog.text
 
 
 def test_resync_and_one_key_at_a_time() -> None:

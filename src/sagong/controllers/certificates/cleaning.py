@@ -4,7 +4,10 @@ Reads: CertificateSigningRequest.  Writes: CertificateSigningRequest (delete).
 Invariant: a request that was neither decided nor signed is kept for a day.
 """
 
+import base64
 from dataclasses import dataclass
+
+from cryptography import x509
 
 from sagong.api.errors import Conflict, NotFound
 from sagong.api.meta import uid_of
@@ -39,7 +42,20 @@ def plan(seen: Seen) -> float:
         if c["type"] in ("Approved", "Denied", "Failed") and c.get("lastUpdateTime")
     ]
     created = parse_time(seen.csr["metadata"]["creationTimestamp"])
-    return min([*decided, created + PENDING_SECONDS])
+    # Once decided, the day of those that wait is no matter any more.
+    return min([*(decided or [created + PENDING_SECONDS]), *_end_of_life(seen.csr)])
+
+
+def _end_of_life(csr: Obj) -> list[float]:
+    """When the issued certificate ends; it is of no use to anybody then."""
+    issued = (csr.get("status") or {}).get("certificate")
+    if not issued:
+        return []
+    try:
+        certificates = x509.load_pem_x509_certificates(base64.b64decode(issued))
+    except ValueError:
+        return []
+    return [certificates[0].not_valid_after_utc.timestamp()]
 
 
 async def reconcile(key: Key, env: Env) -> Result:

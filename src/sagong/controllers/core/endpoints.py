@@ -1,14 +1,14 @@
 """Keep the Endpoints object of each service equal to the pods that it selects.
 
 Reads: Service, Pod, Node, Endpoints.  Writes: Endpoints (create, update, delete).
-Invariant: Endpoints of services without a selector are never touched: they are the user's.
+Invariant: Endpoints of services without a selector are the user's while the service is there.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sagong.api.errors import NotFound
-from sagong.api.meta import deep_copy, labels_of, name_of, namespace_of
+from sagong.api.meta import deep_copy, labels_of, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.controllers.discovery.backends import (
     HEADLESS_LABEL,
@@ -30,8 +30,15 @@ ADDRESSES_MAX = 1000  # the object's bound; the rest is cut and the annotation s
 
 
 def _wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
+    """Ours, and whatever is gone; what users make must not be judged before its service is."""
     obj = new or old
-    return [Key(namespace_of(obj), name_of(obj))] if obj else []
+    if obj is None or (new is not None and not _is_ours(new)):
+        return []
+    return [Key(namespace_of(obj), name_of(obj))]
+
+
+def _is_ours(obj: Obj) -> bool:
+    return labels_of(obj).get(MANAGED_BY_LABEL) == MANAGED_BY
 
 
 CONTROLLER = Controller(
@@ -53,12 +60,14 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     service = cache.get("services", key.namespace, key.name)
     if service is None or not selects(service):
         return None
-    # Terminating pods have no place in this older API, unless everything is to be published.
+    # Terminating pods have no place in this older API, unless everything is to be published; nor
+    # have pods that lack every port of the service.
     publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
+    portless = not service["spec"].get("ports")
     backends = [
         b
         for b in backends_of(service, pods_of(service, cache), {})
-        if publish_all or not b.terminating
+        if (publish_all or not b.terminating) and (b.ports or portless)
     ]
     return Seen(service, backends, cache.get(RESOURCE, key.namespace, key.name))
 
@@ -70,6 +79,7 @@ def plan(seen: Seen) -> Obj | None:
     metadata["name"] = name_of(seen.service)
     metadata["namespace"] = namespace_of(seen.service)
     labels = dict(labels_of(seen.service)) | {MANAGED_BY_LABEL: MANAGED_BY}
+    labels.pop(HEADLESS_LABEL, None)
     if is_headless(seen.service):
         labels[HEADLESS_LABEL] = ""
     metadata["labels"] = labels
@@ -152,13 +162,12 @@ async def reconcile(key: Key, env: Env) -> Result:
 
 
 async def _delete_leftover(key: Key, env: Env) -> Result:
-    """Endpoints that we made go with their service."""
+    """Endpoints go with their service, whoever made them; not with its selector."""
     current = env.cache.get(RESOURCE, key.namespace, key.name)
-    service = env.cache.get("services", key.namespace, key.name)
-    ours = current is not None and labels_of(current).get(MANAGED_BY_LABEL) == MANAGED_BY
-    if service is None and ours:
-        try:
-            await env.client.delete(RESOURCE, key.name, namespace=key.namespace)
-        except NotFound:
-            return DONE
+    if current is None or env.cache.get("services", key.namespace, key.name) is not None:
+        return DONE
+    try:
+        await env.client.delete(RESOURCE, key.name, namespace=key.namespace, uid=uid_of(current))
+    except NotFound:
+        return DONE
     return DONE

@@ -5,11 +5,12 @@ Namespace.status.conditions, Namespace.spec.finalizers (finalize subresource).
 Invariant: the finalizer goes only after a pass that found every resource empty.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagong.api import errors
-from sagong.api.meta import deep_copy, finalizers_of, is_deleting
+from sagong.api.meta import deep_copy, finalizers_of, is_deleting, name_of
 from sagong.api.types import Key, Obj
 from sagong.core.clock import format_time
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, after
@@ -146,28 +147,42 @@ async def reconcile(key: Key, env: Env) -> Result:
 
 
 async def _empty(namespace: str, env: Env) -> Contents:
-    """Delete everything there is, and see what is left. Pods go first: they take the longest."""
+    """Delete everything there is, and see what is left.
+
+    All else stays until the last pod has gone: what a policy or a secret keeps a running pod from,
+    or gives it, must not change while it runs.
+    """
     contents = Contents()
     resources = {
-        r.name
-        for r in env.client.resources
-        if r.namespaced and "list" in r.verbs and "deletecollection" in r.verbs
+        r.name for r in env.client.resources if r.namespaced and {"list", "delete"} <= set(r.verbs)
     }
-    for name in sorted(resources, key=lambda n: (n != "pods", n)):
-        try:
-            await _empty_resource(namespace, name, env, contents)
-        except (errors.NotFound, errors.MethodNotAllowed):
-            continue  # the resource is no longer served
-        except errors.ApiError as error:
-            contents.failures.append(str(error))
+    await _attempt(namespace, "pods", env, contents)
+    if contents.is_empty:
+        for name in sorted(resources - {"pods"}):
+            await _attempt(namespace, name, env, contents)
     return contents
+
+
+async def _attempt(namespace: str, name: str, env: Env, contents: Contents) -> None:
+    try:
+        await _empty_resource(namespace, name, env, contents)
+    except (errors.NotFound, errors.MethodNotAllowed):
+        return  # the resource is no longer served
+    except errors.ApiError as error:
+        contents.failures.append(str(error))
 
 
 async def _empty_resource(namespace: str, name: str, env: Env, contents: Contents) -> None:
     found = await env.client.list(name, namespace=namespace)
     if not found.items:
         return
-    await env.client.delete_collection(name, namespace=namespace)
+    resource = env.client.resources.named(name)
+    if resource is not None and "deletecollection" in resource.verbs:
+        await env.client.delete_collection(name, namespace=namespace)
+    else:
+        for item in found.items:
+            with contextlib.suppress(errors.NotFound):
+                await env.client.delete(name, name_of(item.obj), namespace=namespace)
     left = (await env.client.list(name, namespace=namespace)).items
     if left:
         contents.remaining[_shown(name)] = len(left)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from sagong.api.meta import is_deleting, name_of
 from sagong.api.types import Key, Obj
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, after
 
 CONTROLLER = Controller(name="node-ipam", reconciles="nodes", workers=1)
+FULL_SECONDS = 30.0  # how soon to look again whether a node has left its range
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,12 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     node = cache.get("nodes", "", key.name)
     if node is None:
         return None
+    if node["spec"].get("podCIDR") or is_deleting(node):
+        # Most events: nodes report often, and reading all ranges each time would add up.
+        return Seen(False, frozenset(), frozenset())
     nodes: list[Obj] = list(cache.list("nodes"))
     return Seen(
-        needs_range=not node["spec"].get("podCIDR") and not is_deleting(node),
+        needs_range=True,
         taken=frozenset(cidr for n in nodes for cidr in _ranges(n)),
         node_names=frozenset(name_of(n) for n in nodes),
     )
@@ -41,9 +45,16 @@ def _ranges(node: Obj) -> list[str]:
 
 def plan(cluster: ipaddress.IPv4Network, prefix: int, taken: Iterable[str]) -> str | None:
     """The first free range of the prefix length, or None if there is none left."""
-    used = {ipaddress.IPv4Network(cidr) for cidr in taken if ":" not in cidr}
+    suffix = f"/{prefix}"
+    used = set(taken)
+    # Ranges of another size overlap without being equal; there are few, if any.
+    others = [
+        ipaddress.IPv4Network(cidr)
+        for cidr in used
+        if ":" not in cidr and not cidr.endswith(suffix)
+    ]
     for candidate in cluster.subnets(new_prefix=prefix):
-        if candidate not in used and not any(candidate.overlaps(other) for other in used):
+        if str(candidate) not in used and not any(candidate.overlaps(other) for other in others):
             return str(candidate)
     return None
 
@@ -73,7 +84,7 @@ def reconciler(cluster_cidr: str, node_prefix: int = 24) -> Reconcile:
                     "CIDRNotAvailable",
                     f"Node {key.name} status is now: CIDRNotAvailable",
                 )
-            return DONE
+            return after(FULL_SECONDS)
         given[key.name] = chosen
         patch = {"spec": {"podCIDR": chosen, "podCIDRs": [chosen]}}
         await env.client.patch("nodes", key.name, patch)

@@ -60,9 +60,6 @@ def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> 
         address = status.get("podIP")
         if not address or status.get("phase") in ("Succeeded", "Failed"):
             continue
-        ports = _resolve_ports(service, pod)
-        if ports is None:
-            continue
         ready = condition(pod, "Ready")
         serving = ready is not None and ready["status"] == "True"
         terminating = is_deleting(pod)
@@ -75,9 +72,9 @@ def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> 
                 zone=zones.get(node, ""),
                 hostname=_hostname(service, pod),
                 ready=publish_all or (serving and not terminating),
-                serving=publish_all or serving,
+                serving=serving,
                 terminating=terminating,
-                ports=ports,
+                ports=_resolve_ports(service, pod),
             )
         )
     return sorted(found, key=lambda b: (_address_order(b.address), b.pod))
@@ -95,8 +92,8 @@ def _hostname(service: Obj, pod: Obj) -> str:
     return ""
 
 
-def _resolve_ports(service: Obj, pod: Obj) -> tuple[Port, ...] | None:
-    """The pod's own numbers of the service's ports; None if it has none of them."""
+def _resolve_ports(service: Obj, pod: Obj) -> tuple[Port, ...]:
+    """The pod's own numbers of the service's ports, without those it does not name."""
     wanted: Sequence[Obj] = service["spec"].get("ports") or ()
     found = []
     for port in wanted:
@@ -104,7 +101,7 @@ def _resolve_ports(service: Obj, pod: Obj) -> tuple[Port, ...] | None:
         if number is not None:
             protocol = port.get("protocol") or "TCP"
             found.append(Port(port.get("name") or "", number, protocol, port.get("appProtocol")))
-    return tuple(found) if found or not wanted else None
+    return tuple(found)
 
 
 def _number(port: Obj, pod: Obj) -> int | None:

@@ -23,18 +23,28 @@ from sagong.controllers.discovery.backends import (
     services_of_pod,
     zones_of,
 )
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch, reads
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 RESOURCE = "endpointslices.discovery.k8s.io"
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGED_BY = "endpointslice-controller.k8s.io"
 ENDPOINTS_MAX = 100  # in a slice; past it another slice is made
+_NEAR = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _OURS = (SERVICE_LABEL, MANAGED_BY_LABEL, HEADLESS_LABEL)
 
 
 def _slice_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     return service_of_owned(old, new, SERVICE_LABEL)
+
+
+def _node_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
+    """A node that comes or goes concerns the services of its pods; one that changes does not."""
+    if old is not None and new is not None:
+        return []
+    node = new or old
+    pods = cache.with_index("pods", "node", name_of(node)) if node else ()
+    return {key for pod in pods for key in services_of_pod(None, pod, cache)}
 
 
 CONTROLLER = Controller(
@@ -47,7 +57,8 @@ CONTROLLER = Controller(
             _slice_wakes,
             indexes={"service": lambda o: [f"{namespace_of(o)}/{labels_of(o).get(SERVICE_LABEL)}"]},
         ),
-        reads("nodes"),
+        Watch("nodes", _node_wakes),
+        Watch("pods", indexes={"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
     ),
     workers=5,
 )
@@ -78,7 +89,14 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         for s in cache.with_index(RESOURCE, "service", str(key))
         if labels_of(s).get(MANAGED_BY_LABEL) == MANAGED_BY
     ]
-    backends = backends_of(service, pods_of(service, cache), zones_of(cache))
+    zones = zones_of(cache)
+    publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
+    backends = [
+        b
+        for b in backends_of(service, pods_of(service, cache), zones)
+        # What is left of a pod whose node is gone would take traffic until somebody cleans up.
+        if publish_all or not b.node or b.node in zones
+    ]
     return Seen(service, backends, sorted(slices, key=name_of))
 
 
@@ -108,7 +126,8 @@ def _fill(
     service: Obj, ports: tuple[Port, ...], backends: Sequence[Backend], slices: Sequence[Obj]
 ) -> tuple[list[Obj], list[Obj], list[Obj]]:
     """Spread backends over slices of their ports: (to update, to create, no longer needed)."""
-    left: dict[str, Obj] = {b.pod[2]: _endpoint(b) for b in backends}
+    distribution = service["spec"].get("trafficDistribution") or ""
+    left: dict[str, Obj] = {b.pod[2]: _endpoint(b, distribution) for b in backends}
     contents: list[tuple[Obj, list[Obj]]] = []
     for current in slices:
         staying = []
@@ -136,7 +155,19 @@ def _fill(
     return update, [_slice(service, ports, chunk, None) for chunk in chunks], spare
 
 
-def _endpoint(backend: Backend) -> Obj:
+def _hints(backend: Backend, distribution: str) -> Obj:
+    """Who should use the endpoint: those of its zone, or even of its node."""
+    hints: Obj = {}
+    if not backend.ready or distribution not in _NEAR:
+        return hints
+    if backend.zone:
+        hints["forZones"] = [{"name": backend.zone}]
+    if backend.node and distribution == "PreferSameNode":
+        hints["forNodes"] = [{"name": backend.node}]
+    return hints
+
+
+def _endpoint(backend: Backend, distribution: str) -> Obj:
     namespace, name, uid = backend.pod
     endpoint: Obj = {
         "addresses": [backend.address],
@@ -153,6 +184,8 @@ def _endpoint(backend: Backend) -> Obj:
         endpoint["nodeName"] = backend.node
     if backend.zone:
         endpoint["zone"] = backend.zone
+    if hints := _hints(backend, distribution):
+        endpoint["hints"] = hints
     return endpoint
 
 

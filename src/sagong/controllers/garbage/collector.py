@@ -123,7 +123,7 @@ class GarbageCollector:
         if waits_for_dependents(obj):
             await self._advance_foreground(resource, obj)
             return
-        if is_deleting(obj) and not owner_references_of(obj):
+        if is_deleting(obj):
             return
         await self._collect(resource, obj)
 
@@ -148,22 +148,46 @@ class GarbageCollector:
         verdict = judge(obj, owners, has_dependents=dependents)
         if verdict.step is Step.DROP_REFERENCES:
             await self._drop_references(resource, obj, verdict)
-        elif verdict.step is Step.DELETE and not is_deleting(obj):
+        elif verdict.step is Step.UNKNOWN:
+            self._queue.add_after(item_of(resource.name, obj), RESOURCES_SECONDS)
+        elif verdict.step is Step.DELETE:
+            if verdict.policy == "Foreground":
+                obj = await self._break_circle(resource, obj)
             log.info("deleting %s, its owners are gone", item_of(resource.name, obj))
             await self._client.delete(
                 resource.name,
                 name_of(obj),
                 namespace=namespace_of(obj) or None,
                 uid=uid_of(obj),
+                # Whoever changed it since may have given it another owner.
+                resource_version=obj["metadata"]["resourceVersion"],
                 propagation_policy=verdict.policy,
             )
+
+    async def _break_circle(self, resource: Resource, obj: Obj) -> Obj:
+        """If dependents wait for theirs too, they may wait for us: then block no owner."""
+        found = [self._find(item) for item in self._graph.dependents(uid_of(obj))]
+        if not any(entry and waits_for_dependents(entry[1]) for entry in found):
+            return obj
+        references = [
+            {**ref, "blockOwnerDeletion": False} if ref.get("blockOwnerDeletion") else ref
+            for ref in owner_references_of(obj)
+        ]
+        if references == owner_references_of(obj):
+            return obj
+        patch = {"metadata": {"uid": uid_of(obj), "ownerReferences": references}}
+        return await self._client.patch(
+            resource.name, name_of(obj), patch, namespace=namespace_of(obj) or None
+        )
 
     async def _state_of(self, reference: Obj, namespace: str) -> Owner:
         resource = self._client.resources.of_kind(reference["apiVersion"], reference["kind"])
         if resource is None:
             return Owner.UNKNOWN
         if resource.namespaced and not namespace:
-            return Owner.ABSENT  # a cluster-scoped object cannot have a namespaced owner
+            # Of a cluster-scoped object no owner can be in a namespace: such a reference cannot
+            # be looked up, so nothing follows from it.
+            return Owner.UNRESOLVABLE
         where = namespace if resource.namespaced else ""
         owner = self._cache.get(resource.name, where, reference["name"])
         if owner is None or uid_of(owner) != reference["uid"]:

@@ -58,8 +58,10 @@ class Graph:
             # Dependents lose an owner; owners that wait for their dependents may go on.
             return [*self.dependents(item.uid), *_owners(item, current)]
         waking: list[Item] = []
-        if after and (old is None or before != after or _refs(old) != _refs(new)):
+        if (before or after) and (old is None or before != after or _refs(old) != _refs(new)):
             waking.append(item)
+            # An owner may have waited for a reference that is gone, or blocks no more.
+            waking += _owners(item, old) if old is not None else ()
         if is_deleting(new) and (old is None or _phase(old) != _phase(new)):
             waking += [item, *self.dependents(item.uid)]
         return waking

@@ -15,14 +15,17 @@ class Owner(Enum):
     SOLID = "solid"
     ABSENT = "absent"
     WAITING = "waiting for its dependents to go"
-    # Its kind is not served: nothing can be said, so nothing is done.
+    # Its kind is not served: nothing can be said, so nothing is done yet.
     UNKNOWN = "unknown"
+    # A cluster-scoped object names an owner in a namespace: nothing will ever be done.
+    UNRESOLVABLE = "unresolvable"
 
 
 class Step(Enum):
     KEEP = "keep"
     DROP_REFERENCES = "drop the references to owners that are gone"
     DELETE = "delete"
+    UNKNOWN = "ask again later whether an owner's kind is served"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,10 @@ def judge(obj: Obj, owners: Mapping[str, Owner], *, has_dependents: bool) -> Ver
     if not references:
         return Verdict(Step.KEEP)
     states = [owners[ref["uid"]] for ref in references]
-    if Owner.UNKNOWN in states:
+    if Owner.UNRESOLVABLE in states:
         return Verdict(Step.KEEP)
+    if Owner.UNKNOWN in states:
+        return Verdict(Step.UNKNOWN)
     if Owner.SOLID in states:
         kept = [ref for ref, s in zip(references, states, strict=True) if s is Owner.SOLID]
         if len(kept) == len(references):

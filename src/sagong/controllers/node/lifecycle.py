@@ -11,13 +11,22 @@ from dataclasses import dataclass
 
 from sagong.api import errors
 from sagong.api.call import PatchType
-from sagong.api.meta import condition, deep_copy, name_of, namespace_of
+from sagong.api.meta import condition, deep_copy, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
+from sagong.controllers.node.zones import (
+    Zone,
+    evictions_per_second,
+    is_all_disrupted,
+    zone_of,
+    zones_of,
+)
 from sagong.core.clock import format_time
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
+from sagong.ctl.rate import TokenBucket
 
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"
+STARTUP_GRACE_SECONDS = 60.0  # upstream's, for nodes that have not reported anything yet
 GRACE_SECONDS = 50.0  # upstream's --node-monitor-grace-period since 1.32
 MONITOR_SECONDS = 5.0  # upstream's --node-monitor-period
 
@@ -59,6 +68,8 @@ class Seen:
     node: Obj
     renewed: str  # what changes with every sign of life
     pods: Sequence[Obj]
+    zone: Zone
+    all_disrupted: bool  # no node of the cluster is ready
 
 
 @dataclass(slots=True)
@@ -87,13 +98,20 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     renewed = ((lease or {}).get("spec") or {}).get("renewTime") or ""
     ready = condition(node, "Ready") or {}
     sign = f"{renewed} {ready.get('lastHeartbeatTime')}"
-    return Seen(node, sign, list(cache.with_index("pods", "node", key.name)))
+    pods = list(cache.with_index("pods", "node", key.name))
+    if ready.get("status") == "True":
+        # Counting is needed only where a node is not ready.
+        return Seen(node, sign, pods, Zone(1, 0), all_disrupted=False)
+    zones = zones_of(cache.list("nodes"))
+    return Seen(node, sign, pods, zones[zone_of(node)], is_all_disrupted(zones))
 
 
-def plan(seen: Seen, *, silent: bool, now: str) -> Plan:
+def plan(seen: Seen, *, silent: bool, now: str, may_evict: bool = True) -> Plan:
+    """``may_evict``: whether a NoExecute taint may be added now."""
     conditions = _unknown_conditions(seen.node, now) if silent else None
     ready = _ready_status(conditions or (seen.node.get("status") or {}).get("conditions") or ())
-    taints = _taints(seen.node, conditions, ready, now)
+    evicting = "" if seen.all_disrupted else _NO_EXECUTE.get(ready, "")
+    taints = _taints(seen.node, conditions, evicting, now, may_add=may_evict)
     before = _ready_status((seen.node.get("status") or {}).get("conditions") or ())
     became = ""
     if conditions is not None and before == "True" and ready != "True":
@@ -101,8 +119,21 @@ def plan(seen: Seen, *, silent: bool, now: str) -> Plan:
     return Plan(conditions, taints, ready in ("False", "Unknown"), became)
 
 
+def wants_eviction(seen: Seen) -> bool:
+    """Whether the node is to be emptied and its taints do not say so yet."""
+    ready = _ready_status((seen.node.get("status") or {}).get("conditions") or ())
+    return ready in _NO_EXECUTE and not seen.all_disrupted and not _evicting_taints(seen.node)
+
+
+def _evicting_taints(node: Obj) -> list[Obj]:
+    taints = node["spec"].get("taints") or ()
+    keys = _NO_EXECUTE.values()
+    return [t for t in taints if t["effect"] == "NoExecute" and t["key"] in keys]
+
+
 def _ready_status(conditions: Sequence[Obj]) -> str:
-    return next((c["status"] for c in conditions if c["type"] == "Ready"), "Unknown")
+    """Of the condition Ready; "" of a node that has not reported it, and is not judged by it."""
+    return next((c["status"] for c in conditions if c["type"] == "Ready"), "")
 
 
 def _unknown_conditions(node: Obj, now: str) -> list[Obj] | None:
@@ -119,7 +150,7 @@ def _unknown_conditions(node: Obj, now: str) -> list[Obj] | None:
         by_type[type_] = {
             "type": type_,
             "status": "Unknown",
-            "lastHeartbeatTime": old["lastHeartbeatTime"]
+            "lastHeartbeatTime": old.get("lastHeartbeatTime")
             if old
             else node["metadata"].get("creationTimestamp"),
             "lastTransitionTime": now,
@@ -131,8 +162,13 @@ def _unknown_conditions(node: Obj, now: str) -> list[Obj] | None:
     return list(by_type.values()) if changed else None
 
 
-def _taints(node: Obj, conditions: Sequence[Obj] | None, ready: str, now: str) -> list[Obj] | None:
-    """The node's taints as its conditions demand; None if they already are."""
+def _taints(
+    node: Obj, conditions: Sequence[Obj] | None, evicting: str, now: str, *, may_add: bool
+) -> list[Obj] | None:
+    """The node's taints as its conditions demand; None if they already are.
+
+    ``evicting``: the NoExecute taint the node should have, added only if that ``may_add``.
+    """
     current = node["spec"].get("taints") or []
     statuses = conditions or (node.get("status") or {}).get("conditions") or ()
     wanted = {
@@ -142,22 +178,23 @@ def _taints(node: Obj, conditions: Sequence[Obj] | None, ready: str, now: str) -
     }
     if node["spec"].get("unschedulable"):
         wanted.add(UNSCHEDULABLE)
-    evicting = _NO_EXECUTE.get(ready)
     kept = [t for t in current if not _is_stale(t, wanted, evicting)]
     have = {(t["key"], t["effect"]) for t in kept}
     added: list[Obj] = [
-        {"key": key, "effect": "NoSchedule"} | ({"timeAdded": now} if key != UNSCHEDULABLE else {})
+        {"key": key, "effect": "NoSchedule", "timeAdded": now}
         for key in sorted(wanted)
         if (key, "NoSchedule") not in have
     ]
-    if evicting and (evicting, "NoExecute") not in have:
+    # From one of the two taints to the other is no new eviction.
+    may_add = may_add or bool(_evicting_taints(node))
+    if evicting and may_add and (evicting, "NoExecute") not in have:
         added.append({"key": evicting, "effect": "NoExecute", "timeAdded": now})
     if not added and len(kept) == len(current):
         return None
     return [*kept, *added]
 
 
-def _is_stale(taint: Obj, wanted: set[str], evicting: str | None) -> bool:
+def _is_stale(taint: Obj, wanted: set[str], evicting: str) -> bool:
     key, effect = taint["key"], taint["effect"]
     if effect == "NoSchedule":
         return key in _NO_SCHEDULE_KEYS and key not in wanted
@@ -169,22 +206,54 @@ def reconciler(grace_seconds: float = GRACE_SECONDS) -> Reconcile:
     # When each node was last heard of. Rebuilt by waiting: after a restart every node gets a
     # whole grace period.
     heard: dict[str, Heartbeat] = {}
+    evictions = Evictions()
 
     async def reconcile(key: Key, env: Env) -> Result:
         seen = observe(key, env.cache)
         if seen is None:
-            heard.pop(key.name, None)
+            if heard.pop(key.name, None):
+                _tell(key.name, "RemovingNode", f"Removing Node {key.name} from Controller", env)
             return DONE
         now = env.clock.monotonic()
         last = heard.get(key.name)
+        if last is None:
+            message = f"Registered Node {key.name} in Controller"
+            _tell(key.name, "RegisteredNode", message, env, uid=uid_of(seen.node))
         if last is None or last.renewed != seen.renewed:
             last = heard[key.name] = Heartbeat(seen.renewed, now)
-        silent = now - last.at >= grace_seconds
-        await _apply(seen, plan(seen, silent=silent, now=format_time(env.clock.now())), env)
-        left = grace_seconds - (now - last.at)
+        starting = condition(seen.node, "Ready") is None
+        patience = max(grace_seconds, STARTUP_GRACE_SECONDS) if starting else grace_seconds
+        silent = now - last.at >= patience
+        # Of a node just found silent the zone is counted with it: at the next look, soon.
+        may_evict = wants_eviction(seen) and evictions.take(seen, now)
+        text = format_time(env.clock.now())
+        await _apply(seen, plan(seen, silent=silent, now=text, may_evict=may_evict), env)
+        left = patience - (now - last.at)
         return after(left if left > 0 else MONITOR_SECONDS)
 
     return reconcile
+
+
+class Evictions:
+    """How fast nodes are emptied, zone by zone."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, float], TokenBucket] = {}
+
+    def take(self, seen: Seen, now: float) -> bool:
+        """Whether one more node of the zone may be emptied now (monotonic seconds)."""
+        rate = evictions_per_second(seen.zone)
+        if not rate:
+            return False
+        slot = (zone_of(seen.node), rate)
+        if slot not in self._buckets:
+            self._buckets[slot] = TokenBucket(per_second=rate, burst=1, now=now)
+        return self._buckets[slot].take_nowait(now)
+
+
+def _tell(name: str, reason: str, what: str, env: Env, *, uid: str = "") -> None:
+    about = {"kind": "Node", "apiVersion": "v1", "name": name, "uid": uid or name}
+    env.events.emit(about, "Normal", reason, f"Node {name} event: {what}")
 
 
 async def _apply(seen: Seen, steps: Plan, env: Env) -> None:

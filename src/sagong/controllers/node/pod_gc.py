@@ -5,7 +5,7 @@ Invariant: a pod of a missing node is removed only after the node has been missi
 is missing at the server too, not just in the cache.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,8 +14,9 @@ from sagong.api.call import PatchType
 from sagong.api.meta import condition, is_deleting, key_of, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.core.clock import format_time
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch, after
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
 
+TERMINATED_MAX = 12_500  # upstream's --terminated-pod-gc-threshold; past it the oldest go
 QUARANTINE_SECONDS = 40.0  # upstream's: a node that is only re-registering comes back within it
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
@@ -27,12 +28,43 @@ def _pods_of_node(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Ke
     return [key_of(pod) for pod in cache.with_index("pods", "node", name_of(node))]
 
 
+def _has_ended(pod: Obj) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def surplus(ended: Iterable[Obj], kept_max: int) -> Sequence[Obj]:
+    """The pods, of those that have ended, that are too many: evicted ones, then the oldest."""
+    found = list(ended)
+    if len(found) <= kept_max:
+        return ()
+    found.sort(key=lambda p: (not _is_evicted(p), p["metadata"]["creationTimestamp"], name_of(p)))
+    return found[: len(found) - kept_max]
+
+
+def _is_evicted(pod: Obj) -> bool:
+    return (pod.get("status") or {}).get("reason") == "Evicted"
+
+
+def _ending_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
+    """A pod that ends concerns the oldest of those that have ended, if they are too many."""
+    if new is None or not _has_ended(new) or (old is not None and _has_ended(old)):
+        return []
+    return [key_of(p) for p in surplus(cache.with_index("pods", "ended", "yes"), TERMINATED_MAX)]
+
+
 CONTROLLER = Controller(
     name="pod-garbage-collector",
     reconciles="pods",
     watches=(
         Watch("nodes", _pods_of_node),
-        Watch("pods", indexes={"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
+        Watch(
+            "pods",
+            _ending_wakes,
+            indexes={
+                "node": lambda pod: [pod["spec"].get("nodeName") or ""],
+                "ended": lambda pod: ["yes"] if _has_ended(pod) else [],
+            },
+        ),
     ),
 )
 
@@ -42,6 +74,7 @@ class Verdict(Enum):
     UNSCHEDULED = "deleted before it was scheduled"
     ORPHANED = "its node is gone"
     OUT_OF_SERVICE = "its node is declared out of service"
+    SURPLUS = "more pods have ended than are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,54 +104,59 @@ def plan(seen: Seen) -> Verdict:
     return Verdict.KEEP
 
 
-async def reconcile(key: Key, env: Env) -> Result:
-    seen = observe(key, env.cache)
-    if seen is None:
-        return DONE
-    verdict = plan(seen)
-    if verdict is Verdict.KEEP:
-        return DONE
-    if verdict is Verdict.ORPHANED:
-        age = await _missing_for(seen.pod, env)
-        if age is None:
+def reconciler() -> Reconcile:
+    """Reconcile with a memory of the nodes that are missing."""
+    # Since when (monotonic seconds) nodes are missing that pods still name. Rebuilt by waiting:
+    # after a restart every such node gets a whole quarantine.
+    missing: dict[str, float] = {}
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        seen = observe(key, env.cache)
+        if seen is None:
             return DONE
-        if age < QUARANTINE_SECONDS:
-            return after(QUARANTINE_SECONDS - age)
-    await _remove(seen.pod, verdict, env)
-    return DONE
+        verdict = plan(seen)
+        node = seen.pod["spec"].get("nodeName") or ""
+        if seen.node is not None:
+            missing.pop(node, None)
+        if verdict is Verdict.ORPHANED:
+            left = QUARANTINE_SECONDS + missing.setdefault(node, env.clock.monotonic())
+            left -= env.clock.monotonic()
+            if left > 0:
+                return after(left)
+            if await _exists(node, env):
+                return DONE  # the cache will hear of it
+        if verdict is Verdict.KEEP and _is_surplus(seen.pod, env.cache):
+            verdict = Verdict.SURPLUS
+        if verdict is not Verdict.KEEP:
+            await _remove(seen.pod, verdict, env)
+        return DONE
+
+    return reconcile
 
 
-_MISSING = "sagong.dev/node-missing-since"
-
-
-async def _missing_for(pod: Obj, env: Env) -> float | None:
-    """How long the pod's node has been missing; None if the server still has it.
-
-    The time is kept on the pod, so that it survives a restart of this process.
-    """
+async def _exists(node: str, env: Env) -> bool:
     try:
-        await env.client.get("nodes", pod["spec"]["nodeName"])
+        await env.client.get("nodes", node)
     except errors.NotFound:
-        pass
-    else:
-        return None
-    noted = (pod["metadata"].get("annotations") or {}).get(_MISSING)
-    if noted is not None:
-        return env.clock.now() - float(noted)
-    patch = {"metadata": {"annotations": {_MISSING: str(int(env.clock.now()))}}}
-    await env.client.patch("pods", name_of(pod), patch, namespace=namespace_of(pod))
-    return 0.0
+        return False
+    return True
+
+
+def _is_surplus(pod: Obj, cache: Cache) -> bool:
+    if not _has_ended(pod) or is_deleting(pod):
+        return False
+    ended = cache.with_index("pods", "ended", "yes")
+    return uid_of(pod) in {uid_of(p) for p in surplus(ended, TERMINATED_MAX)}
 
 
 async def _remove(pod: Obj, verdict: Verdict, env: Env) -> None:
     name, namespace = name_of(pod), namespace_of(pod)
-    phase = (pod.get("status") or {}).get("phase")
     try:
-        if verdict is not Verdict.UNSCHEDULED and phase not in ("Succeeded", "Failed"):
+        if not _has_ended(pod):
             await env.client.patch(
                 "pods",
                 name,
-                _failed(pod, env),
+                _failed(pod, verdict, env),
                 namespace=namespace,
                 subresource="status",
                 patch_type=PatchType.STRATEGIC,
@@ -130,15 +168,15 @@ async def _remove(pod: Obj, verdict: Verdict, env: Env) -> None:
         return
 
 
-def _failed(pod: Obj, env: Env) -> Obj:
-    target = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": "DeletionByPodGC",
-        "message": "PodGC: node no longer exists",
-        "lastTransitionTime": format_time(env.clock.now()),
-    }
-    return {
-        "metadata": {"uid": uid_of(pod)},
-        "status": {"phase": "Failed", "conditions": [target]},
-    }
+def _failed(pod: Obj, verdict: Verdict, env: Env) -> Obj:
+    status: Obj = {"phase": "Failed"}
+    if verdict is Verdict.ORPHANED:
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists",
+            "lastTransitionTime": format_time(env.clock.now()),
+        }
+        status["conditions"] = [target]
+    return {"metadata": {"uid": uid_of(pod)}, "status": status}

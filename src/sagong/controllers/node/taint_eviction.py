@@ -13,7 +13,7 @@ from sagong.api.call import PatchType
 from sagong.api.meta import is_deleting, key_of, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.core.clock import format_time, parse_time
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch, after
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
 
 
 def _pods_of_node(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
@@ -36,7 +36,7 @@ CONTROLLER = Controller(
 @dataclass(frozen=True, slots=True)
 class Seen:
     pod: Obj
-    taints: tuple[tuple[str, str, float | None], ...]  # key, value, when added
+    taints: tuple[tuple[str, str, float | None], ...]  # key, value, when added (epoch seconds)
 
 
 def _no_execute(node: Obj) -> list[Obj]:
@@ -57,8 +57,11 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     return Seen(pod, taints) if taints else None
 
 
-def plan(seen: Seen, *, now: float) -> float | None:
-    """When to delete the pod (seconds since the epoch); None if every taint is tolerated."""
+def plan(seen: Seen, *, noticed: float, now: float) -> float | None:
+    """When to delete the pod (seconds since the epoch); None if every taint is tolerated.
+
+    ``noticed``: when this process first saw the pod among taints that do not say since when.
+    """
     deadlines: list[float] = []
     for key, value, added in seen.taints:
         tolerating = [
@@ -68,7 +71,7 @@ def plan(seen: Seen, *, now: float) -> float | None:
             return now
         seconds = [t["tolerationSeconds"] for t in tolerating if "tolerationSeconds" in t]
         if seconds:
-            deadlines.append((added if added is not None else now) + max(0, min(seconds)))
+            deadlines.append((noticed if added is None else added) + max(0, min(seconds)))
     return min(deadlines) if deadlines else None
 
 
@@ -82,18 +85,38 @@ def _tolerates(toleration: Obj, key: str, value: str) -> bool:
     return bool(toleration.get("key")) and (toleration.get("value") or "") == value
 
 
-async def reconcile(key: Key, env: Env) -> Result:
-    seen = observe(key, env.cache)
-    if seen is None:
+def reconciler() -> Reconcile:
+    """Reconcile with a memory of when pods came among taints, and which are to be deleted."""
+    noticed: dict[str, float] = {}  # by uid; forgotten when a pod or its last taint goes
+    uids: dict[Key, str] = {}
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        seen = observe(key, env.cache)
+        uid = uid_of(seen.pod) if seen else ""
+        if uids.get(key, uid) != uid:
+            await _forget(key, uids.pop(key), noticed, env)
+        if seen is None:
+            return DONE
+        now = env.clock.now()
+        deadline = plan(seen, noticed=noticed.get(uid, now), now=now)
+        if deadline is None:
+            return DONE
+        uids[key] = uid
+        noticed.setdefault(uid, now)
+        if deadline > now:
+            return after(deadline - now)
+        await _evict(seen.pod, env)
         return DONE
-    now = env.clock.now()
-    deadline = plan(seen, now=now)
-    if deadline is None:
-        return DONE
-    if deadline > now:
-        return after(deadline - now)
-    await _evict(seen.pod, env)
-    return DONE
+
+    return reconcile
+
+
+async def _forget(key: Key, uid: str, noticed: dict[str, float], env: Env) -> None:
+    noticed.pop(uid, None)
+    pod = env.cache.get("pods", key.namespace, key.name)
+    if pod is not None and uid_of(pod) == uid and not is_deleting(pod):
+        message = f"Cancelling deletion of Pod {key}"
+        env.events.emit(pod, "Normal", "TaintManagerEviction", message)
 
 
 async def _evict(pod: Obj, env: Env) -> None:

@@ -29,6 +29,7 @@ from sagong.controllers.storage.volumes import (
     claim_reference,
     class_of,
     is_reserved_for,
+    mismatch,
     phase_of,
 )
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
@@ -49,7 +50,9 @@ def _class_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key
     if obj is None:
         return []
     return [
-        Key(namespace_of(c), name_of(c)) for c in cache.list(CLAIMS) if class_of(c) == name_of(obj)
+        Key(namespace_of(c), name_of(c))
+        for c in cache.list(CLAIMS)
+        if class_of(c) == name_of(obj) or c["spec"].get("storageClassName") is None
     ]
 
 
@@ -61,6 +64,9 @@ CONTROLLER = Controller(
 )
 
 
+IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
 class Step(Enum):
     """What a claim needs next."""
 
@@ -69,7 +75,7 @@ class Step(Enum):
     PENDING = "mark pending"
     LOST = "mark lost: its volume is gone"
     ASK_PROVISIONER = "name the provisioner on the claim"
-    WAIT_FOR_CONSUMER = "wait for a pod"
+    ADOPT_CLASS = "take the default storage class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +84,45 @@ class Seen:
     named_volume: Obj | None  # the one in spec.volumeName
     volumes: Sequence[Obj]
     storage_class: Obj | None
+    default_class: str = ""  # of the cluster, for claims that name none at all
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the claim's user is told."""
+
+    type: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     step: Step
     volume: Obj | None = None
+    event: Event | None = None
+
+
+_WAITING = Event(
+    "Normal",
+    "WaitForFirstConsumer",
+    "waiting for first consumer to be created before binding",
+)
+_NO_CLASS = Event(
+    "Normal",
+    "FailedBinding",
+    "no persistent volumes available for this claim and no storage class is set",
+)
+_LOST = Event(
+    "Warning",
+    "ClaimLost",
+    "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
+)
+_MISBOUND = Event(
+    "Warning",
+    "ClaimMisbound",
+    "Two claims are bound to the same volume, this one is bound incorrectly",
+)
 
 
 def observe(key: Key, cache: Cache) -> Seen | None:
@@ -96,7 +135,19 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         named_volume=cache.get(VOLUMES, "", name) if name else None,
         volumes=[] if name else list(cache.list(VOLUMES)),
         storage_class=cache.get(CLASSES, "", class_of(claim)),
+        default_class=_default_class(claim, cache),
     )
+
+
+def _default_class(claim: Obj, cache: Cache) -> str:
+    """The newest class that calls itself default, for a claim that names none; "" if none does."""
+    if claim["spec"].get("storageClassName") is not None:
+        return ""
+    defaults = [c for c in cache.list(CLASSES) if annotated(c, IS_DEFAULT) == "true"]
+    # Of the same second, the first by name.
+    defaults.sort(key=name_of)
+    newest = max(defaults, key=lambda c: str(c["metadata"]["creationTimestamp"]), default=None)
+    return name_of(newest) if newest else ""
 
 
 def plan(seen: Seen) -> Plan:
@@ -106,26 +157,50 @@ def plan(seen: Seen) -> Plan:
     if claim["spec"].get("volumeName"):
         return _plan_named(seen)
     reserved = next((v for v in seen.volumes if is_reserved_for(v, claim)), None)
+    if seen.default_class and reserved is None:
+        return Plan(Step.ADOPT_CLASS)
     delayed = (seen.storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
     selected = annotated(claim, SELECTED_NODE)
     if delayed and selected is None and reserved is None:
-        return Plan(Step.WAIT_FOR_CONSUMER)
+        return Plan(Step.PENDING, event=_WAITING)
     volume = best_volume([reserved] if reserved else seen.volumes, claim)
     if volume is not None:
         return Plan(Step.BIND, volume)
-    provisioner = (seen.storage_class or {}).get("provisioner") or NO_PROVISIONER
-    if provisioner != NO_PROVISIONER:
-        return Plan(Step.ASK_PROVISIONER)
-    return Plan(Step.PENDING)
+    return _plan_provisioning(seen)
+
+
+def _plan_provisioning(seen: Seen) -> Plan:
+    name = class_of(seen.claim)
+    if not name:
+        return Plan(Step.PENDING, event=_NO_CLASS)
+    if seen.storage_class is None:
+        message = f'storageclass.storage.k8s.io "{name}" not found'
+        return Plan(Step.PENDING, event=Event("Warning", "ProvisioningFailed", message))
+    provisioner = seen.storage_class["provisioner"]
+    if provisioner == NO_PROVISIONER:
+        message = f'storageclass "{name}" has no provisioner: no volume plugin matched'
+        return Plan(Step.PENDING, event=Event("Warning", "ProvisioningFailed", message))
+    message = (
+        f"Waiting for a volume to be created either by the external provisioner '{provisioner}' "
+        "or manually by the system administrator. If volume creation is delayed, please verify "
+        "that the provisioner is running and correctly registered."
+    )
+    return Plan(Step.ASK_PROVISIONER, event=Event("Normal", "ExternalProvisioning", message))
 
 
 def _plan_named(seen: Seen) -> Plan:
     claim, volume = seen.claim, seen.named_volume
     completed = annotated(claim, BIND_COMPLETED) is not None
     if volume is None:
-        return Plan(Step.LOST if completed else Step.PENDING)
+        return Plan(Step.LOST, event=_LOST) if completed else Plan(Step.PENDING)
     if volume["spec"].get("claimRef") and not is_reserved_for(volume, claim):
-        return Plan(Step.LOST if completed else Step.PENDING)
+        if completed:
+            return Plan(Step.LOST, event=_MISBOUND)
+        message = f'volume "{name_of(volume)}" already bound to a different claim.'
+        return Plan(Step.PENDING, event=Event("Warning", "FailedBinding", message))
+    if not completed and (problem := mismatch(volume, claim)):
+        message = f'Cannot bind to requested volume "{name_of(volume)}": {problem}'
+        return Plan(Step.PENDING, event=Event("Warning", "VolumeMismatch", message))
     done = completed and phase_of(claim) == "Bound" and phase_of(volume) == "Bound"
     return Plan(Step.NOTHING if done else Step.BIND, volume)
 
@@ -136,29 +211,20 @@ async def reconcile(key: Key, env: Env) -> Result:
         return DONE
     steps = plan(seen)
     claim = seen.claim
+    if steps.event is not None:
+        env.events.emit(claim, steps.event.type, steps.event.reason, steps.event.message)
     match steps.step:
         case Step.BIND:
             assert steps.volume is not None
             await _bind(claim, steps.volume, env)
         case Step.LOST:
             await _set_phase(CLAIMS, claim, "Lost", env)
-            message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
-            env.events.emit(claim, "Warning", "ClaimLost", message)
         case Step.PENDING:
             await _set_phase(CLAIMS, claim, "Pending", env)
-            env.events.emit(
-                claim,
-                "Normal",
-                "FailedBinding",
-                "no persistent volumes available for this claim and no storage class is set",
-            )
-        case Step.WAIT_FOR_CONSUMER:
-            env.events.emit(
-                claim,
-                "Normal",
-                "WaitForFirstConsumer",
-                "waiting for first consumer to be created before binding",
-            )
+        case Step.ADOPT_CLASS:
+            changed = deep_copy(claim)
+            changed["spec"]["storageClassName"] = seen.default_class
+            await env.client.update(CLAIMS, changed)
         case Step.ASK_PROVISIONER:
             assert seen.storage_class is not None
             await _ask_provisioner(claim, seen.storage_class["provisioner"], env)
@@ -170,12 +236,6 @@ async def _ask_provisioner(claim: Obj, provisioner: str, env: Env) -> None:
         annotations = {PROVISIONER: provisioner, LEGACY_PROVISIONER: provisioner}
         patch = {"metadata": {"annotations": annotations}}
         await env.client.patch(CLAIMS, name_of(claim), patch, namespace=namespace_of(claim))
-    message = (
-        f"Waiting for a volume to be created either by the external provisioner '{provisioner}' "
-        "or manually by the system administrator. If volume creation is delayed, please verify "
-        "that the provisioner is running and correctly registered."
-    )
-    env.events.emit(claim, "Normal", "ExternalProvisioning", message)
 
 
 async def _bind(claim: Obj, volume: Obj, env: Env) -> None:

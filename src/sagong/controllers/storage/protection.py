@@ -2,7 +2,7 @@
 
 Reads: PersistentVolumeClaim, PersistentVolume, Pod.
 Writes: finalizers of PersistentVolumeClaim and PersistentVolume.
-Invariant: the finalizer of a claim goes only when no pod that has not ended names it, at the
+Invariant: the finalizer of a claim goes only when no scheduled pod names it, at the
 server too and not just in the cache.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sagong.api.errors import NotFound
 from sagong.api.meta import deep_copy, finalizers_of, is_deleting, name_of, namespace_of
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import CLAIMS, VOLUMES, claim_key, phase_of
+from sagong.controllers.storage.volumes import CLAIMS, VOLUMES, phase_of
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
@@ -20,18 +20,29 @@ VOLUME_FINALIZER = "kubernetes.io/pv-protection"
 
 def claims_of_pod(pod: Obj) -> list[str]:
     """The claims a pod names, its generic ephemeral volumes' among them."""
+    return _named(pod, ephemeral=True)
+
+
+def _named(pod: Obj, *, ephemeral: bool) -> list[str]:
     found = []
     for volume in pod["spec"].get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
             found.append(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral"):
+        elif volume.get("ephemeral") and ephemeral:
             found.append(f"{name_of(pod)}-{volume['name']}")
     return found
 
 
 def _uses(pod: Obj) -> list[str]:
-    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return [] if ended else [f"{namespace_of(pod)}/{c}" for c in claims_of_pod(pod)]
+    """Claims in use by a pod: from when it is scheduled until it is gone, not just ended.
+
+    Of its ephemeral volumes, only until its deletion has no grace left: the pod may wait, by a
+    finalizer of its own, for these very claims to go.
+    """
+    if not pod["spec"].get("nodeName"):
+        return []  # no kubelet starts it with a claim that is being deleted
+    shut_down = is_deleting(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
+    return [f"{namespace_of(pod)}/{c}" for c in _named(pod, ephemeral=not shut_down)]
 
 
 def _pod_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
@@ -44,22 +55,16 @@ CLAIM_CONTROLLER = Controller(
     reconciles=CLAIMS,
     watches=(Watch("pods", _pod_wakes, indexes={"claim": _uses}),),
 )
-VOLUME_CONTROLLER = Controller(
-    name="pv-protection",
-    reconciles=VOLUMES,
-    watches=(Watch(CLAIMS, lambda old, new, cache: _volumes_of_claim(old, new)),),
-)
-
-
-def _volumes_of_claim(old: Obj | None, new: Obj | None) -> Iterable[Key]:
-    claim = new or old
-    name = claim["spec"].get("volumeName") if claim else None
-    return [Key("", name)] if name else []
+VOLUME_CONTROLLER = Controller(name="pv-protection", reconciles=VOLUMES)
 
 
 async def reconcile_claim(key: Key, env: Env) -> Result:
     claim = env.cache.get(CLAIMS, key.namespace, key.name)
-    if claim is None or not is_deleting(claim) or CLAIM_FINALIZER not in finalizers_of(claim):
+    if claim is None:
+        return DONE
+    if not is_deleting(claim):
+        return await _add_finalizer(CLAIMS, claim, CLAIM_FINALIZER, env)
+    if CLAIM_FINALIZER not in finalizers_of(claim):
         return DONE
     if any(env.cache.with_index("pods", "claim", str(key))):
         return DONE
@@ -73,14 +78,23 @@ async def reconcile_claim(key: Key, env: Env) -> Result:
 
 async def reconcile_volume(key: Key, env: Env) -> Result:
     volume = env.cache.get(VOLUMES, "", key.name)
-    if volume is None or not is_deleting(volume) or VOLUME_FINALIZER not in finalizers_of(volume):
+    if volume is None:
         return DONE
-    wanted = claim_key(volume)
-    if phase_of(volume) == "Bound" and wanted is not None:
-        claim = env.cache.get(CLAIMS, wanted.namespace, wanted.name)
-        if claim is not None:
-            return DONE
+    if not is_deleting(volume):
+        return await _add_finalizer(VOLUMES, volume, VOLUME_FINALIZER, env)
+    if VOLUME_FINALIZER not in finalizers_of(volume) or phase_of(volume) == "Bound":
+        return DONE
     await _remove_finalizer(VOLUMES, volume, VOLUME_FINALIZER, env)
+    return DONE
+
+
+async def _add_finalizer(resource: str, obj: Obj, finalizer: str, env: Env) -> Result:
+    """What was made while the admission plugin was off is protected late."""
+    if finalizer in finalizers_of(obj):
+        return DONE
+    changed = deep_copy(obj)
+    changed["metadata"]["finalizers"] = [*finalizers_of(obj), finalizer]
+    await env.client.update(resource, changed)
     return DONE
 
 

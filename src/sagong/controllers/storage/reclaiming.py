@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sagong.api.errors import NotFound
-from sagong.api.meta import deep_copy, is_deleting, name_of, namespace_of, uid_of
+from sagong.api.meta import deep_copy, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.controllers.storage.volumes import (
     CLAIMS,
@@ -58,8 +58,6 @@ def plan(seen: Seen) -> tuple[str, str]:
     """The phase that the volume should have, and a message."""
     volume = seen.volume
     ref = volume["spec"].get("claimRef")
-    if is_deleting(volume):
-        return phase_of(volume), ""
     if ref is None or not ref.get("uid"):
         return "Available", ""
     if seen.claim is not None and uid_of(seen.claim) == ref["uid"]:

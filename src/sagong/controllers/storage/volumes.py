@@ -59,18 +59,32 @@ def phase_of(obj: Obj) -> str:
     return str((obj.get("status") or {}).get("phase") or "")
 
 
+def mismatch(volume: Obj, claim: Obj) -> str:
+    """Why a volume that was asked for by name cannot serve the claim; "" if it can."""
+    if capacity(volume) < wanted_bytes(claim):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if mode_of(volume) != mode_of(claim):
+        return "incompatible volumeMode"
+    if _attributes_of(volume) != _attributes_of(claim):
+        return "volumeAttributesClassName does not match"
+    if not set(claim["spec"].get("accessModes") or ()) <= set(
+        volume["spec"].get("accessModes") or ()
+    ):
+        return "incompatible accessMode"
+    return ""
+
+
+def _attributes_of(obj: Obj) -> str:
+    return str(obj["spec"].get("volumeAttributesClassName") or "")
+
+
 def satisfies(volume: Obj, claim: Obj) -> bool:
-    """Whether a volume could serve a claim: class, mode, access, size and selector."""
-    spec = claim["spec"]
-    return (
-        class_of(volume) == class_of(claim)
-        and mode_of(volume) == mode_of(claim)
-        and set(spec.get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ())
-        and capacity(volume) >= wanted_bytes(claim)
-        and (
-            spec.get("selector") is None
-            or selector_from_object(spec["selector"]).matches(labels_of(volume))
-        )
+    """Whether a free volume could serve a claim: class, mode, access, size and selector."""
+    selector = claim["spec"].get("selector")
+    return not mismatch(volume, claim) and (
+        selector is None or selector_from_object(selector).matches(labels_of(volume))
     )
 
 
