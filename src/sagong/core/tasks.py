@@ -6,7 +6,8 @@ A long-lived component is ``async def run()``; when it returns, all its tasks ar
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+import types
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -17,19 +18,54 @@ class Tasks:
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # In the order in which they began, so that a seeded loop cancels them in that order.
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Run a coroutine in the group. Its exception ends the whole group."""
         task = self._group.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
         return task
+
+    def start_now(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a coroutine at once as far as it gets without waiting; only the rest is a task.
+
+        What runs at once is in no task, so it cannot use ``asyncio.timeout`` and the like.
+        """
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            return
+        self.start(_go_on(coroutine, awaited), name=name)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
 
     def cancel(self) -> None:
         """Cancel every task that is still running."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+async def _go_on(coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
+    await _rest(coroutine, awaited)
+
+
+@types.coroutine
+def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Drive a coroutine that has begun and waits for ``awaited``."""
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:
+            step, argument = coroutine.throw, error
+        else:
+            step, argument = coroutine.send, sent
+        try:
+            awaited = step(argument)
+        except StopIteration:
+            return
 
 
 @contextlib.asynccontextmanager

@@ -44,6 +44,9 @@ RESOURCES = (
 )
 _STORAGE = RESOURCES[3:]
 BINDINGS_MAX = 256  # under way at once; past it no further pod is decided until one has ended
+# Telling a pod why it waits; past these it is told at its next attempt.
+REPORT_ATTEMPTS = 4
+REPORT_RETRY_SECONDS = 0.25
 EXPLANATIONS_MAX = 1000  # recent decisions kept for whoever asks why
 
 
@@ -197,18 +200,28 @@ class Scheduler:
             "observedGeneration": obj["metadata"].get("generation"),
         }
         patch = {"metadata": {"uid": uid_of(obj)}, "status": {"conditions": [update]}}
-        try:
-            await self._client.patch(
-                "pods",
-                name_of(obj),
-                patch,
-                namespace=obj["metadata"]["namespace"],
-                patch_type=PatchType.STRATEGIC,
-                subresource="status",
-            )
-        except (errors.NotFound, errors.Conflict, errors.Invalid) as error:
-            # The pod is gone or another one: the next look at the cache settles it.
-            log.debug("reporting on %s: %s", name_of(obj), error)
+        await self._write_status(obj, patch)
+
+    async def _write_status(self, obj: Obj, patch: Obj) -> None:
+        for attempt in range(REPORT_ATTEMPTS):
+            try:
+                await self._client.patch(
+                    "pods",
+                    name_of(obj),
+                    patch,
+                    namespace=obj["metadata"]["namespace"],
+                    patch_type=PatchType.STRATEGIC,
+                    subresource="status",
+                )
+            except (errors.InternalError, errors.ServiceUnavailable) as error:
+                log.debug("reporting on %s: %s", name_of(obj), error)
+                await asyncio.sleep(REPORT_RETRY_SECONDS * 2**attempt)
+            except errors.ApiError as error:
+                # The pod is gone or another one: the next look at the cache settles it.
+                log.debug("reporting on %s: %s", name_of(obj), error)
+                return
+            else:
+                return
 
     def _remember(self, uid: str, decision: Decision) -> None:
         self.explanations[uid] = decision.explanation

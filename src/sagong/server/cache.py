@@ -96,7 +96,7 @@ class ResourceCache:
         self._ring: deque[Change] = deque()
         self._events_kept = events_kept
         # By scope: "" (everything), "<namespace>/" or the path of one object.
-        self._watchers: dict[str, set[Watcher]] = {}
+        self._watchers: dict[str, dict[Watcher, None]] = {}
 
     def load(self, items: Sequence[Item], revision: int) -> None:
         """Start from a listing at a revision; items in path order."""
@@ -159,12 +159,12 @@ class ResourceCache:
                 yield change
 
     def add_watcher(self, scope: str, watcher: Watcher) -> None:
-        self._watchers.setdefault(scope, set()).add(watcher)
+        self._watchers.setdefault(scope, {})[watcher] = None
 
     def remove_watcher(self, scope: str, watcher: Watcher) -> None:
         watchers = self._watchers.get(scope)
         if watchers is not None:
-            watchers.discard(watcher)
+            watchers.pop(watcher, None)
             if not watchers:
                 del self._watchers[scope]
 

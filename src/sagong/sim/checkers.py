@@ -156,7 +156,7 @@ class RollsWithin:
         self._was_up = False
 
     def __call__(self, view: View, seen: Seen) -> None:
-        deployment = view.get("deployments.apps", *self._key)
+        deployment = view.get("deployments.apps", self._key.namespace, self._key.name)
         if deployment is None or seen.resource not in ("pods", "replicasets.apps"):
             return
         spec = deployment["spec"]

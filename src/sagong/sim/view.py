@@ -3,6 +3,7 @@
 It stands beside the API, not behind it: no fault, crash or delay of the simulation hides anything.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class View:
         self.checks: list[Check] = []
         self.broken: list[str] = []
         self.revision = 1
+        self._advanced = asyncio.Event()
 
     def get(self, resource: str, namespace: str, name: str) -> Obj | None:
         return self._objects.get(resource, {}).get(Key(namespace, name))
@@ -63,6 +65,13 @@ class View:
                 if seen is not None:
                     self._check(seen)
             self.revision = batch.revision
+            self._advanced.set()
+
+    async def wait_revision(self, revision: int) -> None:
+        """Until every change up to a revision has been looked at."""
+        while self.revision < revision:
+            self._advanced.clear()
+            await self._advanced.wait()
 
     def _take(self, change: Change) -> Seen | None:
         split = split_key(change.key, self._names)

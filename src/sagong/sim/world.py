@@ -245,9 +245,13 @@ class Simulation:
         while True:
             await self._up.wait()
             try:
-                return await attempt()
+                answer = await attempt()
             except errors.ServiceUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            # Whoever looks next sees what was done.
+            await self.view.wait_revision(await self.store.current_revision())
+            return answer
 
     async def _dispatch(self, call: Call, user: User) -> Answer:
         core = self._core
