@@ -8,7 +8,7 @@ setup-dev:
 	@scripts/setup --dev
 
 demo: setup  ## a 3-node cluster with an application on it, left running
-	@.venv/bin/sagong up --nodes 3
+	@.venv/bin/sagong up --nodes 3 --node-grace-seconds 20
 	@demo/run
 
 test: setup-dev  ## everything
