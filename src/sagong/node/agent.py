@@ -6,6 +6,7 @@ the API has lost meanwhile are removed.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
@@ -88,32 +90,32 @@ class NodeAgent:
         return [worker.pod for worker in self.workers.values()]
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Whatever fails is logged and begun again; nothing ends the agent."""
         try:
-            machine = await self._wait_runtime()
-            self.cgroups.prepare()
-            shop = self._workshop(machine)
             async with task_group() as tasks:
-                tasks.start(self.events.run(), name="events")
-                await self.registration.register(machine)
-                running = tasks.start(self.cache.run(), name="cache")
-                loops = {
-                    "node status": self._report_status(machine),
-                    "node lease": self._renew_lease(),
-                }
-                for name, loop in loops.items():
-                    tasks.start(loop, name=name)
-                await self.cache.wait_synced()
-                await self.view.relist()
-                self._take_over(shop, tasks)
-                tasks.start(self._relist(), name="relist")
-                tasks.start(self._follow_runtime(), name="runtime events")
-                tasks.start(self._housekeeping(), name="housekeeping")
-                tasks.start(self._refresh_volumes(), name="volume refresh")
-                tasks.start(self._collect_images(), name="image collection")
-                await running
+                await self._run(tasks)
         finally:
             await self.cri.close()
+
+    async def _run(self, tasks: Tasks) -> None:
+        def start(name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+            return tasks.start(supervised(name, run), name=name)
+
+        machine = await supervised("waiting for the runtime", self._wait_runtime)
+        start("events", self.events.run)
+        await supervised("registration", functools.partial(self.registration.register, machine))
+        running = start("cache", self.cache.run)
+        start("node status", functools.partial(self._report_status, machine))
+        start("node lease", self._renew_lease)
+        await self.cache.wait_synced()
+        await supervised("listing containers", self.view.relist)
+        self._take_over(self._workshop(machine), tasks)
+        start("container listing", self._relist)
+        start("runtime events", self._follow_runtime)
+        start("housekeeping", self._housekeeping)
+        start("volume refresh", self._refresh_volumes)
+        start("image collection", self._collect_images)
+        await running
 
     async def _wait_runtime(self) -> Machine:
         while True:
@@ -123,6 +125,7 @@ class NodeAgent:
                 log.info("the container runtime does not answer yet: %s", error)
                 await asyncio.sleep(RUNTIME_WAIT_SECONDS)
                 continue
+            self.cgroups.prepare()
             runtime = f"{version.runtime_name}://{version.runtime_version}"
             return read_machine(self.config.data_dir, runtime=runtime)
 
@@ -189,7 +192,7 @@ class NodeAgent:
 
     async def _work(self, worker: PodWorker) -> None:
         try:
-            await worker.run()
+            await supervised(f"the worker of pod {worker.uid}", worker.run)
         finally:
             self.workers.pop(worker.uid, None)
 

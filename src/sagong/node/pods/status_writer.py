@@ -44,7 +44,10 @@ class StatusWriter:
         await self._idle.wait()
 
     async def run(self) -> None:
+        """Until cancelled. May be begun again after a failure: what is wanted is still wanted."""
         delay = RETRY_SECONDS
+        if self._wanted is not None:
+            self._changed.set()
         while True:
             await self._changed.wait()
             self._changed.clear()

@@ -5,12 +5,14 @@ startup probe has failed is left alone until it has been replaced.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from sagong.api.types import Obj
 from sagong.core.clock import Clock
+from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks
 from sagong.node.pods.model import Kind, ProbeKind, ProbeView, SeenContainer, SeenPod
 from sagong.node.pods.spec import all_containers, is_sidecar
@@ -75,7 +77,8 @@ class PodProber:
             if key not in self._probes:
                 self._probes[key] = probe
                 name = f"probe {probe.container['name']} {probe.probe_kind.value}"
-                probe.task = self._tasks.start(self._run(probe), name=name)
+                run = functools.partial(self._run, probe)
+                probe.task = self._tasks.start(supervised(name, run), name=name)
 
     def view(self) -> ProbeView:
         started, ready, failed = set(), set(), {}
