@@ -45,6 +45,7 @@ class Https:
         self._url = access.server.rstrip("/")
         self._tokens = TokenSource(access)
         self._session: aiohttp.ClientSession | None = None
+        self._retired: aiohttp.ClientSession | None = None
 
     async def send(self, call: Call) -> Answer:
         request = request_of(call)
@@ -101,10 +102,24 @@ class Https:
         token = self._tokens.current()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
+    async def replace_access(self, access: Access) -> None:
+        """Use other credentials from now on; what is under way, watches too, goes on with the old
+        ones until the next replacement."""
+        await self._close_retired()
+        self._access, self._tokens = access, TokenSource(access)
+        self._url = access.server.rstrip("/")
+        self._retired, self._session = self._session, None
+
     async def close(self) -> None:
+        await self._close_retired()
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def _close_retired(self) -> None:
+        if self._retired is not None:
+            await self._retired.close()
+            self._retired = None
 
     async def _respond(self, call: Call, request: Request) -> aiohttp.ClientResponse:
         """The open response to a request, sent again where that is safe."""

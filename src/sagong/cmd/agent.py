@@ -1,11 +1,14 @@
 """The composition root of ``sagong agent``: builds everything by hand, no logic."""
 
+import asyncio
+import functools
 import logging
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sagong.api.errors import InternalError, ServiceUnavailable, Timeout, TooManyRequests
 from sagong.api.resources import ResourceTable
 from sagong.client.access import Access
 from sagong.client.client import Client
@@ -13,15 +16,25 @@ from sagong.client.https import Https
 from sagong.client.kubeconfig import Context, merge_context, read_context
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
+from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.local import containerd
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.node.agent import NodeAgent
-from sagong.node.certificates import request_client_certificate
+from sagong.node.certificates import (
+    CertificatePair,
+    request_client_certificate,
+    request_serving_certificate,
+)
 from sagong.node.config import NodeAddress, NodeConfig
+from sagong.node.identity import Kept, keep_certificate, read_pem, write_pair
+from sagong.node.server.certificates import SERVING
 from sagong.node.server.server import NodeServer, NodeServerSettings
 
 log = logging.getLogger(__name__)
+
+JOIN_RETRY_SECONDS = 2.0
+CERTIFICATE_RETRY = 600.0  # seconds; requests that are refused stay for people to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +79,6 @@ async def run_agent(config: AgentConfig) -> None:
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     config.run_dir.mkdir(parents=True, exist_ok=True)
     instance = containerd.instance_for(config.data_dir, config.run_dir)
-    if not config.runtime_endpoint:
-        await containerd.start(instance)
     client = await connect(config)
     try:
         agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
@@ -75,15 +86,62 @@ async def run_agent(config: AgentConfig) -> None:
         network.follow(agent.cache)
         server = NodeServer(server_settings(config), agent, client, clock=clock)
         async with task_group() as tasks:
-            running = tasks.start(agent.run(), name="agent")
-            tasks.start(server.run(), name="server")
+
+            def start(name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+                return tasks.start(supervised(name, run), name=name)
+
+            if not config.runtime_endpoint:
+                start("containerd", functools.partial(containerd.keep_running, instance))
+            running = start("agent", agent.run)
+            start("node server", server.run)
+            for kept in certificates(config, client):
+                keep = functools.partial(keep_certificate, kept, clock)
+                name = f"{kept.name} certificate"
+                tasks.start(supervised(name, keep, limit_seconds=CERTIFICATE_RETRY), name=name)
             await agent.cache.wait_synced()
-            tasks.start(network.run(), name="network")
+            start("network", network.run)
             await agent.wait_ready()
             print(f"sagong agent ready: node {config.node_name} ({config.node_ip})", flush=True)
             await running
     finally:
         await client.close()
+
+
+def certificates(config: AgentConfig, client: Client) -> Sequence[Kept]:
+    """The node's own two; an identity from a given kubeconfig is its giver's to renew."""
+    own = config.data_dir / "kubeconfig"
+    names, addresses = [config.node_name], [config.node_ip]
+
+    async def serve(pair: CertificatePair) -> None:
+        write_pair(server_settings(config).certificate_dir, SERVING, pair)
+
+    async def identify(pair: CertificatePair) -> None:
+        context = read_context(own)
+        access = replace(context.access, certificate=pair.certificate, key=pair.key)
+        merge_context(own, replace(context, access=access))
+        transport = client.transport
+        assert isinstance(transport, Https)
+        await transport.replace_access(access)
+
+    serving = Kept(
+        "serving",
+        lambda: read_pem(server_settings(config).certificate_dir / f"{SERVING}.crt"),
+        functools.partial(
+            request_serving_certificate,
+            client,
+            config.node_name,
+            names=names,
+            addresses=addresses,
+        ),
+        serve,
+    )
+    identity = Kept(
+        "client",
+        lambda: read_context(own).access.certificate,
+        functools.partial(request_client_certificate, client, config.node_name),
+        identify,
+    )
+    return (serving,) if config.kubeconfig is not None else (serving, identity)
 
 
 async def remove_node(config: AgentConfig) -> None:
@@ -145,9 +203,19 @@ async def connect(config: AgentConfig) -> Client:
     own = config.data_dir / "kubeconfig"
     path = config.kubeconfig or own
     if not path.exists():
-        await _join(config, own)
+        await _join_when_possible(config, own)
         path = own
     return Client(Https(read_context(path).access), ResourceTable())
+
+
+async def _join_when_possible(config: AgentConfig, kubeconfig: Path) -> None:
+    """Join; a server that cannot be reached, or is not ready, is asked again for ever."""
+    while True:
+        try:
+            return await _join(config, kubeconfig)
+        except (ServiceUnavailable, Timeout, InternalError, TooManyRequests) as error:
+            log.warning("cannot join yet: %s", error)
+            await asyncio.sleep(JOIN_RETRY_SECONDS)
 
 
 async def _join(config: AgentConfig, kubeconfig: Path) -> None:

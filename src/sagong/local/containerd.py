@@ -6,6 +6,7 @@ are separate processes); only ``purge`` ends them.
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from sagong.local.images import (
     pause_image,
 )
 from sagong.local.preflight import cni_plugin_dir
+
+log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0  # a cold start takes 0.3 s here; a loaded machine needs more
 _POLL_SECONDS = 0.02
@@ -172,6 +175,14 @@ async def start(instance: ContainerdInstance) -> processes.Process:
     await _wait_answering(instance, process)
     await _import_own_images(instance)
     return process
+
+
+async def keep_running(instance: ContainerdInstance) -> None:
+    """Start it whenever it does not run, until cancelled. Raises RuntimeError as ``start``."""
+    while True:
+        process = await start(instance)
+        await processes.wait_ended(process)
+        log.warning("containerd (pid %d) has ended; it is started again", process.pid)
 
 
 async def _import_own_images(instance: ContainerdInstance) -> None:

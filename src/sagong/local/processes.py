@@ -94,6 +94,23 @@ def start_detached(
     return process
 
 
+async def wait_ended(process: Process) -> None:
+    """Until a process has ended, whoever's child it is; at once if it has already."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        if is_alive(process):
+            loop.add_reader(descriptor, ended.set)  # readable once the process is gone
+            await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    _reap(process.pid)
+
+
 async def stop(process: Process, *, timeout_seconds: float = STOP_SECONDS) -> None:
     """Ask a process to end; kill it when it does not within the time."""
     for number, seconds in ((signal.SIGTERM, timeout_seconds), (signal.SIGKILL, STOP_SECONDS)):

@@ -18,6 +18,7 @@ from pathlib import Path
 from sagong.api.meta import name_of
 from sagong.api.types import Obj
 from sagong.core.clock import Clock
+from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
 from sagong.ctl.informer import SharedCache
@@ -117,12 +118,18 @@ class NodeNetwork:
         missing = await asyncio.to_thread(self._sysctls.apply)
         self._bridge_is_filtered = BRIDGE_FILTER not in missing
         async with task_group() as tasks:
-            proxy = tasks.start(self.proxy.run(), name="service-proxy")
-            tasks.start(self._keep_routes(), name="pod-routes")
+            parts = {"service proxy": self.proxy.run, "pod routes": self._keep_routes}
             if self.dns is not None:
-                await asyncio.to_thread(add_local_address, self._config.dns_ip)
-                tasks.start(self.dns.run(), name="cluster-dns")
-            await proxy
+                parts["cluster DNS"] = functools.partial(self._serve_names, self.dns)
+            # One that fails is begun again by itself: the others do not depend on it.
+            running = [
+                tasks.start(supervised(name, part), name=name) for name, part in parts.items()
+            ]
+            await asyncio.gather(*running)
+
+    async def _serve_names(self, dns: DnsServer) -> None:
+        await asyncio.to_thread(add_local_address, self._config.dns_ip)
+        await dns.run()
 
     async def sync(self) -> None:
         """Bring services and routes up to date once, now, with the name server listening."""

@@ -177,7 +177,7 @@ class ServiceProxy:
             self._last_error = str(error)
             log.warning("nft refused a transaction; the whole table follows: %s", error)
             return False
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Exception):
             # Whether the kernel took it is unknown.
             self._ruleset.failed()
             raise
