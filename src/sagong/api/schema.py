@@ -276,7 +276,9 @@ def _learn_go_type(node: Node) -> None:
         if field in node.required and node.fields[field].kind in _ZEROS
     }
     node.zeros.update(dict.fromkeys(gotypes.WRITTEN_NULLS.get(type_name, ())))
-    node.zeros.update(gotypes.ZERO_FIELDS.get(type_name, {}))
+    # Types of different groups share names: the two Events differ in their fields.
+    written = gotypes.ZERO_FIELDS.get(type_name, {})
+    node.zeros.update({name: zero for name, zero in written.items() if name in node.fields})
 
 
 def _kind_of(raw: Obj, name: str) -> Kind:
