@@ -125,7 +125,7 @@ class Life:
         async with self.api.session.get(url, headers=headers, ssl=False) as response:
             assert response.status == 200
             async for line in response.content:
-                events.append(json.loads(line))
+                events.append(json.loads(line))  # noqa: PERF401 - one by one, as they come
 
 
 def merged(obj: Any, change: Any) -> Any:
