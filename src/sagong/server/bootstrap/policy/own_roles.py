@@ -5,7 +5,7 @@ network plugins. They do not carry the label of upstream's own defaults.
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
-from sagong.server.bootstrap.policy.notation import READ, WRITE_EVENTS, allow, group
+from sagong.server.bootstrap.policy.notation import READ, WRITE_EVENTS, account, allow, group
 
 _NODES = group("system:nodes")
 _BOOTSTRAPPERS = group("system:bootstrappers")
@@ -30,4 +30,9 @@ OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-bootstrapper": ("system:node-bootstrapper", (_BOOTSTRAPPERS,)),
     "sagong:node-autoapprove-bootstrap": (f"{_REQUESTS}:nodeclient", (_BOOTSTRAPPERS,)),
     "sagong:node-autoapprove-renewal": (f"{_REQUESTS}:selfnodeclient", (_NODES,)),
+    # Nodes' serving certificates are approved by controllers/certificates/approving.py.
+    "sagong:node-autoapprove-serving": (
+        "system:certificates.k8s.io:kubelet-serving-approver",
+        (account("kube-system", "certificate-controller"),),
+    ),
 }
