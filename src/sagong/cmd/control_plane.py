@@ -27,9 +27,12 @@ _SCHEDULER_USER = User("system:kube-scheduler", groups=(_AUTHENTICATED,))
 
 # Service accounts of controllers, where they are not called "<controller>-controller".
 _ACCOUNTS = {
+    "bootstrap-signer": "bootstrap-signer",
     "csrapproving": "certificate-controller",
     "csrcleaner": "certificate-controller",
     "csrsigning": "certificate-controller",
+    # Events that are old enough are garbage like any other.
+    "event-expiry": "generic-garbage-collector",
     "garbage-collector": "generic-garbage-collector",
     "local-volume-provisioner": "persistent-volume-binder",
     "local-volume-remover": "persistent-volume-binder",
@@ -37,8 +40,10 @@ _ACCOUNTS = {
     "persistentvolume-binder": "persistent-volume-binder",
     "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
+    "horizontal-pod-autoscaler": "horizontal-pod-autoscaler",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
     "service-ca-cert-publisher": "service-ca-cert-publisher",
+    "token-cleaner": "token-cleaner",
     "taint-eviction-controller": "node-controller",
 }
 

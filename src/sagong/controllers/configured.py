@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, root_ca, service_ca
-from sagong.controllers.node import lifecycle, pod_gc, taint_eviction
+from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
 from sagong.controllers.storage import local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
 
@@ -33,6 +33,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
+        (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
         *local_provisioner.makers(settings.helper_image),

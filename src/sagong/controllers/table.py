@@ -6,11 +6,28 @@ something stand in ``configured.py``.
 
 from sagong.controllers.apps import daemonset, deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
+from sagong.controllers.bootstrap import signer, token_cleaner
 from sagong.controllers.certificates import approving, cleaning
-from sagong.controllers.core import endpoints, namespace, replicationcontroller, serviceaccount
-from sagong.controllers.discovery import endpointslice
+from sagong.controllers.core import (
+    endpoints,
+    event_expiry,
+    load_balancer,
+    namespace,
+    replicationcontroller,
+    resourcequota,
+    serviceaccount,
+    servicecidr,
+)
+from sagong.controllers.discovery import endpointslice, mirroring
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
-from sagong.controllers.storage import binder, protection, reclaiming
+from sagong.controllers.rbac import aggregation
+from sagong.controllers.storage import (
+    attributes_protection,
+    binder,
+    ephemeral,
+    protection,
+    reclaiming,
+)
 from sagong.ctl.controller import Controller, Reconcile
 
 CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
@@ -34,4 +51,14 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (protection.VOLUME_CONTROLLER, protection.reconcile_volume),
     (approving.CONTROLLER, approving.reconcile),
     (cleaning.CONTROLLER, cleaning.reconcile),
+    (mirroring.CONTROLLER, mirroring.reconcile),
+    (resourcequota.CONTROLLER, resourcequota.reconcile),
+    (servicecidr.CONTROLLER, servicecidr.reconcile),
+    (load_balancer.CONTROLLER, load_balancer.reconcile),
+    (event_expiry.CONTROLLER, event_expiry.reconcile),
+    (aggregation.CONTROLLER, aggregation.reconcile),
+    (token_cleaner.CONTROLLER, token_cleaner.reconcile),
+    (signer.CONTROLLER, signer.reconcile),
+    (ephemeral.CONTROLLER, ephemeral.reconcile),
+    (attributes_protection.CONTROLLER, attributes_protection.reconcile),
 )

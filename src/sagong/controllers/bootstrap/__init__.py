@@ -1,0 +1,1 @@
+"""Controllers of the tokens with which new machines join."""

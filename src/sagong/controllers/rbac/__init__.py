@@ -1,0 +1,1 @@
+"""Controllers of rbac.authorization.k8s.io."""
