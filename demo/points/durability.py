@@ -1,4 +1,4 @@
-"""Point 7: SIGKILL of the server amid writes, SIGKILL of an agent: nothing is lost, none restarts."""
+"""Point 7: SIGKILL of the server amid writes, and of an agent: nothing is lost or restarted."""
 
 import json
 import subprocess

@@ -112,7 +112,7 @@ def _no_orphans(scene: Scene, node: str, evicted: list[str]) -> str:
     listing = subprocess.run(command, capture_output=True, text=True, check=False)
     if listing.returncode != 0:
         return ""
-    found = {uid for uid in map(lambda c: _pod_of(socket, c), listing.stdout.split()) if uid}
+    found = {uid for uid in (_pod_of(socket, c) for c in listing.stdout.split()) if uid}
     wanted = {p["metadata"]["uid"] for p in _all_pods(scene, node)}
     return f"{len(found)} pods" if not found - wanted and not found & set(evicted) else ""
 
