@@ -14,6 +14,7 @@ VERBS = {
     "agent": "Run a node.",
     "token": "Tokens with which other machines join.",
     "image": "Images of the nodes' container runtimes.",
+    "sim": "Simulated nodes, and whole clusters in virtual time.",
     "install": "Install the system packages or the systemd services.",
     "version": "Print the version.",
 }

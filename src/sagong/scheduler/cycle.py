@@ -26,20 +26,28 @@ class Explanation:
     # The chosen node's score by plugin, weights applied.
     scores: Mapping[str, int] = field(default_factory=dict)
     pod_reason: str = ""  # set when the pod was refused whatever the node
+    # What became of preemption: victims were chosen; or why the pod may have none; or, of the
+    # nodes where eviction might have helped, reasons and how many.
+    preempts: bool = False
+    ineligible: str = ""
+    no_victims: Mapping[str, int] = field(default_factory=dict)
 
     def message(self) -> str:
         """The text of the PodScheduled condition and of the FailedScheduling event."""
         if self.nodes == 0:
             return "no nodes available to schedule pods"
         why = self.pod_reason or ", ".join(sorted(f"{n} {r}" for r, n in self.reasons.items()))
-        return f"0/{self.nodes} nodes are available: {why}. {self._after_filters()}"
+        found = f"0/{self.nodes} nodes are available: {why}."
+        return found if self.preempts else f"{found} {self._after_filters()}"
 
     def _after_filters(self) -> str:
+        if self.ineligible:
+            return f"no new claims to deallocate, preemption: {self.ineligible}"
         helpless = self.nodes - self.evictable
-        parts = []
+        parts = [f"{count} {reason}" for reason, count in self.no_victims.items()]
         if helpless:
             parts.append(f"{helpless} Preemption is not helpful for scheduling")
-        if self.evictable:
+        if self.evictable and not self.no_victims:
             parts.append(f"{self.evictable} No preemption victims found for incoming pod")
         nodes = f"preemption: 0/{self.nodes} nodes are available: {', '.join(sorted(parts))}."
         return f"no new claims to deallocate, {nodes}"
@@ -51,20 +59,26 @@ class Decision:
 
     slot: Slot | None
     explanation: Explanation
+    evictable: Mask | None = None  # without a slot: the nodes where eviction could help
 
 
-def decide(cycle: Cycle, ids: Ids) -> Decision:
-    """Choose a node for a pod; ties are broken at random, as upstream does."""
+def decide(cycle: Cycle, ids: Ids, *, nominated: Slot | None = None) -> Decision:
+    """Choose a node for a pod; ties are broken at random, as upstream does.
+
+    A node that the pod was nominated for is taken if it fits, however others score.
+    """
     total = len(cycle.state.columns)
     try:
-        feasible, explanation = _filter(cycle)
+        feasible, explanation, evictable = _filter(cycle)
     except PodRefused as refused:
         explanation = Explanation(
             nodes=total, refused_by={refused.plugin: total}, pod_reason=refused.reason
         )
         return Decision(None, explanation)
     if not feasible.any():
-        return Decision(None, explanation)
+        return Decision(None, explanation, evictable)
+    if nominated is not None and feasible[nominated]:
+        return Decision(nominated, explanation)
     slot, scores = _best(cycle, feasible, ids)
     found = Explanation(
         nodes=total,
@@ -76,26 +90,31 @@ def decide(cycle: Cycle, ids: Ids) -> Decision:
     return Decision(slot, found)
 
 
-def _filter(cycle: Cycle) -> tuple[Mask, Explanation]:
-    """A node counts for the first filter that refuses it, under each of that filter's reasons."""
+def _filter(cycle: Cycle) -> tuple[Mask, Explanation, Mask]:
+    """Which nodes are left, why the others are not, and which of those eviction could help.
+
+    A node counts for the first filter that refuses it, under each of that filter's reasons.
+    """
     remaining = cycle.state.columns.valid.copy()
     evictable = np.zeros_like(remaining)
     reasons: Counter[str] = Counter()
     refused_by: dict[str, int] = {}
     for plugin in FILTERS:
-        refused = np.zeros_like(remaining)
-        hopeless = np.zeros_like(remaining)
+        # Most filters refuse no node: nothing is allocated for those.
+        refused: Mask | None = None
+        hopeless: Mask | None = None
         for refusal in plugin.refuse(cycle):
             here = refusal.mask & remaining
             count = int(np.count_nonzero(here))
-            if count:
-                reasons[refusal.reason] += count
-                refused |= here
-                if not refusal.evictable:
-                    hopeless |= here
-        if refused.any():
+            if not count:
+                continue
+            reasons[refusal.reason] += count
+            refused = here if refused is None else refused | here
+            if not refusal.evictable:
+                hopeless = here if hopeless is None else hopeless | here
+        if refused is not None:
             refused_by[plugin.name] = int(np.count_nonzero(refused))
-            evictable |= refused & ~hopeless
+            evictable |= refused if hopeless is None else refused & ~hopeless
             remaining &= ~refused
     explanation = Explanation(
         nodes=len(cycle.state.columns),
@@ -103,7 +122,7 @@ def _filter(cycle: Cycle) -> tuple[Mask, Explanation]:
         refused_by=refused_by,
         evictable=int(np.count_nonzero(evictable)),
     )
-    return remaining, explanation
+    return remaining, explanation, evictable
 
 
 def _best(cycle: Cycle, feasible: Mask, ids: Ids) -> tuple[Slot, Mapping[str, int]]:

@@ -1,8 +1,9 @@
 """The scheduler: watches pods and nodes, decides pod after pod, binds in the background.
 
-Reads: Pod, Node, Namespace, PersistentVolumeClaim, PersistentVolume, StorageClass.
-Writes: Pod (binding, PodScheduled condition), PersistentVolumeClaim and PersistentVolume (binding
-decisions), Event.
+Reads: Pod, Node, Namespace, PersistentVolumeClaim, PersistentVolume, StorageClass,
+PodDisruptionBudget.
+Writes: Pod (binding, PodScheduled condition, nominatedNodeName, eviction of victims),
+PersistentVolumeClaim and PersistentVolume (binding decisions), Event.
 Invariant: a pod that has been assumed on a node counts there until its binding is seen in the
 cache or has failed, so no room is given away twice.
 """
@@ -26,6 +27,8 @@ from sagong.scheduler import binding, columns, pod
 from sagong.scheduler.cycle import Decision, Explanation, decide
 from sagong.scheduler.plugin import Cycle
 from sagong.scheduler.pod import PodFacts
+from sagong.scheduler.preempting import BUDGETS, Preempting
+from sagong.scheduler.preemption import Candidate, with_pods
 from sagong.scheduler.queue import ClusterEvent, SchedulingQueue, Waiting
 from sagong.scheduler.state import State
 from sagong.scheduler.volumes import PodVolumes, VolumeDecision, look_up
@@ -41,8 +44,9 @@ RESOURCES = (
     "persistentvolumeclaims",
     "persistentvolumes",
     "storageclasses.storage.k8s.io",
+    BUDGETS,
 )
-_STORAGE = RESOURCES[3:]
+_STORAGE = RESOURCES[3:6]
 BINDINGS_MAX = 256  # under way at once; past it no further pod is decided until one has ended
 # Telling a pod why it waits; past these it is told at its next attempt.
 REPORT_ATTEMPTS = 4
@@ -86,6 +90,7 @@ class Scheduler:
         self._bindings = asyncio.Semaphore(BINDINGS_MAX)
         # Assumed pods by uid, until the cache shows them bound.
         self._assumed: dict[str, str] = {}
+        self._preempting = Preempting(client, cache, events, clock, ids)
         self._volume_binder = binding.VolumeBinder(client, cache)
         for resource in RESOURCES:
             cache.declare(resource)
@@ -133,22 +138,52 @@ class Scheduler:
             return False
         facts = pod.facts_of(obj)
         volumes = look_up(facts, self._cache) if facts.claims else PodVolumes()
-        decision = decide(Cycle(facts, self._state, volumes), self._ids)
+        decision, victims = self._decide(Cycle(facts, self._state, volumes))
         self._remember(waiting.uid, decision)
         if decision.slot is None:
             refused_by = frozenset(decision.explanation.refused_by)
             self._queue.park(waiting, refused_by, self._clock.monotonic())
             tasks.start(
-                self._report(obj, decision.explanation.message()), name=f"report {waiting.key}"
+                self._refuse(obj, facts, decision.explanation.message(), victims),
+                name=f"report {waiting.key}",
             )
             return False
         node = self._state.columns.facts(decision.slot)
         chosen = decide_volumes(volumes, node.name, node.labels) or VolumeDecision()
+        self._preempting.nominees.remove(waiting.uid)
         self._state.place(facts, node.name)
         self._assumed[waiting.uid] = node.name
         placement = _Placement(waiting, facts, node.name, chosen)
         tasks.start(self._carry_out(placement, obj), name=f"bind {waiting.key}")
         return True
+
+    def _decide(self, cycle: Cycle) -> tuple[Decision, Candidate | None]:
+        """Hold a pod against the nodes; if none takes it, look for pods that should make room.
+
+        Pods of no lower priority for which room is being made count as being there already.
+        """
+        nominees = self._preempting.nominees
+        node = nominees.node_of(cycle.pod.uid)
+        with with_pods(self._state, nominees.ahead_of(cycle.pod)):
+            nominated = self._state.columns.slot(node) if node else None
+            decision = decide(cycle, self._ids, nominated=nominated)
+            if decision.slot is not None:
+                return decision, None
+            explanation, victims = self._preempting.attempt(cycle, decision)
+        return Decision(None, explanation), victims
+
+    async def _refuse(
+        self, obj: Obj, facts: PodFacts, message: str, victims: Candidate | None
+    ) -> None:
+        await self._report(obj, message, nominated=self._preempting.nominees.node_of(facts.uid))
+        if victims is None:
+            return
+        try:
+            await self._preempting.carry_out(facts, victims, scheduler=self.name)
+        except errors.ApiError as error:
+            log.info("making room for %s on %s: %s", facts.key, victims.node, error)
+            self._preempting.nominees.remove(facts.uid)
+            self._wake(ClusterEvent.POD_GONE)
 
     async def _carry_out(self, placement: _Placement, obj: Obj) -> None:
         try:
@@ -182,11 +217,12 @@ class Scheduler:
             self._queue.retry(placement.waiting, self._clock.monotonic())
         self._wake(ClusterEvent.POD_GONE)
 
-    async def _report(self, obj: Obj, message: str) -> None:
+    async def _report(self, obj: Obj, message: str, *, nominated: str = "") -> None:
         """Say on the pod why it has no node; written only when it says something new."""
         self._events.emit(obj, "Warning", "FailedScheduling", message)
         current = condition(obj, "PodScheduled")
-        if current and current.get("message") == message:
+        renamed = nominated != (obj.get("status") or {}).get("nominatedNodeName", "")
+        if current and current.get("message") == message and not renamed:
             return
         now = format_time(self._clock.now())
         same = current is not None and current["status"] == "False"
@@ -199,7 +235,10 @@ class Scheduler:
             "lastTransitionTime": since or now,
             "observedGeneration": obj["metadata"].get("generation"),
         }
-        patch = {"metadata": {"uid": uid_of(obj)}, "status": {"conditions": [update]}}
+        status: Obj = {"conditions": [update]}
+        if renamed:
+            status["nominatedNodeName"] = nominated or None
+        patch = {"metadata": {"uid": uid_of(obj)}, "status": status}
         await self._write_status(obj, patch)
 
     async def _write_status(self, obj: Obj, patch: Obj) -> None:
@@ -259,9 +298,11 @@ class Scheduler:
         uid = uid_of(new)
         if new["spec"].get("nodeName"):
             self._queue.remove(uid)
+            self._preempting.nominees.remove(uid)
             self._assumed.pop(uid, None)
             self._pod_on_node(old, new)
         elif self._is_ours(new):
+            self._nominate(old, new)
             if uid not in self._assumed:
                 key = Key(new["metadata"]["namespace"], name_of(new))
                 self._queue.add(
@@ -273,6 +314,18 @@ class Scheduler:
                 self._wakeup.set()
         else:
             self._queue.remove(uid)
+            self._preempting.nominees.remove(uid)
+
+    def _nominate(self, old: Obj | None, new: Obj) -> None:
+        """Take over a nomination that stands on the pod: our own, from before a restart too."""
+        before = ((old or {}).get("status") or {}).get("nominatedNodeName", "")
+        node = (new.get("status") or {}).get("nominatedNodeName", "")
+        if node == before or uid_of(new) in self._assumed:
+            return
+        if node:
+            self._preempting.nominees.set(pod.facts_of(new), node)
+        else:
+            self._preempting.nominees.remove(uid_of(new))
 
     def _pod_on_node(self, old: Obj | None, new: Obj) -> None:
         """Count a pod where it is. Status updates, the bulk of all events, change nothing here."""
@@ -283,12 +336,25 @@ class Scheduler:
             and old["spec"] == new["spec"]
             and labels_of(old) == labels_of(new)
         )
-        if not unchanged:
+        if unchanged:
+            return
+        if not self._is_as_assumed(old, new):
             self._state.place(pod.facts_of(new), node)
-            self._wake(ClusterEvent.POD_PLACED)
+        self._wake(ClusterEvent.POD_PLACED)
+
+    def _is_as_assumed(self, old: Obj | None, new: Obj) -> bool:
+        """Is this our own binding, of a pod that is counted there already?"""
+        node = new["spec"]["nodeName"]
+        return (
+            old is not None
+            and self._state.node_of(uid_of(new)) == node
+            and {**old["spec"], "nodeName": node} == new["spec"]
+            and labels_of(old) == labels_of(new)
+        )
 
     def _pod_gone(self, uid: str) -> None:
         self._queue.remove(uid)
+        self._preempting.nominees.remove(uid)
         self._assumed.pop(uid, None)
         if self._state.node_of(uid) is not None:
             self._state.displace(uid)

@@ -35,6 +35,7 @@ STATUS_SECONDS = 300.0  # the kubelet's nodeStatusReportFrequency
 TICK_SECONDS = 0.5  # heartbeats go out in slices this long
 WRITES_MAX = 64  # under way at once; past it further ones wait their turn
 RETRY_SECONDS = 1.0
+NO_KUBELET_PORT = 1  # nobody listens there: logs and metrics are refused at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ class SimulatedNode:
 
     @property
     def ip(self) -> str:
-        return f"172.{16 + (self.number >> 16)}.{self.number >> 8 & 255}.{self.number & 255}"
+        """Of loopback: who asks a node that is not there must not ask the network."""
+        number = self.number + 1
+        return f"127.{128 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
 
 
 class Fleet:
@@ -230,6 +233,7 @@ class Fleet:
             ],
             "conditions": _conditions(await self._current(node), now),
             "nodeInfo": _NODE_INFO,
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": NO_KUBELET_PORT}},
         }
         await node.client.patch(
             "nodes",

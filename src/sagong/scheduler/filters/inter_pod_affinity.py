@@ -21,11 +21,17 @@ def term_counts(cycle: Cycle, term: OwnedTerm) -> Ints:
     return domain_counts(columns.label(term.topology_key).codes, per_node)
 
 
-def _existing(cycle: Cycle) -> Mask:
+_REPELLING = frozenset({"required-anti"})
+
+
+def _existing(cycle: Cycle) -> Mask | None:
+    """Nodes where pods are that want this one not to be near; None: there are no such pods."""
     columns = cycle.state.columns
+    terms = list(cycle.state.terms.owned_terms(_REPELLING, cycle.pod))
+    if not terms:
+        return None
     refused = np.zeros(columns.size, np.bool_)
-    kinds = frozenset({"required-anti"})
-    for term, owners in cycle.state.terms.owned_terms(kinds, cycle.pod):
+    for term, owners in terms:
         refused |= domain_counts(columns.label(term.topology_key).codes, owners) > 0
     return refused
 
@@ -69,6 +75,8 @@ def _refuse(cycle: Cycle) -> Sequence[Refusal]:
             repelled &= ~earlier.mask
         refusals.append(Refusal(_ANTI_AFFINITY, repelled, evictable=True))
     existing = _existing(cycle)
+    if existing is None:
+        return refusals
     for earlier in refusals:
         existing &= ~earlier.mask
     refusals.append(Refusal(_EXISTING, existing, evictable=True))

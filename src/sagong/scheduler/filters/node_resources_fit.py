@@ -18,6 +18,8 @@ def _refuse(cycle: Cycle) -> Sequence[Refusal]:
             continue
         allocatable = columns.allocatable(resource)
         lacking = columns.requested(resource) + wanted > allocatable
+        if not lacking.any():
+            continue
         reason = "Too many pods" if resource == PODS else f"Insufficient {resource}"
         # A pod that is larger than the whole node is not helped by evicting others.
         never = lacking & (allocatable < wanted)

@@ -22,7 +22,10 @@ def intolerable(pod: PodFacts, taints: Sequence[Taint]) -> bool:
 
 def _refuse(cycle: Cycle) -> Sequence[Refusal]:
     columns = cycle.state.columns
-    answers = np.array([intolerable(cycle.pod, c) for c in columns.taint_classes], np.bool_)
+    intolerables = [intolerable(cycle.pod, taints) for taints in columns.taint_classes]
+    if not any(intolerables):
+        return ()
+    answers = np.array(intolerables, np.bool_)
     return [Refusal("node(s) had untolerated taint(s)", answers[columns.taint_class])]
 
 
