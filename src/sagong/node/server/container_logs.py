@@ -36,7 +36,10 @@ class ContainerLogs:
         blocks = read_log(
             Path(meant.log_path),
             options,
-            is_running=lambda: self.pods.is_running(uid, meant.id),
+            # A quiet log is not written to, so only this tells that its client has gone.
+            is_running=lambda: (
+                request.transport is not None and self.pods.is_running(uid, meant.id)
+            ),
         )
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         response.enable_chunked_encoding()

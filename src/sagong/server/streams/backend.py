@@ -6,10 +6,13 @@ import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
+from aiohttp import web
 from yarl import URL
 
 from sagong.server.streams.kubelets import CONNECT_SECONDS, Endpoint, Unreachable, dial_text
 
+# How soon a quiet stream whose client has gone is given up.
+LOOK_SECONDS = 5.0
 CONNECTIONS_MAX = 1000  # streams such as followed logs hold one each
 
 
@@ -48,6 +51,23 @@ class Backend:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def blocks_of(
+    answer: aiohttp.ClientResponse, request: web.BaseRequest
+) -> AsyncIterator[bytes]:
+    """The body as it comes, until its end or until the client that waits for it has gone."""
+    while True:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                block = await answer.content.readany()
+        except TimeoutError:
+            if request.transport is None:
+                return
+            continue
+        if not block:
+            return
+        yield block
 
 
 def cause_of(error: BaseException) -> BaseException:

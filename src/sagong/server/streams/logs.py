@@ -14,7 +14,7 @@ from sagong.core.clock import Clock
 from sagong.server.handlers import Storage
 from sagong.server.http import query as queries
 from sagong.server.http.exchange import Exchange
-from sagong.server.streams.backend import Backend
+from sagong.server.streams.backend import Backend, blocks_of
 from sagong.server.streams.kubelets import Kubelets
 from sagong.server.streams.pods import container_of, pod_of
 
@@ -73,7 +73,7 @@ async def _pass_on(exchange: Exchange, answer: aiohttp.ClientResponse) -> web.St
     response.enable_chunked_encoding()
     await response.prepare(exchange.request)
     try:
-        async for block in answer.content.iter_any():
+        async for block in blocks_of(answer, exchange.request):
             await response.write(block)
     except (aiohttp.ClientError, asyncio.IncompleteReadError):
         # The node went away: the client sees its stream cut, not ended.

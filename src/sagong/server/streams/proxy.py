@@ -18,7 +18,7 @@ from sagong.core.tunnel import HOP_HEADERS
 from sagong.server.admission.interface import Lister
 from sagong.server.handlers import Storage
 from sagong.server.http.exchange import Exchange
-from sagong.server.streams.backend import Backend, cause_of
+from sagong.server.streams.backend import Backend, blocks_of, cause_of
 from sagong.server.streams.joining import pass_through
 from sagong.server.streams.kubelets import Endpoint, Kubelets, address_of, dial_text
 from sagong.server.streams.proxy_rewriting import rewritten_html, rewritten_url
@@ -183,7 +183,7 @@ async def _pass_on(
     response.headers["Audit-Id"] = exchange.audit_id
     await response.prepare(request)
     try:
-        async for block in answer.content.iter_any():
+        async for block in blocks_of(answer, request):
             await response.write(block)
     except (aiohttp.ClientError, asyncio.IncompleteReadError):
         # The backend went away in the middle: the client must not take this for the end.
