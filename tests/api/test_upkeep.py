@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
+from sagong.server.http.messages import Answered, Response
 from rest import ADMIN, Api
 from rest import config_map as sample
 
@@ -131,9 +131,9 @@ def asked(method: str, path: str, user: User, query: str = "") -> Exchange:
 async def test_overload_is_answered_at_once() -> None:
     middleware, gate = overload(reading_max=1, mutating_max=1), asyncio.Event()
 
-    async def slow(exchange: Exchange) -> web.StreamResponse:
+    async def slow(exchange: Exchange) -> Answered:
         await gate.wait()
-        return web.Response()
+        return Response()
 
     async def send(method: str, user: User, query: str = "", path: str = "/api/v1/pods") -> None:
         await middleware(asked(method, path, user, query), slow)

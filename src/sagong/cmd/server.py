@@ -9,8 +9,6 @@ from pathlib import Path
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
-from sagong.cmd.control_plane import control_plane
-from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.server.api_services import ensure_api_services
@@ -23,9 +21,8 @@ from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.metrics_api.resources import metrics_api
 from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
-from sagong.server.pki.signing import Signer
 from sagong.server.security import SecuritySettings, security_builder
-from sagong.server.streams.kubelets import KubeletTls
+from sagong.server.streams.kubelet_tls import KubeletTls
 from sagong.server.streams.table import Connections, connections
 from sagong.server.upkeep import upkeep
 from sagong.store.drivers.memory import MemoryStore
@@ -68,6 +65,11 @@ async def run_server(config: ServerConfig) -> None:
     """The whole control plane, until cancelled; says one line when ready."""
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
+        # The API answers before its controllers and the scheduler, slow to import, are there.
+        from sagong.cmd.control_plane import control_plane
+        from sagong.controllers.configured import Settings
+        from sagong.server.pki.signing import Signer
+
         settings = Settings(
             ca_certificate=running.pki.ca_file.read_text(),
             signer=Signer(running.pki.authority, clock),

@@ -37,6 +37,9 @@ class Tasks:
             awaited = coroutine.send(None)
         except StopIteration:
             return
+        except BaseException as error:  # noqa: BLE001 - ends the group, as it would from a task
+            self.start(_fail(error), name=name)
+            return
         self.start(_go_on(coroutine, awaited), name=name)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -46,6 +49,10 @@ class Tasks:
         """Cancel every task that is still running."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+async def _fail(error: BaseException) -> None:
+    raise error
 
 
 async def _go_on(coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
@@ -58,7 +65,7 @@ def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, 
     while True:
         try:
             sent = yield awaited
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
             step, argument = coroutine.throw, error
         else:
             step, argument = coroutine.send, sent

@@ -22,7 +22,8 @@ EVENTS_KEPT = 4096
 class SharedEvent(Event):
     """A watch event whose JSON line is made once, for however many watchers it has."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_chunk", "_line")
+    _chunk: bytes
     _line: bytes
 
     @property
@@ -34,6 +35,17 @@ class SharedEvent(Event):
             line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.encoded.data)
             object.__setattr__(self, "_line", line)
         return line
+
+    @property
+    def chunk(self) -> bytes:
+        """The line as a chunk of a chunked HTTP body."""
+        try:
+            chunk = self._chunk
+        except AttributeError:
+            line = self.line
+            chunk = b"%x\r\n%b\r\n" % (len(line), line)
+            object.__setattr__(self, "_chunk", chunk)
+        return chunk
 
 
 class Item:

@@ -32,7 +32,11 @@ class Caches:
 
     async def start(self, tasks: Tasks) -> None:
         """Load everything, then follow in the background."""
-        await self._load()
+        await self.load()
+        self.follow(tasks)
+
+    def follow(self, tasks: Tasks) -> None:
+        """Keep what was loaded up to date in the background."""
         tasks.start(self._run(), name="watch caches")
 
     def add(self, resource: Resource) -> ResourceCache:
@@ -63,13 +67,21 @@ class Caches:
         """Until every change acknowledged so far is in the caches."""
         await self.wait_revision(await self._store.current_revision())
 
-    async def wait_revision(self, revision: int) -> None:
-        """Until the caches have reached a revision."""
+    async def wait_revision(self, revision: int, *, timeout_seconds: float = 0) -> None:
+        """Until the caches have reached a revision. Raises TimeoutError if a time is given."""
         if revision <= self.revision:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            return None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._waiting.append((revision, future))
-        await future
+        if not timeout_seconds:
+            return await future
+        # Not asyncio.timeout: who asks may be in no task (see Tasks.start_now).
+        timer = loop.call_later(timeout_seconds, _give_up, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
 
     # Lister
 
@@ -90,7 +102,8 @@ class Caches:
 
     # Following the store
 
-    async def _load(self) -> None:
+    async def load(self) -> None:
+        """Take everything over from a listing of the store."""
         listing = await self._store.range(REGISTRY)
         found: dict[str, list[Item]] = {prefix: [] for prefix in self._by_prefix}
         for entry in listing.entries:
@@ -121,7 +134,7 @@ class Caches:
         """Catch up by listing; end the watchers, which have missed events."""
         try:
             self.end_watches()
-            await self._load()
+            await self.load()
         except StoreError as error:
             log.warning("listing the store failed: %s", error)
 
@@ -143,3 +156,8 @@ class Caches:
             elif not future.done():
                 future.set_result(None)
         self._waiting = still
+
+
+def _give_up(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

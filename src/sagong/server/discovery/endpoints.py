@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable
 
 import orjson
-from aiohttp import web
 
 from sagong.api import errors
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj
 from sagong.server.discovery import documents
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.negotiation import Accepted, clauses_of, negotiate
 from sagong.server.http.responses import object_response
 from sagong.server.http.routing import Endpoint
@@ -25,10 +25,7 @@ class Discovery:
         self._table = table
         self._address = address
         self._made: dict[str, bytes] = {}
-
-    def forget(self) -> None:
-        """The table has changed: make every document anew."""
-        self._made.clear()
+        self._made_of = table.version
 
     def endpoint(self, path: str) -> Endpoint | None:
         """The endpoint of ``/api``, ``/apis``, a group or a version; None for other paths."""
@@ -47,7 +44,7 @@ class Discovery:
         return None
 
     def _plain(self, make: Callable[[], Obj | None]) -> Endpoint:
-        async def answer(exchange: Exchange) -> web.StreamResponse:
+        async def answer(exchange: Exchange) -> Answered:
             document = make()
             if document is None:
                 raise errors.unknown_resource()
@@ -56,7 +53,7 @@ class Discovery:
         return answer
 
     def _root(self, *, core: bool) -> Endpoint:
-        async def answer(exchange: Exchange) -> web.StreamResponse:
+        async def answer(exchange: Exchange) -> Answered:
             if wants_aggregated(exchange):
                 return self._aggregated(exchange, core=core)
             if core:
@@ -67,7 +64,10 @@ class Discovery:
 
         return answer
 
-    def _aggregated(self, exchange: Exchange, *, core: bool) -> web.StreamResponse:
+    def _aggregated(self, exchange: Exchange, *, core: bool) -> Answered:
+        if self._made_of != self._table.version:
+            self._made.clear()
+            self._made_of = self._table.version
         key = "api" if core else "apis"
         data = self._made.get(key)
         if data is None:
@@ -75,15 +75,15 @@ class Discovery:
             self._made[key] = data
         tag = '"' + hashlib.sha512(data).hexdigest().upper() + '"'
         headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
-        if exchange.request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers=headers)
+        if exchange.incoming.headers.get("If-None-Match") == tag:
+            return Response(status=304, headers=headers)
         headers["Content-Type"] = _AGGREGATED
-        return web.Response(body=data, headers=headers)
+        return Response(body=data, headers=headers)
 
 
 def wants_aggregated(exchange: Exchange) -> bool:
     """Is aggregated discovery (v2) the first thing that the client accepts and we can make?"""
-    for clause in clauses_of(exchange.request.headers.get("Accept", "")):
+    for clause in clauses_of(exchange.incoming.headers.get("Accept", "")):
         if clause.media_type not in ("application/json", "application/*", "*/*"):
             continue
         as_ = clause.parameter("as")
@@ -95,4 +95,4 @@ def wants_aggregated(exchange: Exchange) -> bool:
 
 
 def _accepted(exchange: Exchange) -> Accepted:
-    return negotiate(exchange.request.headers.get("Accept", ""))
+    return negotiate(exchange.incoming.headers.get("Accept", ""))

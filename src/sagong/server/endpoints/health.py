@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
-
 from sagong.server.http import query
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.routing import Endpoint
 
 # Returns what is wrong; None if nothing is.
@@ -38,13 +37,13 @@ class Health:
         return found
 
 
-def _text(text: str, status: int = 200) -> web.Response:
+def _text(text: str, status: int = 200) -> Response:
     headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=text.encode(), status=status, headers=headers)
+    return Response(body=text.encode(), status=status, headers=headers)
 
 
 def _one(name: str, check: Check) -> Endpoint:
-    async def answer(exchange: Exchange) -> web.StreamResponse:
+    async def answer(exchange: Exchange) -> Answered:
         wrong = await check()
         if wrong is None:
             return _text("ok")
@@ -54,7 +53,7 @@ def _one(name: str, check: Check) -> Endpoint:
 
 
 def _all(root: str, checks: Mapping[str, Check]) -> Endpoint:
-    async def answer(exchange: Exchange) -> web.StreamResponse:
+    async def answer(exchange: Exchange) -> Answered:
         excluded = [v for n, v in query.parse_all(exchange.query) if n == "exclude"]
         parameters = query.parse(exchange.query)
         lines, failed = [], []

@@ -3,13 +3,13 @@
 Names and labels are upstream's (``apiserver/pkg/endpoints/metrics``), so that dashboards fit.
 """
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from sagong.core.clock import Clock
 from sagong.server.caches import Caches
 from sagong.server.http.exchange import Exchange, Middleware, Next
+from sagong.server.http.messages import Answered, Response
 
 # Upstream's buckets, the finer ones of the middle left out.
 _BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 10, 20, 60)
@@ -68,7 +68,7 @@ class Metrics:
         reading = self._inflight.labels("readOnly")
         mutating = self._inflight.labels("mutating")
 
-        async def run(exchange: Exchange, following: Next) -> web.StreamResponse:
+        async def run(exchange: Exchange, following: Next) -> Answered:
             gauge = reading if exchange.method in ("GET", "HEAD") else mutating
             gauge.inc()
             code = 499  # the client went away
@@ -103,11 +103,11 @@ class Metrics:
         if verb not in ("WATCH", "CONNECT"):
             children[1].observe(self._clock.monotonic() - exchange.started)
 
-    async def endpoint(self, exchange: Exchange) -> web.StreamResponse:
+    async def endpoint(self, exchange: Exchange) -> Answered:
         """The answer to ``/metrics``."""
         for cache in self._caches.all():
             resource = cache.resource
             self._watchers.labels(resource.group, resource.plural).set(cache.watcher_count)
             self._objects.labels(resource.group, resource.plural).set(len(cache))
         data = generate_latest(self._registry)
-        return web.Response(body=data, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(body=data, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import orjson
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sagong.api.types import Obj
 from sagong.server.authn.openid import key_set, openid_configuration
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.routing import Endpoint
 
 _KEYS_PATH = "/openid/v1/jwks"
@@ -30,7 +30,7 @@ def _document(obj: Obj, media_type: str) -> Endpoint:
     data = orjson.dumps(obj)
     headers = {"Content-Type": media_type, "Cache-Control": _CACHED}
 
-    async def answer(exchange: Exchange) -> web.StreamResponse:
-        return web.Response(body=data, headers=headers)
+    async def answer(exchange: Exchange) -> Answered:
+        return Response(body=data, headers=headers)
 
     return answer

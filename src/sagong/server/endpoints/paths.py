@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
-
 from sagong.api.resources import ResourceTable
 from sagong.server.discovery.documents import groups_of
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered
 from sagong.server.http.negotiation import JSON
 from sagong.server.http.responses import object_response
 from sagong.server.http.routing import Endpoint
@@ -15,7 +14,7 @@ from sagong.server.http.routing import Endpoint
 def paths(table: ResourceTable, others: Callable[[], Sequence[str]]) -> Endpoint:
     """The endpoint; ``others`` are paths besides those of groups and versions."""
 
-    async def answer(exchange: Exchange) -> web.StreamResponse:
+    async def answer(exchange: Exchange) -> Answered:
         found = {"/api", "/api/v1", "/apis", "/apis/", *others()}
         for group, versions in groups_of(table):
             if group:

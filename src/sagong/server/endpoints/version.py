@@ -2,11 +2,10 @@
 
 import platform
 
-from aiohttp import web
-
 from sagong import __version__
 from sagong.api.types import Obj
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered
 from sagong.server.http.negotiation import JSON
 from sagong.server.http.responses import object_response
 
@@ -33,5 +32,5 @@ def version_info() -> Obj:
     }
 
 
-async def version(exchange: Exchange) -> web.StreamResponse:
+async def version(exchange: Exchange) -> Answered:
     return object_response(version_info(), JSON, exchange)

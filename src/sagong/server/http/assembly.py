@@ -17,7 +17,6 @@ from sagong.server.endpoints.version import KUBERNETES, version
 from sagong.server.http.authentication import authentication
 from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
-from sagong.server.http.headers import headers
 from sagong.server.http.impersonation import impersonation
 from sagong.server.http.overload import overload
 from sagong.server.http.routing import Connect, Endpoint, Router
@@ -57,8 +56,9 @@ def http_server(core: Core, front: Front) -> HttpServer:
     documents = OpenApi(
         core.resources,
         core.schemas.definitions,
-        core.schemas.definition_name,
+        lambda *gvk: core.schemas.definition_name(*gvk) or core.custom.definition_name(*gvk),
         version=f"v{KUBERNETES}",
+        custom=core.custom.definitions,
     )
     openapi = OpenApiEndpoints(documents)
     fixed["/"] = paths(
@@ -69,9 +69,15 @@ def http_server(core: Core, front: Front) -> HttpServer:
         found = fixed.get(path) or fixed.get(path.rstrip("/"))
         return found or discovery.endpoint(path) or health.endpoint(path) or openapi.endpoint(path)
 
-    router = Router(core.server, core.resources, front.clock, find, front.connections)
+    router = Router(
+        core.server,
+        core.resources,
+        front.clock,
+        find,
+        front.connections,
+        core.custom.printer_of,
+    )
     outer = [
-        headers,
         metrics.middleware(),
         failures(metrics.count_panic),
         authentication(core.security.authenticator),
@@ -88,6 +94,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         ids=front.ids,
         tls=front.tls,
         on_stop=core.caches.end_watches,
+        manner_of=router.manner,
     )
 
 

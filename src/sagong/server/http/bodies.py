@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from aiohttp import web
-
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.decode import Decoded, decode_body, decode_value
 from sagong.api.protobuf.decoding import Messages, decode
+from sagong.server.http.messages import Request
 
 BODY_BYTES_MAX = 3 * 1024 * 1024  # upstream's MaxRequestBodyBytes; past it 413
 UNKNOWN_FORMAT = (
@@ -20,8 +19,11 @@ _PATCH_TYPES = {str(type_): type_ for type_ in PatchType}
 _PATCH_TYPES["application/apply-patch"] = PatchType.APPLY
 
 
-async def read(request: web.BaseRequest) -> bytes:
+async def read(incoming: Request) -> bytes:
     """The whole body. Raises RequestEntityTooLarge."""
+    request = incoming.taken
+    if incoming.body is not None or request is None:
+        return incoming.body or b""
     length = request.content_length
     if length is not None and length > BODY_BYTES_MAX:
         raise _too_large()
@@ -42,7 +44,7 @@ def _too_large() -> errors.RequestEntityTooLarge:
     )
 
 
-def media_type_of(request: web.BaseRequest) -> str:
+def media_type_of(request: Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 

@@ -2,18 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from sagong.api.types import User
+from sagong.core.invariant import invariant
 from sagong.server.authn.interface import ANONYMOUS
+from sagong.server.http.messages import Answered, Request
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request; ``user`` is set by authentication, ``audit_id`` by the outermost middleware."""
+    """A request; ``user`` is set by authentication."""
 
-    request: web.BaseRequest
+    incoming: Request
     method: str
     path: str  # raw, still percent-encoded
     query: str  # raw
@@ -30,9 +34,17 @@ class Exchange:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def request(self) -> "web.BaseRequest":
+        """aiohttp's request, for those who take over its connection."""
+        taken = self.incoming.taken
+        invariant(taken is not None, "a plain connection cannot be taken over", path=self.path)
+        assert taken is not None
+        return taken
 
-Next = Callable[[Exchange], Awaitable[web.StreamResponse]]
-Middleware = Callable[[Exchange, Next], Awaitable[web.StreamResponse]]
+
+Next = Callable[[Exchange], Awaitable[Answered]]
+Middleware = Callable[[Exchange, Next], Awaitable[Answered]]
 
 
 def chain(middlewares: list[Middleware], last: Next) -> Next:
@@ -44,7 +56,4 @@ def chain(middlewares: list[Middleware], last: Next) -> Next:
 
 
 def _bound(middleware: Middleware, following: Next) -> Next:
-    async def run(exchange: Exchange) -> web.StreamResponse:
-        return await middleware(exchange, following)
-
-    return run
+    return lambda exchange: middleware(exchange, following)

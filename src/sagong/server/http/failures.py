@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 
 import orjson
-from aiohttp import web
 
 from sagong.api import errors
 from sagong.server.http.exchange import Exchange, Middleware, Next
+from sagong.server.http.messages import Answered, Response
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def failures(on_panic: Callable[[], None]) -> Middleware:
     """A middleware that answers what the inner ones raise; ``on_panic`` counts the unforeseen."""
 
-    async def run(exchange: Exchange, following: Next) -> web.StreamResponse:
+    async def run(exchange: Exchange, following: Next) -> Answered:
         try:
             return await following(exchange)
         except errors.ApiError as error:
@@ -36,7 +36,7 @@ def failures(on_panic: Callable[[], None]) -> Middleware:
     return run
 
 
-def status_response(error: errors.ApiError) -> web.Response:
+def status_response(error: errors.ApiError) -> Response:
     """The response of a failure. An Unauthorized says how to authenticate."""
     headers = {"Content-Type": "application/json"}
     if error.retry_after_seconds:
@@ -44,4 +44,4 @@ def status_response(error: errors.ApiError) -> web.Response:
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
     body = orjson.dumps(error.status()) + b"\n"
-    return web.Response(body=body, status=error.http_code, headers=headers)
+    return Response(body=body, status=error.http_code, headers=headers)

@@ -7,10 +7,9 @@ own components have room of their own, so that users cannot crowd out what keeps
 
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from sagong.api import errors
 from sagong.server.http.exchange import Exchange, Middleware, Next
+from sagong.server.http.messages import Answered
 
 READING_MAX = 400
 MUTATING_MAX = 200
@@ -38,7 +37,7 @@ def overload(*, reading_max: int = READING_MAX, mutating_max: int = MUTATING_MAX
         for reading in (False, True)
     }
 
-    async def run(exchange: Exchange, following: Next) -> web.StreamResponse:
+    async def run(exchange: Exchange, following: Next) -> Answered:
         groups = exchange.user.groups
         if _EXEMPT in groups or is_lasting(exchange):
             return await following(exchange)

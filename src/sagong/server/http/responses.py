@@ -1,17 +1,17 @@
 """Answers as HTTP responses."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-import yaml
-from aiohttp import web
 
 from sagong.api.call import Listing, Single
+from sagong.api.tables.column import Printer
 from sagong.api.tables.table import partial_metadata, table_of
 from sagong.api.types import Obj, Resource
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Request, Response
 from sagong.server.http.negotiation import JSON, Accepted, Shape
 
 JSON_TYPE = "application/json"
@@ -19,34 +19,42 @@ JSON_TYPE = "application/json"
 GZIP_BYTES_MIN = 128 * 1024
 GZIP_LEVEL = 1
 
+# The columns of a custom resource; None for those of built-in kinds.
+PrinterOf = Callable[[Resource], Printer | None]
 
-def json_response(exchange: Exchange, answer: Single) -> web.Response:
+
+def json_response(exchange: Exchange, answer: Single) -> Response:
     """A stored object as it is, which is what most answers are."""
     return _encoded(answer.encoded.data + b"\n", JSON, exchange, answer.code)
 
 
 def object_response(
     obj: Obj, accepted: Accepted, exchange: Exchange, *, status: int = 200
-) -> web.Response:
+) -> Response:
     """A made-up object (not a stored one) in the accepted encoding."""
     return _encoded(orjson.dumps(obj) + b"\n", accepted, exchange, status)
 
 
-def _encoded(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> web.Response:
+def _encoded(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> Response:
     if accepted.media_type != JSON_TYPE:
-        data = yaml.dump(orjson.loads(data), Dumper=_DUMPER, sort_keys=True).encode()
+        data = _as_yaml(data)
     headers = {"Content-Type": accepted.media_type}
-    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.request):
+    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
         data = compress(data)
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
-    return web.Response(body=data, status=status, headers=headers)
+    return Response(body=data, status=status, headers=headers)
 
 
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+def _as_yaml(data: bytes) -> bytes:
+    import yaml  # slow to import, and seldom asked for
+
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(orjson.loads(data), Dumper=dumper, sort_keys=True)
+    return text.encode()
 
 
-def accepts_gzip(request: web.BaseRequest) -> bool:
+def accepts_gzip(request: Request) -> bool:
     return "gzip" in request.headers.get("Accept-Encoding", "")
 
 
@@ -58,13 +66,22 @@ def compress(data: bytes) -> bytes:
 class Presenter:
     """Puts objects and lists into the form that the client accepts."""
 
-    def __init__(self, accepted: Accepted, exchange: Exchange, *, now: float, include: str) -> None:
+    def __init__(
+        self,
+        accepted: Accepted,
+        exchange: Exchange,
+        *,
+        now: float,
+        include: str,
+        printer_of: PrinterOf,
+    ) -> None:
         self._accepted = accepted
         self._exchange = exchange
         self._now = now
         self._include = include
+        self._printer_of = printer_of
 
-    def single(self, answer: Single, resource: Resource) -> web.Response:
+    def single(self, answer: Single, resource: Resource) -> Response:
         accepted = self._accepted
         if accepted.shape is Shape.PLAIN or not _is_object(answer.obj):
             data = answer.encoded.data + b"\n"
@@ -78,7 +95,7 @@ class Presenter:
             obj = partial_metadata(answer.obj)
         return object_response(obj, accepted, self._exchange, status=answer.code)
 
-    def listing(self, answer: Listing) -> web.Response:
+    def listing(self, answer: Listing) -> Response:
         accepted, metadata = self._accepted, list_metadata(answer)
         if accepted.shape is Shape.PLAIN:
             return _encoded(joined(answer, metadata), accepted, self._exchange, 200)
@@ -107,7 +124,14 @@ class Presenter:
         return partial_metadata(obj)
 
     def _table(self, resource: Resource, objs: Sequence[Obj], metadata: Obj) -> Obj:
-        table = table_of(resource, objs, now=self._now, metadata=metadata, include=self._include)
+        table = table_of(
+            resource,
+            objs,
+            now=self._now,
+            metadata=metadata,
+            include=self._include,
+            printer=self._printer_of(resource),
+        )
         table["apiVersion"] = f"meta.k8s.io/{self._accepted.version}"
         return table
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 
 from sagong.api import errors
 from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watching
@@ -15,16 +15,21 @@ from sagong.server.authz.interface import Attributes, Effect
 from sagong.server.authz.refusal import refusal
 from sagong.server.dispatch import ApiServer, method_not_allowed
 from sagong.server.http import bodies, query, watches
+from sagong.server.http.connection import Manner
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.negotiation import JSON, Accepted, Shape, negotiate
-from sagong.server.http.responses import Presenter, json_response
+from sagong.server.http.responses import Presenter, PrinterOf, json_response
 from sagong.server.http.targets import Target, target_of, verb_of
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 # A subresource that takes over its connection (exec, log, proxy, ...). Called after authorisation,
 # with the call and what follows the subresource in the path.
-Connect = Callable[[Exchange, Call, str], Awaitable[web.StreamResponse]]
+Connect = Callable[[Exchange, Call, str], Awaitable["web.StreamResponse"]]
 # Something that is served beside resources: discovery, health, metrics, OpenAPI.
-Endpoint = Callable[[Exchange], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[Exchange], Awaitable[Answered]]
 # The endpoint of a path, None if there is none.
 FindEndpoint = Callable[[str], Endpoint | None]
 
@@ -42,11 +47,25 @@ class Router:
     clock: Clock
     endpoint: FindEndpoint
     connections: Mapping[tuple[str, str], Connect]
+    printer_of: PrinterOf
     messages: Messages = field(default_factory=Messages)
     _targets: dict[str, Target | None] = field(default_factory=dict)
     _targets_version: int = 0
 
-    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+    def manner(self, method: str, target: str) -> Manner:
+        """How to answer a request: reads of the caches at once, connections by their handlers."""
+        path, _, query_text = target.partition("?")
+        found = self._target(path)
+        if found is None or found.resource is None:
+            return Manner.TASK
+        key = (found.resource.name, found.subresource)
+        if key in self.connections:
+            return Manner.TAKEN
+        if method != "GET" or key in self.server.handlers or found.watch or "watch" in query_text:
+            return Manner.TASK
+        return Manner.AT_ONCE
+
+    async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
         target = self._target(exchange.path)
         if target is None:
@@ -60,7 +79,7 @@ class Router:
         call = self._call(exchange, target, verb, parameters)
         await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
-        accepted = negotiate(exchange.request.headers.get("Accept", ""))
+        accepted = negotiate(exchange.incoming.headers.get("Accept", ""))
         if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
             call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
@@ -101,10 +120,10 @@ class Router:
             name=target.name,
             subresource=target.subresource,
             options=options,
-            user_agent=exchange.request.headers.get("User-Agent", ""),
+            user_agent=exchange.incoming.headers.get("User-Agent", ""),
         )
 
-    async def _endpoint(self, exchange: Exchange) -> web.StreamResponse:
+    async def _endpoint(self, exchange: Exchange) -> Answered:
         exchange.verb = exchange.method
         asked = Attributes(
             exchange.user, exchange.method.lower(), path=exchange.path, is_resource=False
@@ -117,7 +136,7 @@ class Router:
             return _nothing_here(exchange)
         return await endpoint(exchange)
 
-    async def _connect(self, exchange: Exchange, call: Call, target: Target) -> web.StreamResponse:
+    async def _connect(self, exchange: Exchange, call: Call, target: Target) -> Answered:
         # Every method of a connection counts as a get or a create, as upstream has it.
         await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
@@ -132,12 +151,18 @@ class Router:
         answer: Single | Listing | Watching,
         accepted: Accepted,
         parameters: Mapping[str, str],
-    ) -> web.StreamResponse:
+    ) -> Answered:
         if isinstance(answer, Single) and accepted is JSON:
             exchange.warnings += answer.warnings
             return json_response(exchange, answer)
         include = parameters.get("includeObject", "Metadata")
-        presenter = Presenter(accepted, exchange, now=self.clock.now(), include=include)
+        presenter = Presenter(
+            accepted,
+            exchange,
+            now=self.clock.now(),
+            include=include,
+            printer_of=self.printer_of,
+        )
         exchange.warnings += answer.warnings
         if isinstance(answer, Single):
             return presenter.single(answer, call.resource)
@@ -161,16 +186,16 @@ def _shape(presenter: Presenter, call: Call) -> Callable[[Event], bytes]:
     return shape
 
 
-def _nothing_here(exchange: Exchange) -> web.Response:
+def _nothing_here(exchange: Exchange) -> Response:
     if exchange.path.startswith(("/api/", "/apis/")):
         raise errors.unknown_resource()
     headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-    return web.Response(text="404 page not found\n", status=404, headers=headers)
+    return Response(text="404 page not found\n", status=404, headers=headers)
 
 
 async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call:
-    data = await bodies.read(exchange.request)
-    media_type = bodies.media_type_of(exchange.request)
+    data = await bodies.read(exchange.incoming)
+    media_type = bodies.media_type_of(exchange.incoming)
     if call.verb in (Verb.DELETE, Verb.DELETE_COLLECTION):
         if not data:
             return call

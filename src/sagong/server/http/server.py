@@ -5,17 +5,24 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.core.tasks import Tasks, task_group
+from sagong.server.http.connection import Connection, Manner, Shared
 from sagong.server.http.exchange import Exchange, Middleware, Next, chain
+from sagong.server.http.headers import Heads
+from sagong.server.http.messages import Answered, Request
 
-KEEPALIVE_SECONDS = 90.0  # an idle connection is closed after this
+if TYPE_CHECKING:
+    from sagong.server.http.taking_over import Taken
+
+KEEPALIVE_SECONDS = 90.0  # an idle connection, or one whose request does not come, is closed
+SWEEP_SECONDS = 15.0  # how often they are looked for
 # What a stop waits for requests under way; watches have been ended before.
 STOP_SECONDS = 5.0
-LINE_BYTES_MAX = 64 * 1024  # of a request line or header; past it 400
+STOP_LOOK_SECONDS = 0.02
 BACKLOG = 1024  # connections that wait to be accepted
 
 
@@ -38,10 +45,13 @@ class HttpServer:
     tls: ssl.SSLContext | None
     # Called when the listener stops: ends what would go on for ever (watches).
     on_stop: Callable[[], None]
+    # How to answer a method and raw target.
+    manner_of: Callable[[str, str], Manner]
     _chain: Next = field(init=False)
     # Audit ids are the server's own id with a count in its last place: unique, and cheap to make.
     _audit_prefix: str = field(init=False)
     _audit_count: int = field(init=False, default=0)
+    _taken: "Taken | None" = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._chain = chain(self.middlewares, self.handler)
@@ -50,37 +60,75 @@ class HttpServer:
     @contextlib.asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[Listening]:
         """Serve while the block runs."""
-        server = web.Server(
-            self._handle,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            max_line_size=LINE_BYTES_MAX,
-            max_field_size=LINE_BYTES_MAX,
-            access_log=None,
-            # Reading stops above this much unread body, so a client cannot fill memory.
-            read_bufsize=2**18,
-        )
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(
-            server, host, port, ssl=self.tls, backlog=BACKLOG, reuse_address=True
-        )
-        bound = listener.sockets[0].getsockname()
-        try:
-            yield Listening(bound[0], bound[1])
-        finally:
-            listener.close()
-            self.on_stop()
-            await server.shutdown(STOP_SECONDS)
-            await listener.wait_closed()
+        async with task_group() as tasks:
+            shared = self._shared(tasks)
+            listener = await loop.create_server(
+                lambda: Connection(shared),
+                host,
+                port,
+                ssl=self.tls,
+                backlog=BACKLOG,
+                reuse_address=True,
+            )
+            tasks.start(self._sweep(shared), name="idle connections")
+            bound = listener.sockets[0].getsockname()
+            try:
+                yield Listening(bound[0], bound[1])
+            finally:
+                listener.close()
+                self.on_stop()
+                await self._stop(shared)
+                await listener.wait_closed()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
+    def _shared(self, tasks: Tasks) -> Shared:
+        return Shared(self, Heads(self.clock), tasks, self.clock.monotonic)
+
+    async def _sweep(self, shared: Shared) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            oldest = self.clock.monotonic() - KEEPALIVE_SECONDS
+            for connection in tuple(shared.open):
+                if not connection.is_busy and connection.since < oldest:
+                    connection.close()
+
+    async def _stop(self, shared: Shared) -> None:
+        """Close idle connections, let requests end, then cut off what is left."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STOP_SECONDS
+        for connection in tuple(shared.open):
+            connection.close()
+        if self._taken is not None:
+            await self._taken.shutdown(STOP_SECONDS)
+        while shared.open and loop.time() < until:  # noqa: ASYNC110 - seldom, and short
+            await asyncio.sleep(STOP_LOOK_SECONDS)
+        for connection in tuple(shared.open):
+            connection.abort()
+
+    # Answerer
+
+    def exchange(self, request: Request, method: str, target: str) -> Exchange:
+        path, _, query = target.partition("?")
         self._audit_count += 1
-        exchange = Exchange(
+        audit_id = request.headers.get("Audit-Id")
+        return Exchange(
             request,
-            request.method,
+            method,
             path,
             query,
             self.clock.monotonic(),
-            request.headers.get("Audit-Id") or f"{self._audit_prefix}{self._audit_count:012x}",
+            audit_id or f"{self._audit_prefix}{self._audit_count:012x}",
         )
+
+    async def answer(self, exchange: Exchange) -> Answered:
         return await self._chain(exchange)
+
+    def manner(self, method: str, target: str) -> Manner:
+        return self.manner_of(method, target)
+
+    def hand_on(self, transport: asyncio.Transport, data: bytes) -> None:
+        if self._taken is None:
+            from sagong.server.http.taking_over import Taken  # slow to import, see there
+
+            self._taken = Taken(self, self.clock)
+        self._taken.take(transport, data)

@@ -15,8 +15,8 @@ from sagong.server.assembly import Core
 from sagong.server.handlers import Context
 from sagong.server.metrics_api.points import NODE, Usage
 from sagong.server.metrics_api.scraper import Scraper
-from sagong.server.streams.backend import Backend
-from sagong.server.streams.kubelets import Kubelets, KubeletTls
+from sagong.server.streams.agents import Agents
+from sagong.server.streams.kubelet_tls import KubeletTls
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -108,12 +108,10 @@ def _usage(usage: Usage) -> Obj:
 @contextlib.asynccontextmanager
 async def metrics_api(core: Core, tls: KubeletTls) -> AsyncIterator[None]:
     """Serve the group and scrape the agents while the block runs."""
-    backend = Backend()
-    kubelets = Kubelets(lambda name: core.caches.get("nodes", "", name), tls.context())
+    agents = Agents(core.caches, tls)
     scraper = Scraper(
         lambda: [item.obj["metadata"]["name"] for item in core.caches.list("nodes")],
-        kubelets,
-        backend,
+        agents,
     )
     api = MetricsApi(scraper)
     core.resources.add(NODES)
@@ -125,4 +123,4 @@ async def metrics_api(core: Core, tls: KubeletTls) -> AsyncIterator[None]:
             tasks.start(scraper.run(), name="usage of nodes")
             yield
     finally:
-        await backend.close()
+        await agents.close()

@@ -5,13 +5,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from sagong.api.errors import ApiError
 from sagong.core.tasks import task_group
 from sagong.server.metrics_api.points import Point, Subject, Usage, parse_points, usage_between
-from sagong.server.streams.backend import Backend
-from sagong.server.streams.kubelets import Kubelets
+from sagong.server.streams.agents import Agents
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +43,9 @@ class Scraper:
     """``run`` ends only when cancelled. A node that does not answer is left out until it does."""
 
     nodes: Callable[[], Iterable[str]]
-    kubelets: Kubelets
-    backend: Backend
+    agents: Agents
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
 
     def usage(self, node: str) -> Mapping[Subject, Usage]:
         """What is known of a node and the containers on it."""
@@ -75,16 +72,20 @@ class Scraper:
                 if rounds:
                     await asyncio.wait(rounds)
             self._seen = {name: self._seen[name] for name in names if name in self._seen}
-            is_new = len(self._seen) < len(names) or any(
+            # Nodes that never answer (dead, simulated) must not keep the haste up.
+            is_new = not self._asked.issuperset(names) or any(
                 seen.later is None for seen in self._seen.values()
             )
+            self._asked = set(names)
             await asyncio.sleep(FIRST_SCRAPES_SECONDS if is_new or not names else SCRAPE_SECONDS)
 
     async def _scrape(self, node: str, limit: asyncio.Semaphore) -> None:
+        import aiohttp  # now that there are nodes, see Agents
+
         try:
             async with limit, asyncio.timeout(ANSWER_SECONDS):
-                endpoint = self.kubelets.of(node)
-                async with self.backend.get(endpoint, "/metrics/resource") as answer:
+                endpoint = self.agents.kubelets.of(node)
+                async with self.agents.backend.get(endpoint, "/metrics/resource") as answer:
                     if answer.status != 200:
                         log.info("node %s does not tell its usage: %s", node, answer.status)
                         return

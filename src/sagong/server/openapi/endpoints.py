@@ -1,10 +1,10 @@
 """``/openapi/v2`` and ``/openapi/v3`` over HTTP, with hashes by which clients cache for ever."""
 
-from aiohttp import web
 
 from sagong.api import errors
 from sagong.server.http import query
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.negotiation import JSON, NOT_ACCEPTABLE, clauses_of
 from sagong.server.http.responses import GZIP_BYTES_MIN, accepts_gzip, compress, object_response
 from sagong.server.http.routing import Endpoint
@@ -30,42 +30,42 @@ class OpenApiEndpoints:
             return self._document
         return None
 
-    async def _version2(self, exchange: Exchange) -> web.StreamResponse:
+    async def _version2(self, exchange: Exchange) -> Answered:
         _check_accept(exchange)
         return _cached(exchange, self._documents.version2(), "no-cache, private")
 
-    async def _index(self, exchange: Exchange) -> web.StreamResponse:
+    async def _index(self, exchange: Exchange) -> Answered:
         return object_response(self._documents.index(), JSON, exchange)
 
-    async def _document(self, exchange: Exchange) -> web.StreamResponse:
+    async def _document(self, exchange: Exchange) -> Answered:
         _check_accept(exchange)
         name = exchange.path.removeprefix(_V3 + "/")
         try:
             data = self._documents.document(name)
         except KeyError:
-            return web.Response(text="404 page not found\n", status=404)
+            return Response(text="404 page not found\n", status=404)
         asked = query.parse(exchange.query).get("hash")
         if asked and asked != hash_of(data):
             location = f"{exchange.path}?hash={hash_of(data)}"
-            return web.Response(status=301, headers={"Location": location})
+            return Response(status=301, headers={"Location": location})
         return _cached(exchange, data, _IMMUTABLE if asked else "no-cache, private")
 
 
 def _check_accept(exchange: Exchange) -> None:
     """These documents are made in JSON only."""
-    accept = exchange.request.headers.get("Accept", "")
+    accept = exchange.incoming.headers.get("Accept", "")
     types = [clause.media_type for clause in clauses_of(accept)] if accept else ["*/*"]
     if not any(type_ in ("*/*", "application/*", "application/json") for type_ in types):
         raise errors.NotAcceptable(NOT_ACCEPTABLE)
 
 
-def _cached(exchange: Exchange, data: bytes, cache_control: str) -> web.StreamResponse:
+def _cached(exchange: Exchange, data: bytes, cache_control: str) -> Answered:
     tag = f'"{hash_of(data)}"'
     headers = {"ETag": tag, "Cache-Control": cache_control, "Vary": "Accept-Encoding, Accept"}
-    if exchange.request.headers.get("If-None-Match") == tag:
-        return web.Response(status=304, headers=headers)
+    if exchange.incoming.headers.get("If-None-Match") == tag:
+        return Response(status=304, headers=headers)
     headers["Content-Type"] = "application/json"
-    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.request):
+    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
         headers["Content-Encoding"] = "gzip"
         data = compress(data)
-    return web.Response(body=data, headers=headers)
+    return Response(body=data, headers=headers)

@@ -1,6 +1,6 @@
 """List: all combinations of resourceVersion, resourceVersionMatch, limit and continue."""
 
-import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -111,13 +111,10 @@ async def wait_for_revision(backend: Backend, revision: int) -> None:
     """Until the caches are there. Raises Timeout if they do not get there in time."""
     if revision <= backend.caches.revision:
         return
-    try:
-        if not backend.store_is_local:
-            async with asyncio.timeout(FUTURE_WAIT_SECONDS):
-                await backend.caches.wait_revision(revision)
+    if not backend.store_is_local:
+        with contextlib.suppress(TimeoutError):
+            await backend.caches.wait_revision(revision, timeout_seconds=FUTURE_WAIT_SECONDS)
             return
-    except TimeoutError:
-        pass
     raise too_large(revision, backend.caches.revision)
 
 

@@ -28,7 +28,13 @@ class WatchStream:
     """The events of one watch; an async iterator that a cache feeds synchronously.
 
     ``wait_batch`` gives all events that are there, so that a transport can send them in one write.
+    A transport with callbacks is called when there are events (``feed``) and takes them (``take``).
     """
+
+    __slots__ = (
+        "_after", "_cache", "_convert", "_ended", "_flush", "_is_due", "_pending", "_predicate",
+        "_scope", "_timers", "_wakeup", "on_close",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,6 +53,8 @@ class WatchStream:
         self._pending: deque[SharedEvent] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._ended = False
+        self._flush: Callable[[], None] | None = None
+        self._is_due = False  # is a flush to come?
         self._timers: list[asyncio.TimerHandle] = []
         # Told of the end, so that the server can wait for all watches when it stops.
         self.on_close: Callable[[WatchStream], None] = _nobody
@@ -78,6 +86,12 @@ class WatchStream:
     def put(self, event: SharedEvent) -> None:
         """Hand an event to the reader."""
         self._pending.append(self._convert(event) if self._convert else event)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._flush is not None and not self._is_due:
+            self._is_due = True  # once for all events of one turn of the loop
+            asyncio.get_running_loop().call_soon(self._flush)
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
@@ -85,8 +99,7 @@ class WatchStream:
         """No more events come; what is pending is still read."""
         self._ended = True
         self._detach()
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+        self._wake()
 
     def _detach(self) -> None:
         self._cache.remove_watcher(self._scope, self)
@@ -108,6 +121,25 @@ class WatchStream:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, function))
 
     # Read by the transport
+
+    def feed(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` soon after events have come, and when the watch has ended."""
+        self._flush = flush
+
+    def take(self, most: int) -> Sequence[SharedEvent]:
+        """Up to so many pending events, oldest first."""
+        self._is_due = False
+        pending = self._pending
+        if len(pending) <= most:
+            batch = list(pending)
+            pending.clear()
+            return batch
+        return [pending.popleft() for _ in range(most)]
+
+    @property
+    def is_over(self) -> bool:
+        """Has the watch ended, and has everything been taken?"""
+        return self._ended and not self._pending
 
     def __aiter__(self) -> "WatchStream":
         return self

@@ -9,7 +9,6 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from sagong.api.errors import ApiError, not_found
 from sagong.api.types import Encoded, Obj
@@ -22,30 +21,6 @@ ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 
 class Unreachable(ApiError):
     """A node or pod that cannot be reached: 500 without a reason, as upstream answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class KubeletTls:
-    """The API server's client certificate; ``ca_file`` set: agents' certificates are verified.
-
-    Upstream verifies only if told to (``--kubelet-certificate-authority``): an agent has a
-    certificate of its own making until the cluster has signed one.
-    """
-
-    certificate: Path
-    key: Path
-    ca_file: Path | None = None
-
-    def context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.certificate, self.key)
-        if self.ca_file is None:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            context.load_verify_locations(self.ca_file)
-        return context
 
 
 @dataclass(frozen=True, slots=True)
