@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sagong.api import errors
 from sagong.api.resources import ResourceTable
 from sagong.api.schema import Schemas
 from sagong.api.types import Resource
@@ -20,6 +21,7 @@ from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 from sagong.server.caches import Caches
+from sagong.server.custom_resources.serving import CustomResources, Serving
 from sagong.server.dispatch import ApiServer
 from sagong.server.handlers import Context, Handler, Storage
 from sagong.server.kinds.conversion import from_storage, storage_resource, to_storage
@@ -75,6 +77,8 @@ class KindIndex:
 
     def of(self, resource: Resource) -> Served:
         served = self._served.get(resource)
+        if served is None and resource.custom:
+            raise errors.unknown_resource()  # its definition has gone meanwhile
         if served is None:
             served = self._served[resource] = self._built_in(resource)
         return served
@@ -109,6 +113,7 @@ class Core:
     kinds: KindIndex
     caches: Caches
     security: Security
+    custom: CustomResources
 
 
 def is_stored(resource: Resource) -> bool:
@@ -153,13 +158,21 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         clock=parts.clock,
         ids=parts.ids,
     )
+    handlers = {**subresource_handlers(schemas), **security.handlers}
+    custom = CustomResources(
+        Serving(resources, caches, schemas, handlers, kinds.add, kinds.remove), parts.clock
+    )
     server = ApiServer(
         registry=registry,
         authorizer=security.authorizer,
-        handlers={**subresource_handlers(schemas), **security.handlers},
+        handlers=handlers,
         context=context,
         is_stored=is_stored,
     )
     async with task_group() as tasks:
-        await caches.start(tasks)
-        yield Core(server, backend, resources, schemas, kinds, caches, security)
+        await caches.load()
+        if custom.load():
+            await caches.load()  # again, now that it is known which objects there are
+        caches.follow(tasks)
+        tasks.start(custom.run(registry), name="custom resources")
+        yield Core(server, backend, resources, schemas, kinds, caches, security, custom)

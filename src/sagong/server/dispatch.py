@@ -9,7 +9,7 @@ from sagong.api.types import Resource, User
 from sagong.server.authz.interface import Authorizer, Effect
 from sagong.server.authz.refusal import refusal
 from sagong.server.authz.requests import attributes_of
-from sagong.server.handlers import Context, HandlerTable
+from sagong.server.handlers import Context, Handler
 from sagong.server.registry.registry import Registry
 
 
@@ -19,7 +19,8 @@ class ApiServer:
 
     registry: Registry
     authorizer: Authorizer
-    handlers: HandlerTable
+    # Grows and shrinks with what is served: shared by all who serve subresources.
+    handlers: dict[tuple[str, str], Handler]
     context: Context
     # Is anything stored under this resource? What is not has handlers only.
     is_stored: Callable[[Resource], bool]

@@ -28,6 +28,10 @@ def _no_update_errors(new: Obj, old: Obj, errors: ErrorList) -> None:
     """Accept."""
 
 
+def _keep_nothing(obj: Obj, now: str) -> None:
+    """Nothing but what is in the object already."""
+
+
 def _no_fields(obj: Obj) -> Mapping[str, str]:
     return {}
 
@@ -70,6 +74,9 @@ class Strategy:
     create_on_update: bool = False
     # May an update come without resourceVersion (upstream AllowUnconditionalUpdate)?
     unconditional_update: bool = True
+    # When deletion begins: what keeps the object until others have finished with it; (the new
+    # state, which this may change, and the time as RFC 3339).
+    begin_deletion: Callable[[Obj, str], None] = _keep_nothing
     # Default deletion grace: None if the kind is deleted at once; pods wait for their node.
     graceful: bool = False
     # Default propagation when the client names none: "background", or "orphan" (legacy RCs).

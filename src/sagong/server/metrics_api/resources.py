@@ -117,7 +117,7 @@ async def metrics_api(core: Core, tls: KubeletTls) -> AsyncIterator[None]:
     core.resources.add(NODES)
     core.resources.add(PODS)
     own = {(NODES.name, ""): api.nodes, (PODS.name, ""): api.pods}
-    core.server.handlers = {**core.server.handlers, **own}
+    core.server.handlers.update(own)
     try:
         async with task_group() as tasks:
             tasks.start(scraper.run(), name="usage of nodes")

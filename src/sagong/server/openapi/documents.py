@@ -8,6 +8,7 @@ import orjson
 
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, Resource
+from sagong.server.custom_resources.openapi import in_version2
 from sagong.server.openapi.operations import paths_of
 from sagong.server.openapi.version2 import to_version2
 
@@ -35,21 +36,30 @@ class OpenApi:
         find: FindDefinition,
         *,
         version: str,
+        custom: Callable[[], Mapping[str, Obj]] = dict,
     ) -> None:
+        """``definitions`` are the built-in ones, ``custom`` those of custom resources now."""
         self._table = table
         self._load = definitions
         self._find = find
         self._version = version
+        self._custom = custom
         self._definitions: dict[str, Obj] | None = None
         self._documents: dict[str, bytes] = {}
+        self._documents_of = table.version
 
-    def forget(self) -> None:
-        """The table or the definitions have changed."""
-        self._documents.clear()
-        self._definitions = None
+    def _forget_outdated(self) -> None:
+        """If the table has changed, make anew what custom resources are in."""
+        if self._documents_of == self._table.version:
+            return
+        self._documents_of = self._table.version
+        built_in = {name for name, found in self._names().items() if not _any_custom(found)}
+        for name in self._documents.keys() - built_in:
+            del self._documents[name]
 
     def index(self) -> Obj:
         """``/openapi/v3``: every document with its address, which holds its hash."""
+        self._forget_outdated()
         paths = {
             name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={hash_of(self.document(name))}"}
             for name in sorted(self._names())
@@ -58,6 +68,7 @@ class OpenApi:
 
     def document(self, name: str) -> bytes:
         """The v3 document of ``api/v1`` or ``apis/<group>/<version>``. Raises KeyError."""
+        self._forget_outdated()
         data = self._documents.get(name)
         if data is None:
             resources = self._names()[name]
@@ -66,12 +77,14 @@ class OpenApi:
 
     def version2(self) -> bytes:
         """The v2 document of everything."""
+        self._forget_outdated()
         data = self._documents.get("v2")
         if data is None:
             paths: dict[str, Obj] = {}
             for resource in self._table:
                 paths.update(paths_of(resource, self._find))
-            document = to_version2(paths, self._all(), self._info())
+            custom = {name: in_version2(d) for name, d in self._custom().items()}
+            document = to_version2(paths, {**self._built_in(), **custom}, self._info())
             data = self._documents["v2"] = orjson.dumps(document)
         return data
 
@@ -82,7 +95,7 @@ class OpenApi:
             found.setdefault(name, []).append(resource)
         return found
 
-    def _all(self) -> dict[str, Obj]:
+    def _built_in(self) -> dict[str, Obj]:
         if self._definitions is None:
             self._definitions = self._load()
         return self._definitions
@@ -94,13 +107,17 @@ class OpenApi:
         paths: dict[str, Obj] = {}
         for resource in resources:
             paths.update(paths_of(resource, self._find))
-        schemas = _closure(paths, self._all())
+        schemas = _closure(paths, {**self._built_in(), **self._custom()})
         return {
             "openapi": "3.0.0",
             "info": self._info(),
             "paths": paths,
             "components": {"schemas": schemas, "securitySchemes": _SECURITY},
         }
+
+
+def _any_custom(resources: Iterable[Resource]) -> bool:
+    return any(resource.custom for resource in resources)
 
 
 def hash_of(data: bytes) -> str:

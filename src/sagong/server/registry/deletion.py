@@ -159,6 +159,8 @@ def plan_deletion(served: Served, old: Obj, options: Options, *, clock: Clock) -
         return _plan_namespace(new, now)
     if served.strategy.graceful and _plan_grace(new, options, now):
         return new
+    if not metadata.get("deletionTimestamp"):
+        served.strategy.begin_deletion(new, format_time(now))
     if not metadata.get("finalizers"):
         return None
     if not metadata.get("deletionTimestamp"):

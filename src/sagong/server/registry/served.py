@@ -26,7 +26,9 @@ class Served:
     from_storage: Callable[[Obj], Obj] = unchanged
 
     is_custom: bool = False
+    # Does a stored object lack something that is shown (defaults, the version it is asked in)?
+    is_completed: bool = False
 
     @property
     def is_converted(self) -> bool:
-        return self.resource != self.storage
+        return self.is_completed or self.resource != self.storage

@@ -1,6 +1,7 @@
 """Custom resource definitions."""
 
 from sagong.api.types import Obj
+from sagong.server.custom_resources.names import FINALIZER, merged, terminating
 from sagong.server.kinds.apiextensions.validation import (
     validate_definition,
     validate_definition_update,
@@ -49,7 +50,20 @@ def _storage_versions(crd: Obj) -> list[str]:
     return [v["name"] for v in crd["spec"].get("versions") or () if v.get("storage")]
 
 
+def begin_deletion(crd: Obj, now: str) -> None:
+    """The definition stays until its objects are gone."""
+    finalizers = crd["metadata"].setdefault("finalizers", [])
+    if FINALIZER not in finalizers:
+        finalizers.append(FINALIZER)
+    message = "CustomResourceDefinition marked for deletion; "
+    message += "CustomResource deletion will begin soon"
+    status = crd.setdefault("status", {})
+    found = terminating("InstanceDeletionPending", message)
+    status["conditions"] = merged(status.get("conditions") or (), [found], now=now)
+
+
 STRATEGY = Strategy(
+    begin_deletion=begin_deletion,
     validate=validate_definition,
     validate_update=validate_definition_update,
     default=default,
