@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 from sagong.core.invariant import invariant
 from sagong.core.tasks import Tasks
@@ -97,8 +97,8 @@ class Connection(asyncio.Protocol):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have all methods of asyncio's, but not its class.
+        self._transport = cast(asyncio.Transport, transport)
         self._shared.open.add(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
