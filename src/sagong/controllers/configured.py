@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, root_ca, service_ca
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
@@ -33,6 +34,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
+        (horizontal.CONTROLLER, horizontal.reconciler()),
         (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
