@@ -21,10 +21,11 @@ BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
 # A name -> the only files that may use it.
 CONFINED = {
     r"\basyncio\.create_task\(|\bensure_future\(": {"core/tasks.py"},
-    r"\btime\.(time|monotonic|sleep|perf_counter)\(": {"core/clock.py"},
+    # Users' own tests are synchronous programs that wait in real time.
+    r"\btime\.(time|monotonic|sleep|perf_counter)\(": {"core/clock.py", "testing/"},
     r"\bdatetime\.(now|utcnow|today)\(": {"core/clock.py"},
-    r"\buuid\.uuid4\(|\bimport random\b": {"core/ids.py", "sim/loop.py"},
-    r"\bos\.(environ|getenv)\b": {"cmd/", "cli/", "local/"},
+    r"\buuid\.uuid4\(|\bimport random\b": {"core/ids.py", "sim/"},
+    r"\bos\.(environ|getenv)\b": {"cmd/", "cli/", "local/", "sim/world.py", "testing/"},
 }
 
 

@@ -32,7 +32,7 @@ def test_everything_is_there_and_private(tmp_path: Path) -> None:
     files = {f.name for f in pki.directory.iterdir()}
     names = ["apiserver", "apiserver-kubelet-client", "admin", "controller-manager", "scheduler"]
     pairs = {f"{n}.{end}" for n in [*names, "ca"] for end in ("crt", "key")}
-    assert files == {"sa.key", "sa.pub", *pairs}
+    assert files == {"sa.key", "sa.pub", "apiserver-chain.crt", *pairs}
     assert {stat.S_IMODE(f.stat().st_mode) for f in pki.directory.iterdir()} == {0o600}
 
     serving = certificate(pki.directory, "apiserver")
