@@ -39,7 +39,7 @@ ASKED = (
     ("logs deployment/web -c prepare --tail=1", "prepared"),
     ("logs deployment/web --since=1h --timestamps --tail=2", "Z"),
     ("exec notes -- echo hello", "hello"),
-    ("exec deployment/web -c web -- printenv VERSION", "v1"),
+    ("exec deployment/web -c web -- env", "VERSION=v1"),
     ("top node", "CPU"),
     ("top pod", "MEMORY"),
     ("rollout history deployment/web", "REVISION"),

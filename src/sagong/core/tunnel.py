@@ -192,14 +192,29 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
-async def splice(left: Connection, right: Connection) -> None:
-    """Pass bytes on, both ways, until either side ends. Closes neither."""
+async def splice(left: Connection, right: Connection, *, linger_seconds: float = 0.0) -> None:
+    """Pass bytes on, both ways, until either side ends. Closes neither.
+
+    When the right side has ended, the left one is given ``linger_seconds`` to close by itself:
+    asyncio's TLS drops what a slow reader has not yet taken when its peer closes.
+    """
     async with task_group() as tasks:
-        both = [
-            tasks.start(copy(left.reader, right.writer), name="tunnel out"),
-            tasks.start(copy(right.reader, left.writer), name="tunnel back"),
-        ]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        out = tasks.start(copy(left.reader, right.writer), name="tunnel out")
+        back = tasks.start(copy(right.reader, left.writer), name="tunnel back")
+        await asyncio.wait((out, back), return_when=asyncio.FIRST_COMPLETED)
+        if back.done() and linger_seconds:
+            out.cancel()
+            await asyncio.wait((out,))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(linger_seconds):
+                    await _discard(left.reader)
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    """Read to the end."""
+    with contextlib.suppress(OSError):  # ssl.SSLError is one
+        while await reader.read(COPY_BYTES):
+            continue
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

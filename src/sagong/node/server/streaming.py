@@ -28,6 +28,8 @@ from sagong.node.server.refusals import Refusal
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0  # the runtime listens on this machine
+# For a client to take the last of a command's output; it closes once it has.
+LINGER_SECONDS = 10.0
 # Of the client's request; the runtime's server is told the rest by the URL's token.
 _PASSED_ON = frozenset(
     ("connection", "upgrade", "x-stream-protocol-version", "sec-websocket-key",
@@ -144,7 +146,7 @@ async def _joined(request: web.Request, url: str) -> web.StreamResponse:
         if head.status != 101:
             return await read_refusal(backend, head)
         async with taken_over(request, head) as client:
-            await splice(client, backend)
+            await splice(client, backend, linger_seconds=LINGER_SECONDS)
         return Taken()
     finally:
         await backend.close()
