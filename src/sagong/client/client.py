@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sagong.api import errors
 from sagong.api.call import (
     Call,
     Event,
@@ -40,7 +41,7 @@ class Client:
     def _resource(self, name: str) -> Resource:
         resource = self.resources.named(name)
         if resource is None:
-            raise LookupError(f"no such resource: {name}")
+            raise errors.unknown_resource()  # what a server says of it
         return resource
 
     async def _single(self, call: Call) -> Obj:

@@ -85,6 +85,9 @@ class GarbageCollector:
             handler = self._handler(name)
             self._handlers[name] = handler
             self._cache.on_change(name, handler)
+        for name in self._handlers.keys() - served.keys():
+            del self._handlers[name]
+            self._cache.drop(name)  # its definition is gone, and its objects with it
 
     def _handler(self, resource: str) -> Handler:
         def changed(old: Obj | None, new: Obj | None) -> None:

@@ -175,7 +175,7 @@ class CustomResources:
 
     def _end_watches(self, resource: Resource) -> None:
         cache = self._serving.caches.named(resource.name)
-        for watcher in cache.all_watchers() if cache else ():
+        for watcher in cache.all_watchers() if cache is not None else ():
             watcher.on_lost()
 
     # Writing

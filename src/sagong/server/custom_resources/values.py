@@ -141,9 +141,18 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
     """None for what only Go understands (``\\p{L}``): such a pattern is not checked."""
     try:
         return re.compile(go_pattern(pattern))
-    except re.error:
+    except re.error:  # a definition with a pattern that Go refuses as well is never stored
         log.warning("pattern %r is not understood; values are not held to it", pattern)
         return None
+
+
+def pattern_problem(pattern: str) -> str:
+    """What is wrong with a pattern in any dialect; "" for what Go may understand."""
+    try:
+        re.compile(go_pattern(pattern))
+    except re.error as error:
+        return "" if error.msg.startswith("bad escape") else error.msg
+    return ""
 
 
 def go_pattern(pattern: str) -> str:

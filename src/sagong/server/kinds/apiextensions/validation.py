@@ -6,6 +6,7 @@ from sagong.api import names
 from sagong.api.meta import condition
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
+from sagong.server.custom_resources.values import pattern_problem
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
 
@@ -128,6 +129,10 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
 
 def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
     """The rules of a structural schema that every nested one must follow."""
+    problem = pattern_problem(schema.get("pattern") or "")
+    if problem:
+        message = f"must be a valid regular expression, but isn't: {problem}"
+        errors.invalid(path.child("pattern"), schema["pattern"], message)
     for name, nested in (schema.get("properties") or {}).items():
         at = path.child("properties").key(name)
         _validate_typed(nested, at, "must not be empty for specified object fields", errors)
