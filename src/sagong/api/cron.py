@@ -29,8 +29,8 @@ _MONTHS = dict(
 )
 _WEEKDAYS = dict(zip(["sun", "mon", "tue", "wed", "thu", "fri", "sat"], range(7), strict=True))
 _YEARS_SEARCHED = 5  # a schedule with no time within them (30 February) has none
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|ns)")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 class CronError(ValueError):
@@ -112,7 +112,6 @@ class Every:
 
 def parse_schedule(text: str, zone: str | None = None) -> Schedule | Every:
     """Raises CronError, and ``zoneinfo.ZoneInfoNotFoundError`` for an unknown zone."""
-    text = text.strip()
     if text.startswith(("TZ=", "CRON_TZ=")):
         prefix, _, text = text.partition(" ")
         zone, text = prefix.partition("=")[2], text.strip()
@@ -124,10 +123,9 @@ def parse_schedule(text: str, zone: str | None = None) -> Schedule | Every:
             raise CronError(f"unrecognized descriptor: {text}")
         text = MACROS[text]
     fields = text.split()
-    if not fields:
-        raise CronError("empty spec string")
     if len(fields) != 5:
-        raise CronError(f"expected exactly 5 fields, found {len(fields)}: {fields}")
+        shown = "[" + " ".join(fields) + "]"
+        raise CronError(f"expected exactly 5 fields, found {len(fields)}: {shown}")
     return Schedule(
         minute=_field(fields[0], 0, 59, {}),
         hour=_field(fields[1], 0, 23, {}),
@@ -141,7 +139,7 @@ def parse_schedule(text: str, zone: str | None = None) -> Schedule | Every:
 def _field(text: str, low: int, high: int, names: dict[str, int]) -> Field:
     values: set[int] = set()
     star = False
-    for part in text.split(","):
+    for part in filter(None, text.split(",")):
         found, is_star = _range(part, low, high, names)
         values |= found
         star |= is_star
@@ -151,6 +149,10 @@ def _field(text: str, low: int, high: int, names: dict[str, int]) -> Field:
 def _range(part: str, low: int, high: int, names: dict[str, int]) -> tuple[set[int], bool]:
     span, slash, step_text = part.partition("/")
     first, dash, last = span.partition("-")
+    if "-" in last:
+        raise CronError(f"too many hyphens: {part}")
+    if "/" in step_text:
+        raise CronError(f"too many slashes: {part}")
     star = False
     if first in ("*", "?"):
         start, end, star = low, high, True
@@ -163,14 +165,14 @@ def _range(part: str, low: int, high: int, names: dict[str, int]) -> tuple[set[i
         if not dash:
             end = high  # "N/step" means from N on
         star = star and step <= 1
-    if step <= 0:
-        raise CronError(f"step of range should be a positive number: {part}")
     if start < low:
         raise CronError(f"beginning of range ({start}) below minimum ({low}): {part}")
     if end > high:
         raise CronError(f"end of range ({end}) above maximum ({high}): {part}")
     if start > end:
         raise CronError(f"beginning of range ({start}) beyond end of range ({end}): {part}")
+    if step == 0:
+        raise CronError(f"step of range should be a positive number: {part}")
     return set(range(start, end + 1, step)), star
 
 
@@ -178,14 +180,18 @@ def _number(text: str, names: dict[str, int]) -> int:
     named = names.get(text.lower())
     if named is not None:
         return named
-    if not text.isascii() or not text.isdecimal():
-        raise CronError(f"failed to parse int from {text}: invalid syntax")
+    if not re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII):
+        why = f'strconv.Atoi: parsing "{text}": invalid syntax'
+        raise CronError(f"failed to parse int from {text}: {why}")
+    if int(text) < 0:
+        raise CronError(f"negative number ({int(text)}) not allowed: {text}")
     return int(text)
 
 
 def _duration(text: str) -> float:
-    text = text.strip()
-    parts = _DURATION.findall(text)
-    if not parts or "".join(n + u for n, u in parts) != text:
-        raise CronError(f"failed to parse duration @every {text}")
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    sign, unsigned = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
+    parts = _DURATION.findall(unsigned)
+    if not parts or "".join(n + u for n, u in parts) != unsigned:
+        why = f'time: invalid duration "{text}"'
+        raise CronError(f"failed to parse duration @every {text}: {why}")
+    return sign * sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
