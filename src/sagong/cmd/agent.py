@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sagong.api.errors import InternalError, ServiceUnavailable, Timeout, TooManyRequests
+from sagong.api.errors import ApiError, InternalError, ServiceUnavailable, Timeout, TooManyRequests
 from sagong.api.resources import ResourceTable
 from sagong.client.access import Access
 from sagong.client.client import Client
@@ -23,6 +23,7 @@ from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import (
     CertificatePair,
+    CertificateRefused,
     request_client_certificate,
     request_serving_certificate,
 )
@@ -34,7 +35,7 @@ from sagong.node.server.server import NodeServer, NodeServerSettings
 log = logging.getLogger(__name__)
 
 JOIN_RETRY_SECONDS = 2.0
-CERTIFICATE_RETRY = 600.0  # seconds; requests that are refused stay for people to look at
+CERTIFICATE_RETRY = 60.0  # seconds; requests that are refused stay for people to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,13 @@ async def run_agent(config: AgentConfig) -> None:
             for kept in certificates(config, client):
                 keep = functools.partial(keep_certificate, kept, clock)
                 name = f"{kept.name} certificate"
-                tasks.start(supervised(name, keep, limit_seconds=CERTIFICATE_RETRY), name=name)
+                kept_up = supervised(
+                    name,
+                    keep,
+                    foreseen=(ApiError, CertificateRefused),
+                    limit_seconds=CERTIFICATE_RETRY,
+                )
+                tasks.start(kept_up, name=name)
             await agent.cache.wait_synced()
             start("network", network.run)
             await agent.wait_ready()

@@ -19,11 +19,14 @@ async def supervised(
     name: str,
     run: Callable[[], Awaitable[T]],
     *,
+    foreseen: tuple[type[Exception], ...] = (),
     first_seconds: float = FIRST_SECONDS,
     limit_seconds: float = LIMIT_SECONDS,
 ) -> T:
     """What ``run()`` returns in the end. While it raises it is called again, after a delay that
-    doubles up to the limit; ``run`` must bear that. Cancellation passes through."""
+    doubles up to the limit; ``run`` must bear that. Cancellation passes through.
+
+    ``foreseen`` failures get one line in the log, others their traceback."""
     loop = asyncio.get_running_loop()
     delay = first_seconds
     while True:
@@ -33,11 +36,9 @@ async def supervised(
         except Exception as error:
             if loop.time() - began > SETTLED_SECONDS:
                 delay = first_seconds
-            log.exception(
-                "%s failed and is begun again in %g s: %s",
-                name,
-                delay,
-                error or type(error).__name__,
+            text = "%s failed and is begun again in %g s: %s"
+            log.warning(
+                text, name, delay, error, exc_info=None if isinstance(error, foreseen) else error
             )
         await asyncio.sleep(delay)
         delay = min(2 * delay, limit_seconds)

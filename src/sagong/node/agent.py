@@ -49,7 +49,8 @@ HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 RELIST_IDLE_SECONDS = 10.0  # with the runtime's events as the main source
 # The event of an exit comes some milliseconds before the CRI shows it: look at once, and again.
-RELIST_AFTER_EVENT_SECONDS = (0.03, 0.2)
+LOOK_AFTER_EVENT_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.3)
+EVENTS_RETRY_SECONDS = 1.0  # a restarted runtime has lost who listened
 PLEG_UNHEALTHY_SECONDS = 180.0
 
 
@@ -151,7 +152,9 @@ class NodeAgent:
             clock=self._clock,
             view=self.view,
             launcher=launcher,
-            stopper=Stopper(self.cri, self.events, self._clock, self.config.drain_seconds),
+            stopper=Stopper(
+                self.cri, self.events, self._clock, self.config.drain_seconds, self._services
+            ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
         )
 
@@ -212,11 +215,8 @@ class NodeAgent:
     # The runtime
 
     async def _relist(self) -> None:
-        """Look at the runtime when it says that something happened, and now and then anyway."""
-        after_event: list[float] = []
+        """Look at all of the runtime now and then: what happened while its events did not come."""
         while True:
-            if self._look.is_set():
-                after_event = list(RELIST_AFTER_EVENT_SECONDS)
             self._look.clear()
             try:
                 changed = await self.view.relist()
@@ -228,9 +228,8 @@ class NodeAgent:
             for uid in changed:
                 if uid in self.workers:
                     self.workers[uid].wake()
-            delay = after_event.pop(0) if after_event else self._relist_delay()
             try:
-                async with asyncio.timeout(delay):
+                async with asyncio.timeout(self._relist_delay()):
                     await self._look.wait()
             except TimeoutError:
                 continue
@@ -244,15 +243,31 @@ class NodeAgent:
         """Be woken by the runtime's own events where it has them (containerd)."""
         while True:
             try:
-                async with _following(self.cri) as events:
-                    async for _ in events:
+                async with task_group() as tasks, _following(self.cri) as events:
+                    async for ended in events:
                         self._follows_events = True
-                        self._look.set()
-            except RuntimeFailure as error:
-                log.info("no events from the runtime: %s", error)
+                        if ended:
+                            tasks.start(self._see_end(ended), name=f"end of {ended}")
+                        else:
+                            self._look.set()
+            except* RuntimeFailure as group:
+                log.info("no events from the runtime: %s", group.exceptions[0])
             self._follows_events = False
             self._look.set()
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            await asyncio.sleep(EVENTS_RETRY_SECONDS)
+
+    async def _see_end(self, part_id: str) -> None:
+        """A container or sandbox has ended: look at it, and again until the CRI shows it."""
+        for delay in LOOK_AFTER_EVENT_SECONDS:
+            await asyncio.sleep(delay)
+            uid = self.view.owner_of(part_id)
+            worker = self.workers.get(uid or "")
+            if uid is None or worker is None or worker.is_stopping:
+                return
+            if await self.view.look_at(uid, part_id):
+                worker.wake()
+                return
+        self._look.set()
 
     # The node
 

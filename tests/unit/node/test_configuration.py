@@ -7,7 +7,7 @@ import pytest
 from sagong.api.types import Obj
 from sagong.local.images import File, ImageSpec, build_archive, pause_image
 from sagong.node.cri.messages import enum_number, make, message_class
-from sagong.node.cri.wakeups import topic_of
+from sagong.node.cri.wakeups import ended_container
 from sagong.node.images.references import normalize
 from sagong.node.images.usage import DiskUsage, plan_removals
 from sagong.node.pods.backoff import format_duration
@@ -216,9 +216,16 @@ def test_messages_are_built_from_field_numbers() -> None:
     assert enum_number("NamespaceMode", "NODE") == 2
 
 
-def test_topics_of_events() -> None:
-    envelope = b"\n\x02\x08\x01\x12\x06k8s.io\x1a\x0b/tasks/exit\x22\x00"
-    assert topic_of(envelope) == "/tasks/exit"
+def test_the_end_of_a_container_is_told_from_that_of_an_exec_in_it() -> None:
+    def envelope(container: bytes, process: bytes) -> bytes:
+        task = b"\x0a" + bytes([len(container)]) + container
+        task += b"\x12" + bytes([len(process)]) + process + b"\x18\x90\x4e"
+        any_ = b"\x0a\x01t\x12" + bytes([len(task)]) + task
+        head = b"\x0a\x02\x08\x01\x12\x06k8s.io\x1a\x0b/tasks/exit"
+        return head + b"\x22" + bytes([len(any_)]) + any_
+
+    assert ended_container(envelope(b"abc", b"abc")) == "abc"
+    assert ended_container(envelope(b"abc", b"exec-1")) == ""
 
 
 def test_archives_are_reproducible() -> None:

@@ -4,6 +4,9 @@ Each method has a deadline, takes and returns messages of ``messages.py``, and r
 ``cri.errors`` only.
 """
 
+import asyncio
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +18,13 @@ from sagong.node.cri.messages import PACKAGE, make, message_class, methods
 CALL_SECONDS = 120.0  # upstream's runtimeRequestTimeout
 SANDBOX_SECONDS = 240.0  # RunPodSandbox waits for CNI plugins; upstream doubles the timeout
 PULL_SECONDS = 3600.0  # bounded only so that a lost runtime is noticed
+# Calls that start processes. More at once than keep the processors busy take longer in all: 30 pods
+# started 40 % slower when all came at once than six at a time, on two processors. Waiting for a
+# container to end is not among them, so that a long grace keeps nobody waiting.
+HEAVY_PER_CPU = 3
+_STARTING = ("RunPodSandbox", "CreateContainer", "StartContainer")
+_STOPPING = ("StopPodSandbox", "RemovePodSandbox", "RemoveContainer")
+_UNBOUNDED = contextlib.nullcontext()
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # containerd's own bound
 
 
@@ -31,6 +41,9 @@ class CriClient:
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
         self._channel = grpc.aio.insecure_channel(endpoint, options=options)
+        at_once = max(4, HEAVY_PER_CPU * (os.cpu_count() or 1))
+        starting, stopping = asyncio.Semaphore(at_once), asyncio.Semaphore(at_once)
+        self._bounds = dict.fromkeys(_STARTING, starting) | dict.fromkeys(_STOPPING, stopping)
         self._calls = {
             **self._unary_calls("RuntimeService"),
             **self._unary_calls("ImageService"),
@@ -68,7 +81,8 @@ class CriClient:
         """Any unary call of either service, as ``call("Version")``."""
         request = make(f"{_REQUEST_NAMES.get(method, method)}Request", **fields)
         try:
-            return await self._calls[method](request, timeout=deadline_seconds)
+            async with self._bounds.get(method, _UNBOUNDED):
+                return await self._calls[method](request, timeout=deadline_seconds)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
 

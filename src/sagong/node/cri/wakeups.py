@@ -1,6 +1,6 @@
 """containerd's own event stream, as a reason to look: CRI 1.6 has none.
 
-Only the topics are used; what happened is read through the CRI afterwards. The two messages are
+Only who has ended is taken from it; how is read through the CRI afterwards. The messages are
 small enough to be written and read by hand (``containerd.services.events.v1``):
 SubscribeRequest{1: filters}, Envelope{1: timestamp, 2: namespace, 3: topic, 4: event}.
 """
@@ -13,14 +13,12 @@ from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import translate
 
 _SUBSCRIBE = "/containerd.services.events.v1.Events/Subscribe"
-_FILTERS = ('namespace==k8s.io,topic~="^/tasks/(start|exit|oom|delete)"',)
-# An exec's exit is an event too, and tells nothing about containers.
-_TOPIC_FIELD = 3
+_FILTERS = ('namespace==k8s.io,topic=="/tasks/exit"',)
 
 
 async def runtime_events(cri: CriClient) -> AsyncGenerator[str, None]:
-    """Topics, as they come; the first item is "" once subscribed. Raises cri.errors when the
-    stream breaks or is not offered."""
+    """Ids of containers and sandboxes whose process has ended; the first item is "" once
+    subscribed. Raises cri.errors when the stream breaks or is not offered."""
     subscribe = cri.channel.unary_stream(_SUBSCRIBE)
     request = b"".join(_field(1, text.encode()) for text in _FILTERS)
     call = subscribe(request)
@@ -29,7 +27,8 @@ async def runtime_events(cri: CriClient) -> AsyncGenerator[str, None]:
         await call.wait_for_connection()
         yield ""
         async for envelope in call:
-            yield topic_of(envelope)
+            if ended := ended_container(envelope):
+                yield ended
     except grpc.aio.AioRpcError as error:
         raise translate(error) from error
     finally:
@@ -49,20 +48,37 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def topic_of(envelope: bytes) -> str:
-    """The topic of an encoded Envelope, all of whose fields are length-delimited."""
+def ended_container(envelope: bytes) -> str:
+    """The id of the container whose own process has ended; "" for the end of an exec in one.
+
+    Envelope{4: Any{2: TaskExit{1: container_id, 2: id of the process, ...}}}; a container's own
+    process has the container's id.
+    """
+    task = _fields(_fields(_fields(envelope).get(4, b"")).get(2, b""))
+    container, process = task.get(1, b""), task.get(2, b"")
+    return container.decode() if container == process else ""
+
+
+def _fields(message: bytes) -> dict[int, bytes]:
+    """The length-delimited fields of a message by number; numbers among them are skipped."""
+    found: dict[int, bytes] = {}
     position = 0
-    while position < len(envelope):
-        number, position = envelope[position] >> 3, position + 1
-        length, shift = 0, 0
-        while True:
-            byte = envelope[position]
-            position += 1
-            length |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        if number == _TOPIC_FIELD:
-            return envelope[position : position + length].decode()
-        position += length
-    return ""
+    while position < len(message):
+        tag, position = _read_varint(message, position)
+        value, position = _read_varint(message, position)
+        if tag & 7 == 2:
+            found[tag >> 3] = message[position : position + value]
+            position += value
+    return found
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number at a position, and the position after it."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, position

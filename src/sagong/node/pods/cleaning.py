@@ -30,21 +30,20 @@ class Cleaner:
 
     async def release(self, uid: str) -> None:
         """Network, volumes and cgroups of a pod in which nothing runs. Raises on failure."""
-        for sandbox in (await self.view.refresh(uid)).sandboxes:
+        for sandbox in self.view.pod(uid).sandboxes:
             if sandbox.ready:
                 await self.cri.stop_sandbox(sandbox.id)
         pod_volumes.tear_down(self.config.pod_dir(uid))
         await self._remove_cgroup(uid)
 
     async def remove(self, uid: str, log_directory: Path | None) -> None:
-        """Everything: sandboxes with their containers, volumes, cgroups, files, logs."""
-        await self.release(uid)
+        """What ``release`` has left: sandboxes with their containers, files, logs."""
         for sandbox in self.view.pod(uid).sandboxes:
             try:
                 await self.cri.remove_sandbox(sandbox.id)
             except RuntimeNotFound:
                 log.debug("sandbox %s is gone already", sandbox.id)
-        await self.view.refresh(uid)
+        self.view.forget(uid)
         pod_volumes.remove(self.config.pod_dir(uid))
         if log_directory is not None:
             shutil.rmtree(log_directory, ignore_errors=True)
@@ -58,6 +57,8 @@ class Cleaner:
             except RuntimeNotFound:
                 continue
         logs = list(self.config.log_dir.glob(f"*_{uid}"))
+        await self.view.look_again(uid)
+        await self.release(uid)
         await self.remove(uid, logs[0] if logs else None)
 
     def known_uids(self) -> set[str]:

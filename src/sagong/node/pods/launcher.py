@@ -104,11 +104,11 @@ class Launcher:
 
     async def start_container(
         self, pod: Obj, action: StartContainer, volumes: Mapping[str, Mounted], seen: SeenPod
-    ) -> None:
-        """Pull, create, start, postStart. Raises StartFailure with the waiting reason."""
+    ) -> str:
+        """Pull, create, start, postStart; its id. Raises StartFailure with the waiting reason."""
         found = find_container(pod, action.name)
         if found is None:
-            return
+            raise ConfigFailure(f"container {action.name} is not in the pod's spec")
         kind, container = found
         about = container_reference(pod, kind, action.name)
 
@@ -121,6 +121,7 @@ class Launcher:
             await self._start(container_id)
             emit("Normal", "Started", "Container started")
             await self._post_start(pod, container, container_id, action.sandbox)
+            return container_id
         except ImageFailure as failure:
             emit("Warning", "Failed", f"Error: {failure.reason}")
             raise

@@ -1,4 +1,8 @@
-"""What the runtime has, pod by pod: kept up to date by listing, detailed only where it changed."""
+"""What the runtime has, pod by pod: kept up to date by events and own deeds, checked by listing.
+
+A worker notes what it has made or stopped, the runtime's events say what has ended; each costs one
+status call. Listing everything is two calls whatever the number of pods, and rare.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +17,12 @@ from sagong.node.pods.termination_message import read_termination_message
 
 _NANO = 1e9
 _SANDBOX_READY = 0
+_LOOKS_MAX = 5  # at a pod that changes while it is looked at
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One pod as last listed, with the details of each part by id."""
+    """One pod as last seen, with the details of each part by id."""
 
     uid: str
     name: str = ""
@@ -28,11 +33,14 @@ class _Entry:
 
 
 class RuntimeView:
-    """Listing costs two calls whatever the number of pods; a change costs one more each."""
+    """One an agent. Whatever awaits the runtime may be overtaken by a newer look at the same pod:
+    the older one is then dropped (``_versions``)."""
 
     def __init__(self, cri: CriClient) -> None:
         self._cri = cri
         self._pods: dict[str, _Entry] = {}
+        self._versions: dict[str, int] = {}
+        self._version = 0
 
     def uids(self) -> Sequence[str]:
         return list(self._pods)
@@ -52,29 +60,104 @@ class RuntimeView:
             grace_seconds=entry.grace_seconds,
         )
 
+    def owner_of(self, part_id: str) -> str | None:
+        """The uid of the pod whose sandbox or container this is."""
+        for uid, entry in self._pods.items():
+            if part_id in entry.containers or part_id in entry.sandboxes:
+                return uid
+        return None
+
     async def relist(self) -> frozenset[str]:
         """Look at everything; the uids of pods in which something changed."""
-        sandboxes = await self._cri.list_sandboxes()
-        containers = await self._cri.list_containers()
-        uids = {part.labels.get(labels.POD_UID, "") for part in (*sandboxes, *containers)}
+        began = self._version
+        sandboxes = _by_uid(await self._cri.list_sandboxes())
+        containers = _by_uid(await self._cri.list_containers())
         changed = set()
-        for uid in (uids | set(self._pods)) - {""}:
-            own_sandboxes = [s for s in sandboxes if s.labels.get(labels.POD_UID) == uid]
-            own_containers = [c for c in containers if c.labels.get(labels.POD_UID) == uid]
-            if await self._update(uid, own_sandboxes, own_containers):
+        for uid in {*sandboxes, *containers, *self._pods} - {""}:
+            if self._versions.get(uid, 0) > began:
+                # Seen anew while the listing was under way, which may be older.
+                before = self.pod(uid)
+                if await self.refresh(uid) != before:
+                    changed.add(uid)
+            elif await self._update(uid, sandboxes.get(uid, ()), containers.get(uid, ())):
                 changed.add(uid)
         return frozenset(changed)
 
     async def refresh(self, uid: str) -> SeenPod:
-        """Look at one pod now."""
+        """List one pod's parts now: what a failed or interrupted deed has left is unknown."""
         selector = {labels.POD_UID: uid}
-        sandboxes = await self._cri.call("ListPodSandbox", filter={"label_selector": selector})
-        containers = await self._cri.call("ListContainers", filter={"label_selector": selector})
-        await self._update(uid, sandboxes.items, containers.containers)
+        for _ in range(_LOOKS_MAX):
+            began = self._version
+            sandboxes = await self._cri.call("ListPodSandbox", filter={"label_selector": selector})
+            containers = await self._cri.call("ListContainers", filter={"label_selector": selector})
+            if self._versions.get(uid, 0) <= began:
+                await self._update(uid, sandboxes.items, containers.containers)
+                break
         return self.pod(uid)
 
-    async def _update(self, uid: str, sandboxes: Iterable[Any], containers: Iterable[Any]) -> bool:
+    async def look_again(self, uid: str) -> SeenPod:
+        """Look at those parts of a pod that were last seen alive; nothing new is looked for."""
         before = self._pods.get(uid)
+        if before is None:
+            return self.pod(uid)
+        for container in tuple(before.containers.values()):
+            if container.state is not RunState.EXITED:
+                await self.note_container(uid, container.id, container.sandbox_id)
+        for sandbox in tuple(before.sandboxes.values()):
+            if sandbox.ready:
+                await self.note_sandbox(uid, sandbox.id)
+        return self.pod(uid)
+
+    async def look_at(self, uid: str, part_id: str) -> bool:
+        """Look at one sandbox or container of a pod; whether it has changed."""
+        before = self.pod(uid)
+        container = next((c for c in before.containers if c.id == part_id), None)
+        if container is not None:
+            await self.note_container(uid, part_id, container.sandbox_id)
+        else:
+            await self.note_sandbox(uid, part_id)
+        return self.pod(uid) != before
+
+    async def note_sandbox(self, uid: str, sandbox_id: str) -> None:
+        """A sandbox of the pod was made, or has changed."""
+        try:
+            status = await self._cri.sandbox_status(sandbox_id)
+        except RuntimeNotFound:
+            self.forget(uid, (sandbox_id,))
+            return
+        entry = self._entry(uid)
+        entry.name, entry.namespace = status.metadata.name, status.metadata.namespace
+        entry.grace_seconds = int(status.annotations.get(labels.POD_GRACE) or 30)
+        entry.sandboxes[sandbox_id] = _seen_sandbox(status)
+
+    async def note_container(self, uid: str, container_id: str, sandbox_id: str) -> None:
+        """A container of the pod was made in this sandbox, or has changed."""
+        try:
+            status = await self._cri.container_status(container_id)
+        except RuntimeNotFound:
+            self.forget(uid, (container_id,))
+            return
+        self._entry(uid).containers[container_id] = _seen_container(status, sandbox_id)
+
+    def forget(self, uid: str, parts: Iterable[str] | None = None) -> None:
+        """Some parts of a pod were removed, or (None) all that there was."""
+        entry = self._entry(uid)
+        for part in tuple(parts) if parts is not None else (*entry.sandboxes, *entry.containers):
+            entry.sandboxes.pop(part, None)
+            entry.containers.pop(part, None)
+        if not entry.sandboxes and not entry.containers:
+            self._pods.pop(uid, None)
+            self._versions.pop(uid, None)
+
+    def _entry(self, uid: str) -> _Entry:
+        """The entry, to be changed at once: what is being listed is older from now on."""
+        self._version += 1
+        self._versions[uid] = self._version
+        return self._pods.setdefault(uid, _Entry(uid))
+
+    async def _update(self, uid: str, sandboxes: Iterable[Any], containers: Iterable[Any]) -> bool:
+        """Take a listing over; False too if the pod was looked at anew meanwhile."""
+        before, began = self._pods.get(uid), self._version
         entry = _Entry(uid)
         for sandbox in sandboxes:
             entry.name, entry.namespace = sandbox.metadata.name, sandbox.metadata.namespace
@@ -92,51 +175,68 @@ class RuntimeView:
                 entry.containers[container.id] = seen
                 entry.name = entry.name or container.labels.get(labels.POD_NAME, "")
                 entry.namespace = entry.namespace or container.labels.get(labels.POD_NAMESPACE, "")
+        if self._versions.get(uid, 0) > began:
+            return False
         if entry.sandboxes or entry.containers:
             self._pods[uid] = entry
         else:
             self._pods.pop(uid, None)
+            self._versions.pop(uid, None)
         old = (before.sandboxes, before.containers) if before else ({}, {})
         return (entry.sandboxes, entry.containers) != old
 
     async def _sandbox(self, listed: Any) -> SeenSandbox | None:
         try:
-            status = await self._cri.sandbox_status(listed.id)
+            return _seen_sandbox(await self._cri.sandbox_status(listed.id))
         except RuntimeNotFound:
             return None
-        first = [status.network.ip] if status.network.ip else []
-        return SeenSandbox(
-            id=listed.id,
-            attempt=listed.metadata.attempt,
-            ready=status.state == _SANDBOX_READY,
-            created_at=status.created_at / _NANO,
-            ips=(*first, *(ip.ip for ip in status.network.additional_ips)),
-        )
 
     async def _container(self, listed: Any) -> SeenContainer | None:
         try:
             status = await self._cri.container_status(listed.id)
         except RuntimeNotFound:
             return None
-        state = RunState(status.state)
-        annotations = status.annotations
-        return SeenContainer(
-            id=status.id,
-            name=status.labels.get(labels.CONTAINER_NAME) or status.metadata.name,
-            sandbox_id=listed.pod_sandbox_id,
-            attempt=int(annotations.get(labels.RESTART_COUNT) or status.metadata.attempt),
-            state=state,
-            created_at=status.created_at / _NANO,
-            image=status.image.image,
-            image_ref=status.image_ref,
-            started_at=status.started_at / _NANO,
-            finished_at=status.finished_at / _NANO,
-            exit_code=status.exit_code,
-            reason=status.reason,
-            message=_message(status) if state is RunState.EXITED else "",
-            spec_hash=annotations.get(labels.CONTAINER_HASH, ""),
-            log_path=status.log_path,
-        )
+        return _seen_container(status, listed.pod_sandbox_id)
+
+
+def _by_uid(parts: Iterable[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for part in parts:
+        found.setdefault(part.labels.get(labels.POD_UID, ""), []).append(part)
+    return found
+
+
+def _seen_sandbox(status: Any) -> SeenSandbox:
+    first = [status.network.ip] if status.network.ip else []
+    return SeenSandbox(
+        id=status.id,
+        attempt=status.metadata.attempt,
+        ready=status.state == _SANDBOX_READY,
+        created_at=status.created_at / _NANO,
+        ips=(*first, *(ip.ip for ip in status.network.additional_ips)),
+    )
+
+
+def _seen_container(status: Any, sandbox_id: str) -> SeenContainer:
+    state = RunState(status.state)
+    annotations = status.annotations
+    return SeenContainer(
+        id=status.id,
+        name=status.labels.get(labels.CONTAINER_NAME) or status.metadata.name,
+        sandbox_id=sandbox_id,
+        attempt=int(annotations.get(labels.RESTART_COUNT) or status.metadata.attempt),
+        state=state,
+        created_at=status.created_at / _NANO,
+        image=status.image.image,
+        image_ref=status.image_ref,
+        started_at=status.started_at / _NANO,
+        finished_at=status.finished_at / _NANO,
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=_message(status) if state is RunState.EXITED else "",
+        spec_hash=annotations.get(labels.CONTAINER_HASH, ""),
+        log_path=status.log_path,
+    )
 
 
 def _message(status: Any) -> str:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sagong.api.meta import condition, is_deleting
+from sagong.api.meta import condition, is_deleting, labels_of, namespace_of
 from sagong.api.types import Obj
 from sagong.core.clock import Clock, parse_time
 from sagong.core.tasks import task_group
@@ -30,6 +31,7 @@ class Stopper:
     events: Events
     clock: Clock
     drain_seconds: float
+    services: Callable[[str], Iterable[Obj]]  # of a namespace
 
     async def stop_pod(self, pod: Obj, seen: SeenPod) -> None:
         """Stop every running container within the pod's grace, then the sandboxes."""
@@ -86,12 +88,14 @@ class Stopper:
     def _drain_left(self, pod: Obj, seen: SeenPod, grace: float) -> float:
         """How long to wait before anything is stopped, so that no new connection comes.
 
-        Only for pods that serve (Ready) and whose deletion has been announced; those that run
-        no container, or are in a hurry, are not waited for.
+        Only for Ready pods that a service sends connections to and whose deletion has been
+        announced; those that run no container, or are in a hurry, are not waited for.
         """
         ready = condition(pod, "Ready")
         serves = ready is not None and ready.get("status") == "True"
         if not serves or not is_deleting(pod) or not seen.running or grace <= 1:
+            return 0.0
+        if not any(selects(service, pod) for service in self.services(namespace_of(pod))):
             return 0.0
         grace_given = pod["metadata"].get("deletionGracePeriodSeconds") or 0
         announced_at = parse_time(pod["metadata"]["deletionTimestamp"]) - grace_given
@@ -114,3 +118,9 @@ class Stopper:
         except (HookError, ValueError) as error:
             self.events.emit(about, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
         return max(AFTER_HOOK_SECONDS_MIN, grace - (self.clock.monotonic() - started))
+
+
+def selects(service: Obj, pod: Obj) -> bool:
+    """Whether a service's selector holds for the pod; one without a selector holds for none."""
+    selector = service["spec"].get("selector") or {}
+    return bool(selector) and selector.items() <= labels_of(pod).items()

@@ -7,7 +7,7 @@ is going on for it, an image pull for example.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sagong.api.errors import ApiError, Conflict, NotFound
@@ -15,6 +15,7 @@ from sagong.api.meta import is_deleting
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock, format_time
+from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
@@ -80,6 +81,8 @@ class PodWorker:
         self._retry_at: dict[str, float] = {}  # container -> monotonic time of its next start
         self._failures = 0
         self._volume_failures = 0
+        # Whether a deed was broken off or failed, so that what is at the runtime must be listed.
+        self._is_unsure = False
         self._writer = StatusWriter(workshop.client, lambda: self._pod, self._learn)
 
     @property
@@ -112,6 +115,11 @@ class PodWorker:
         self._interrupt()
         self._wake.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its containers are being stopped, so that it will look at them itself."""
+        return self._memory.stage is Stage.TERMINATING
+
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
         self._wake.set()
@@ -129,11 +137,13 @@ class PodWorker:
         """Until the pod has left this node."""
         async with task_group() as tasks:
             self._prober = self._make_prober(tasks)
-            tasks.start(self._writer.run(), name=f"status {self.uid}")
+            name = f"status of pod {self.uid}"
+            tasks.start(supervised(name, self._writer.run), name=name)
             while not self._done:
                 self._wake.clear()
                 self._step = tasks.start(self._supervised_step(), name=f"pod {self.uid}")
                 await asyncio.wait({self._step})
+                self._is_unsure = self._is_unsure or self._step.cancelled()
                 delay = 0.0 if self._step.cancelled() else self._step.result()
                 self._step = None
                 if not self._done:
@@ -158,11 +168,12 @@ class PodWorker:
             self._failures = 0
             return delay
         self._failures += 1
+        self._is_unsure = True
         return float(min(RETRY_SECONDS * 2 ** min(self._failures, 10), RETRY_LIMIT_SECONDS))
 
     async def _round(self) -> float | None:
         for _ in range(STEPS_AT_ONCE):
-            seen = await self._shop.view.refresh(self.uid)
+            seen = await self._observe()
             situation = self._situation(seen)
             plan = lifecycle.plan(situation)
             self._memory = plan.memory
@@ -183,6 +194,14 @@ class PodWorker:
                 return min(delays, default=None)
         log.error("pod %s does not settle", describe(self._pod))
         return RETRY_LIMIT_SECONDS
+
+    async def _observe(self) -> SeenPod:
+        """The shared view follows the runtime and is told of each deed: no listing of our own."""
+        if not self._is_unsure:
+            return self._shop.view.pod(self.uid)
+        seen = await self._shop.view.refresh(self.uid)
+        self._is_unsure = False
+        return seen
 
     def _situation(self, seen: SeenPod) -> Situation:
         return Situation(
@@ -227,7 +246,7 @@ class PodWorker:
             case lifecycle.RemoveDead():
                 await self._remove_dead(action)
             case lifecycle.Terminate():
-                await self._shop.stopper.stop_pod(self._pod, seen)
+                await self._stop_all(seen)
             case lifecycle.TearDown():
                 await self._tear_down()
             case lifecycle.DeletePod():
@@ -264,8 +283,10 @@ class PodWorker:
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
-            await self._shop.launcher.create_sandbox(self._pod, action.attempt)
+            sandbox_id = await self._shop.launcher.create_sandbox(self._pod, action.attempt)
+            await self._shop.view.note_sandbox(self.uid, sandbox_id)
         except SandboxFailure as error:
+            self._is_unsure = True
             log.info("pod %s: %s", describe(self._pod), error)
             return SANDBOX_RETRY_SECONDS
         return None
@@ -275,7 +296,11 @@ class PodWorker:
             self._shop.events.emit(
                 pod_reference(self._pod), "Normal", "SandboxChanged", action.reason
             )
+        await self._stop_all(seen)
+
+    async def _stop_all(self, seen: SeenPod) -> None:
         await self._shop.stopper.stop_pod(self._pod, seen)
+        await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
         container = next((c for c in seen.containers if c.id == action.id), None)
@@ -283,6 +308,7 @@ class PodWorker:
             return
         grace = float(self._probe_grace(action))
         await self._shop.stopper.stop_container(self._pod, container, grace, action.message)
+        await self._shop.view.note_container(self.uid, container.id, container.sandbox_id)
 
     def _probe_grace(self, action: lifecycle.KillContainer) -> int:
         """A failed probe's own terminationGracePeriodSeconds wins over the pod's."""
@@ -300,13 +326,17 @@ class PodWorker:
         if (left := self._retry_at.get(action.name, now) - now) > 0:
             return left
         try:
-            await self._shop.launcher.start_container(self._pod, action, self._volumes or {}, seen)
+            container_id = await self._shop.launcher.start_container(
+                self._pod, action, self._volumes or {}, seen
+            )
         except StartFailure as failure:
+            self._is_unsure = True
             log.info("pod %s: %s: %s", describe(self._pod), failure.reason, failure.message)
             waiting = Waiting(failure.reason, failure.message)
             self._remember_failure(action.name, waiting)
             self._retry_at[action.name] = now + failure.retry_seconds
             return failure.retry_seconds
+        await self._shop.view.note_container(self.uid, container_id, action.sandbox.id)
         self._retry_at.pop(action.name, None)
         self._remember_failure(action.name, None)
         return None
@@ -328,6 +358,7 @@ class PodWorker:
                 await self._shop.cri.remove_sandbox(sandbox_id)
             except RuntimeNotFound:
                 continue
+        self._shop.view.forget(self.uid, (*action.containers, *action.sandboxes))
 
     async def _tear_down(self) -> None:
         """Release what a pod that no longer runs holds; its logs and dead containers stay."""
@@ -375,6 +406,3 @@ class PodWorker:
         if self._prober is not None:
             terminating = self._memory.stage is not Stage.RUNNING
             self._prober.sync(self._pod, seen, terminating=terminating)
-
-
-OnDone = Callable[[str], None]
