@@ -68,8 +68,7 @@ async def test_pods_go_first(space: Space) -> None:
     def told(namespace: object) -> bool:
         conditions = namespace["status"].get("conditions") or []  # type: ignore[index]
         return any(
-            c["type"] == "NamespaceDeletionContentFailure" and c["status"] == "True"
-            for c in conditions
+            c["type"] == "NamespaceContentRemaining" and c["status"] == "True" for c in conditions
         )
 
     await space.wait(path, told)

@@ -70,13 +70,16 @@ def clauses_of(accept: str) -> tuple[Clause, ...]:
 
 
 @lru_cache(maxsize=256)  # pure
-def negotiate(accept: str) -> Accepted:
-    """What to answer with. Raises NotAcceptable if nothing of what is accepted can be made."""
+def negotiate(accept: str, *, tables: bool = True) -> Accepted:
+    """What to answer with; without ``tables``, nothing that would have to be one.
+
+    Raises NotAcceptable if nothing of what is accepted can be made.
+    """
     if not accept:
         return JSON
     for clause in clauses_of(accept):
         found = _try(clause)
-        if found is not None:
+        if found is not None and (tables or found.shape is not Shape.TABLE):
             return found
     raise errors.NotAcceptable(NOT_ACCEPTABLE)
 

@@ -79,7 +79,9 @@ class Router:
         call = self._call(exchange, target, verb, parameters)
         await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
-        accepted = negotiate(exchange.incoming.headers.get("Accept", ""))
+        # Reviews, which can only be created, are kept nowhere and have no table.
+        tables = target.resource is None or target.resource.verbs != ("create",)
+        accepted = negotiate(exchange.incoming.headers.get("Accept", ""), tables=tables)
         if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
             call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
