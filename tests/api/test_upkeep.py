@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sagong.server.http.messages import Answered, Response
 from rest import ADMIN, Api
 from rest import config_map as sample
 
@@ -23,6 +22,7 @@ from sagong.server.assembly import Core, Parts, Security, api_server
 from sagong.server.authn.union import UnionAuthenticator
 from sagong.server.authz.interface import Attributes, Decision, Effect
 from sagong.server.http.exchange import Exchange
+from sagong.server.http.messages import Answered, Response
 from sagong.server.http.overload import overload
 from sagong.server.upkeep import COMPACTION_SECONDS, EVENT_SECONDS, EXPIRY_SECONDS, upkeep
 from sagong.sim.loop import run_virtual

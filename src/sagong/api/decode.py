@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 
-from sagong.api import yaml
 from sagong.api.checking import PROBLEMS_MAX, check, check_configuration
 from sagong.api.errors import BadRequest, UnsupportedMediaType
 from sagong.api.types import Obj
@@ -71,6 +70,8 @@ def decode_value(data: bytes, *, media_type: str = JSON) -> tuple[Any, list[str]
     """Decode any document; the value and its duplicates. ValueError with upstream's text."""
     base = media_type.partition(";")[0].strip().lower()
     if base == YAML or base.endswith("+yaml"):
+        from sagong.api import yaml  # slow to import, and JSON is what most clients send
+
         try:
             return yaml.load(data, depth_max=DEPTH_MAX)
         except ValueError as e:

@@ -34,7 +34,6 @@ CLUSTER_CIDR = "10.244.0.0/16"
 SERVER_SECONDS_MAX = 30.0  # until the server answers; past it its log says why
 NODES_SECONDS_MAX = 120.0  # until all nodes are Ready
 _POLL_SECONDS = 0.1
-_POD_LOGS = Path("/var/log/pods")
 
 Say = Callable[[str], None]
 
@@ -236,6 +235,8 @@ def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> N
             str(place.share),
             "--cgroup-root",
             place.cgroup_root,
+            # Nodes on one machine must not take each other's pods' logs for orphans.
+            *(("--pod-logs-dir", str(_pod_logs(layout, place.node))) if place.namespace else ()),
             "--join",
             server_url,
             "--ca-file",
@@ -247,6 +248,10 @@ def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> N
         # Not among the arguments, which every user of the machine can read.
         environment={"SAGONG_JOIN_TOKEN": token, "GRPC_ENABLE_FORK_SUPPORT": "false"},
     )
+
+
+def _pod_logs(layout: Layout, node: str) -> Path:
+    return layout.node_dir(node) / "pod-logs"
 
 
 async def _wait_nodes(client: Client, places: Sequence[Place], layout: Layout) -> None:
@@ -321,9 +326,18 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
     shutil.rmtree(layout.run_dir, ignore_errors=True)
     if purge:
         containerd.unmount_under([layout.data_dir])
+        _remove_machine_logs(layout, nodes)
         shutil.rmtree(layout.data_dir, ignore_errors=True)
         if kubeconfig is not None and forget_context(kubeconfig, CONTEXT):
             say(f"removed context {CONTEXT} from {kubeconfig}")
+
+
+def _remove_machine_logs(layout: Layout, nodes: Sequence[str]) -> None:
+    """Logs of our own pods where a machine keeps those of all its pods, by the pods' uids."""
+    uids = {path.name for n in nodes for path in (layout.node_dir(n) / "agent/pods").glob("*")}
+    for directory in Path("/var/log/pods").glob("*_*_*"):
+        if directory.name.rpartition("_")[2] in uids:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _stop(layout: Layout, program: str) -> None:
@@ -338,19 +352,11 @@ async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) 
     instance = containerd_of(layout, node, namespace)
     place = Place(node, "", namespace, 1)
     if purge:
-        _remove_pod_logs(layout.node_dir(node))
         await containerd.purge(instance, cgroup_roots=[place.cgroup_root])
     else:
         await containerd.halt(instance, cgroup_roots=[place.cgroup_root])
     # Volumes in memory and projected files are the agent's; they come back with the next start.
     containerd.unmount_under([layout.node_dir(node)])
-
-
-def _remove_pod_logs(node_dir: Path) -> None:
-    """Pods' logs lie where log shippers look for them; the agent's records say whose they are."""
-    for record in (node_dir / "agent" / "pods").glob("*"):
-        for logs in _POD_LOGS.glob(f"*_{record.name}"):
-            shutil.rmtree(logs, ignore_errors=True)
 
 
 def network_config(layout: Layout, node: str) -> NetworkConfig:

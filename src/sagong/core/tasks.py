@@ -5,6 +5,7 @@ A long-lived component is ``async def run()``; when it returns, all its tasks ar
 
 import asyncio
 import contextlib
+import functools
 import logging
 import types
 from collections.abc import AsyncIterator, Coroutine, Generator
@@ -66,11 +67,11 @@ def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, 
         try:
             sent = yield awaited
         except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
-            step, argument = coroutine.throw, error
+            resume = functools.partial(coroutine.throw, error)
         else:
-            step, argument = coroutine.send, sent
+            resume = functools.partial(coroutine.send, sent)
         try:
-            awaited = step(argument)
+            awaited = resume()
         except StopIteration:
             return
 

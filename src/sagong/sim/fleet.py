@@ -285,6 +285,9 @@ class Fleet:
                 return
             life = self._adopt(new, node)
             self._schedule(uid, 0.0)
+        elif life.is_contradicted(new):
+            # Somebody else wrote: the node knows better, and says so again (kubelets reconcile).
+            self._schedule(uid, 0.0)
         if is_deleting(new):
             # A shorter grace period may come later: a second delete says so.
             life.note_deletion(new, self._clock.now())

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from enum import Enum
 
-from sagong.api.meta import annotations_of
+from sagong.api.meta import annotations_of, condition
 from sagong.api.types import Key, Obj
 from sagong.core.clock import format_time
 
@@ -78,6 +78,12 @@ class Life:
     def is_running(self) -> bool:
         """Does a container of it run?"""
         return self.stage in (Stage.RUNNING, Stage.READY)
+
+    def is_contradicted(self, pod: Obj) -> bool:
+        """Does the API say something else of the pod's readiness than was last reported?"""
+        said = self.changed_at.get("Ready")
+        shown = condition(pod, "Ready")
+        return said is not None and shown is not None and shown["status"] != said[0]
 
     def first_wait_seconds(self, pod: Obj) -> float:
         """From being bound to the first change."""

@@ -29,6 +29,7 @@ _FILE_KEYS = {
     "clusterDomain": "cluster_domain",
     "maxPods": "max_pods",
     "cgroupRoot": "cgroup_root",
+    "podLogsDir": "log_dir",
     "labels": "labels",
 }
 
@@ -55,6 +56,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--max-pods", default=110, show_default=True)
 @click.option("--capacity-share", default=1, help="How many nodes share this machine.")
 @click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")
+@click.option("--pod-logs-dir", "log_dir", type=_PATH, default=Path("/var/log/pods"))
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -96,6 +95,8 @@ class TokenIssuer:
         }
         if warn_after_seconds:
             claims["kubernetes.io"]["warnafter"] = now + warn_after_seconds
+        import jwt  # slow to import, see _verify
+
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self.key_id})
 
 
@@ -165,6 +166,8 @@ class ServiceAccountAuthenticator:
 
     def _verify(self, token: str) -> Obj | None:
         """The claims of a token of ours; None for another's. Raises BadToken for a forgery."""
+        import jwt  # slow to import: a server that starts has no tokens to look at yet
+
         try:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})

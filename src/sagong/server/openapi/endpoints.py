@@ -1,6 +1,5 @@
 """``/openapi/v2`` and ``/openapi/v3`` over HTTP, with hashes by which clients cache for ever."""
 
-
 from sagong.api import errors
 from sagong.server.http import query
 from sagong.server.http.exchange import Exchange
