@@ -13,6 +13,7 @@ from sagong.scheduler.volumes import BIND_COMPLETED, SELECTED_NODE, VolumeDecisi
 CLAIMS = "persistentvolumeclaims"
 # How long volumes may take to be made and bound before the pod is scheduled anew.
 VOLUMES_SECONDS_MAX = 600.0
+ASK_AGAIN_SECONDS = 1.0  # while the server cannot say whether a pod was bound
 
 
 class VolumesFailed(Exception):
@@ -30,6 +31,23 @@ async def bind_pod(client: Client, pod: PodFacts, node: str) -> None:
     await client.create(
         "pods", binding, namespace=pod.key.namespace, name=pod.key.name, subresource="binding"
     )
+
+
+async def is_bound(client: Client, pod: PodFacts, node: str) -> bool:
+    """Whether a pod got its node although binding it failed: the answer may have been lost.
+
+    Asks until the server says one or the other: room that is given back too soon is given away
+    twice.
+    """
+    while True:
+        try:
+            obj = await client.get("pods", pod.key.name, namespace=pod.key.namespace)
+        except errors.NotFound:
+            return False
+        except errors.ApiError:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            continue
+        return uid_of(obj) == pod.uid and obj["spec"].get("nodeName") == node
 
 
 class VolumeBinder:

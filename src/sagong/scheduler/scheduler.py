@@ -190,7 +190,10 @@ class Scheduler:
             await self._bind(placement, obj)
         except errors.ApiError as error:
             log.info("binding %s to %s: %s", placement.facts.key, placement.node, error)
-            self._forget(placement, gone=binding.is_final(error))
+            if await binding.is_bound(self._client, placement.facts, placement.node):
+                self._queue.remove(placement.waiting.uid)
+            else:
+                self._forget(placement, gone=binding.is_final(error))
         except binding.VolumesFailed as error:
             self._forget(placement, gone=False)
             message = f'running PreBind plugin "VolumeBinding": binding volumes: {error}'

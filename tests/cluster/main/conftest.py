@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demo.scene import GRACE_SECONDS, Scene
 
 from sagong.local import network_namespaces, preflight
 from sagong.local.layout import Layout
 
 ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(ROOT))  # the demonstration is no part of the package
-
-from demo.scene import GRACE_SECONDS, Scene  # noqa: E402
-
 PORT = 16443
 NODES = 3
 UP_SECONDS_MAX = 240.0

@@ -5,7 +5,6 @@ of the server if it answers.
 """
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from sagong.cli import options
 from sagong.client.client import Client
 from sagong.client.https import Https
 from sagong.client.kubeconfig import KubeconfigError, read_context
+from sagong.core.clock import SystemClock
 from sagong.local import containerd, processes
 from sagong.local.layout import ClusterDescription, Layout
 
@@ -61,7 +61,7 @@ def command(data_dir: Path, run_dir: Path) -> None:
         click.echo(f"no cluster in {layout.data_dir}; bring one up with `sagong up`")
         raise click.exceptions.Exit(3)
     report = Report()
-    add_programs(report, programs_of(layout, description), now=time.time())
+    add_programs(report, programs_of(layout, description), now=SystemClock().now())
     asyncio.run(_add_cluster(report, layout))
     for line in report.lines:
         click.echo(line)
