@@ -120,11 +120,12 @@ async def test_statistics_and_top(cluster: Cluster) -> None:
         done = await cluster.kubectl("get", "--raw", path)
         found = json.loads(done.out)
         uid = seen["metadata"]["uid"]
-        return found["node"], next(p for p in found["pods"] if p["podRef"]["uid"] == uid)
+        return found["node"], next((p for p in found["pods"] if p["podRef"]["uid"] == uid), {})
 
     async with asyncio.timeout(30):
         while True:
-            if "usageNanoCores" in (await summary())[1]["cpu"]:
+            # The sampler may not have met a new pod yet.
+            if "usageNanoCores" in (await summary())[1].get("cpu", {}):
                 break
     node, busy_pod = await summary()
     assert node["nodeName"] == NODE
