@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from sagong.api.meta import condition, labels_of, name_of, owner_references_of
+from sagong.api.pods import is_finished
 from sagong.api.types import Obj
-from sagong.controllers.pods.state import is_finished
 from sagong.sim.loop import run_virtual
 
 from .world import EXIT_CODE, RUNS_SECONDS, World, available, images, template, workload, world

@@ -23,6 +23,7 @@ from sagong.client.kubeconfig import remove_context as forget_context
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
 from sagong.local import containerd, network_namespaces, processes
+from sagong.local.addresses import default_route_address
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
@@ -135,16 +136,13 @@ def _hostname() -> str:
 
 def primary_address() -> str:
     """This machine's address on its default route. Raises UpError if it has none of its own."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Connecting a datagram socket sends nothing: it only asks the kernel for its route.
-            probe.connect(("192.0.2.1", 9))
-            address = str(probe.getsockname()[0])
-        except OSError as error:
-            raise UpError(
-                "this machine has no address besides loopback, which pods cannot reach; "
-                "use `sagong up --nodes 2`, whose nodes get a network of their own"
-            ) from error
+    try:
+        address = default_route_address()
+    except OSError as error:
+        raise UpError(
+            "this machine has no address besides loopback, which pods cannot reach; "
+            "use `sagong up --nodes 2`, whose nodes get a network of their own"
+        ) from error
     if ipaddress.ip_address(address).is_loopback:
         raise UpError("the default route leads to loopback; name another with a route")
     return address

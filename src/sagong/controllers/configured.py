@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
-from sagong.controllers.core import node_ipam, root_ca, service_ca
+from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
 from sagong.controllers.storage import local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
@@ -25,9 +25,10 @@ class Settings:
 
 def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
     """The table of controllers that these settings complete."""
+    certificate = settings.ca_certificate
     return (
-        (root_ca.CONTROLLER, root_ca.reconciler(settings.ca_certificate)),
-        (service_ca.CONTROLLER, service_ca.reconciler(settings.ca_certificate)),
+        (root_ca.CONTROLLER, published_ca.reconciler(root_ca.PUBLICATION, certificate)),
+        (service_ca.CONTROLLER, published_ca.reconciler(service_ca.PUBLICATION, certificate)),
         (
             node_ipam.CONTROLLER,
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),

@@ -5,12 +5,19 @@ import asyncio
 from sagong.api import errors
 from sagong.api.meta import annotations_of, name_of, namespace_of, resource_version_of, uid_of
 from sagong.api.types import Key, Obj
+from sagong.api.volumes import (
+    BIND_COMPLETED,
+    BOUND_BY_CONTROLLER,
+    CLAIMS,
+    SELECTED_NODE,
+    VOLUMES,
+    claim_reference,
+)
 from sagong.client.client import Client
 from sagong.ctl.informer import SharedCache
 from sagong.scheduler.pod import PodFacts
-from sagong.scheduler.volumes import BIND_COMPLETED, SELECTED_NODE, VolumeDecision
+from sagong.scheduler.volumes import VolumeDecision
 
-CLAIMS = "persistentvolumeclaims"
 # How long volumes may take to be made and bound before the pod is scheduled anew.
 VOLUMES_SECONDS_MAX = 600.0
 ASK_AGAIN_SECONDS = 1.0  # while the server cannot say whether a pod was bound
@@ -74,22 +81,14 @@ class VolumeBinder:
             raise VolumesFailed("timed out waiting for the condition") from error
 
     async def _reserve(self, claim: Obj, volume: Obj) -> None:
-        reference = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "name": name_of(claim),
-            "namespace": namespace_of(claim),
-            "uid": uid_of(claim),
-            "resourceVersion": claim["metadata"]["resourceVersion"],
-        }
         patch = {
             "metadata": {
                 "resourceVersion": volume["metadata"]["resourceVersion"],
-                "annotations": {"pv.kubernetes.io/bound-by-controller": "yes"},
+                "annotations": {BOUND_BY_CONTROLLER: "yes"},
             },
-            "spec": {"claimRef": reference},
+            "spec": {"claimRef": claim_reference(claim)},
         }
-        await self._client.patch("persistentvolumes", name_of(volume), patch)
+        await self._client.patch(VOLUMES, name_of(volume), patch)
 
     async def _select_node(self, claim: Obj, node: str) -> None:
         patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from sagong.api.meta import (
     controller_uid,
     labels_of,
@@ -13,6 +11,7 @@ from sagong.api.meta import (
     owner_references_of,
     uid_of,
 )
+from sagong.api.pods import claims_of
 from sagong.api.types import Key, Obj
 from sagong.scheduler.resources import CPU, MEMORY, PODS, pod_requests
 
@@ -84,16 +83,6 @@ def _host_ports(spec: Obj) -> tuple[HostPort, ...]:
     )
 
 
-def _claims(pod: Obj) -> tuple[str, ...]:
-    names = []
-    for volume in pod["spec"].get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            names.append(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral"):
-            names.append(f"{name_of(pod)}-{volume['name']}")
-    return tuple(names)
-
-
 def facts_of(pod: Obj) -> PodFacts:
     spec = pod["spec"]
     scoring = pod_requests(spec, defaults=True)
@@ -119,25 +108,6 @@ def facts_of(pod: Obj) -> PodFacts:
             for t in spec.get("tolerations") or ()
         ),
         host_ports=_host_ports(spec),
-        claims=_claims(pod),
+        claims=tuple(claims_of(pod)),
         images=tuple(c.get("image", "") for c in spec.get("containers") or ()),
     )
-
-
-def is_finished(pod: Obj) -> bool:
-    """Whether a pod has ended and so takes no room on its node."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def template_key(facts: PodFacts) -> bytes:
-    """Equal for pods that every filter and score treats alike, names and claims apart."""
-    parts = {
-        "ns": facts.key.namespace,
-        "labels": facts.labels,
-        "owner": facts.owner_uid,
-        "spec": {k: v for k, v in facts.spec.items() if k not in _IRRELEVANT},
-    }
-    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
-
-
-_IRRELEVANT = frozenset({"hostname", "subdomain", "nodeName", "serviceAccount"})

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.meta import condition, is_deleting, labels_of, name_of, uid_of
+from sagong.api.pods import is_finished
 from sagong.api.types import Key, Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock, format_time
@@ -279,7 +280,7 @@ class Scheduler:
             and (spec.get("schedulerName") or NAME) == self.name
             and not spec.get("schedulingGates")
             and not is_deleting(obj)
-            and not pod.is_finished(obj)
+            and not is_finished(obj)
         )
 
     def _namespaces(self) -> dict[str, dict[str, str]]:
@@ -294,7 +295,7 @@ class Scheduler:
         self._wake(ClusterEvent.NODE_ADDED if old is None else ClusterEvent.NODE_CHANGED)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if new is None or pod.is_finished(new):
+        if new is None or is_finished(new):
             if old is not None or new is not None:
                 self._pod_gone(uid_of(new or old or {}))
             return

@@ -180,15 +180,6 @@ class PodTerms:
         return np.concatenate((column, np.zeros(missing, np.int64))) if missing else column
 
 
-def term_selector(term: Obj, labels: Mapping[str, str]) -> Obj | None:
-    """A term's selector with matchLabelKeys and mismatchLabelKeys of the pod's labels merged in."""
-    selector = term.get("labelSelector")
-    if selector is None:
-        return None
-    # The API server merges the keys into the selector at creation (KEP-3633).
-    return dict(selector)
-
-
 def owned_term(kind: str, term: Obj, pod: PodFacts, weight: int = 1) -> OwnedTerm:
     namespaces = term.get("namespaces") or ()
     selector = term.get("namespaceSelector")
@@ -200,7 +191,8 @@ def owned_term(kind: str, term: Obj, pod: PodFacts, weight: int = 1) -> OwnedTer
         namespace_selector=(
             None if selector is None else orjson.dumps(selector, option=orjson.OPT_SORT_KEYS)
         ),
-        selector=orjson.dumps(term_selector(term, pod.labels), option=orjson.OPT_SORT_KEYS),
+        # matchLabelKeys are already merged in: the API server does it at creation (KEP-3633).
+        selector=orjson.dumps(term.get("labelSelector"), option=orjson.OPT_SORT_KEYS),
         topology_key=term["topologyKey"],
         weight=weight,
     )

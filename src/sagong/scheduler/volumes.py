@@ -8,17 +8,27 @@ its provisioner makes one there. The shell carries the decision out before it bi
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sagong.api.meta import annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
-from sagong.api.selectors import selector_from_object
+from sagong.api.meta import annotations_of, is_deleting, name_of
 from sagong.api.types import Obj
+from sagong.api.volumes import (
+    BIND_COMPLETED,
+    CLAIMS,
+    CLASSES,
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    VOLUMES,
+    capacity,
+    class_of,
+    is_reserved_for,
+    is_selected,
+    mode_of,
+    offers_access,
+    phase_of,
+    wanted_bytes,
+)
 from sagong.ctl.controller import Cache
 from sagong.scheduler.node_selectors import NodeSelector, node_selector
 from sagong.scheduler.pod import PodFacts
-from sagong.scheduler.resources import amount
-
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
-BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
-NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +64,25 @@ def look_up(pod: PodFacts, cache: Cache) -> PodVolumes:
     bound: list[NodeSelector | None] = []
     waiting: list[Claim] = []
     for name in pod.claims:
-        claim = cache.get("persistentvolumeclaims", pod.key.namespace, name)
+        claim = cache.get(CLAIMS, pod.key.namespace, name)
         if claim is None:
             return PodVolumes(problem=f'persistentvolumeclaim "{name}" not found')
         if is_deleting(claim):
             return PodVolumes(problem=f'persistentvolumeclaim "{name}" is being deleted')
         volume_name = claim["spec"].get("volumeName")
         if volume_name and BIND_COMPLETED in annotations_of(claim):
-            volume = cache.get("persistentvolumes", "", volume_name)
+            volume = cache.get(VOLUMES, "", volume_name)
             if volume is None:
                 reason = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
                 return PodVolumes(problem=reason)
             bound.append(reach_of(volume))
             continue
-        storage_class = cache.get(
-            "storageclasses.storage.k8s.io", "", claim["spec"].get("storageClassName") or ""
-        )
+        storage_class = cache.get(CLASSES, "", class_of(claim))
         delayed = (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
         if storage_class is None or not delayed or volume_name:
             return PodVolumes(problem="pod has unbound immediate PersistentVolumeClaims")
         waiting.append(Claim(claim, storage_class))
-    candidates = _available(cache.list("persistentvolumes")) if waiting else ()
+    candidates = _available(cache.list(VOLUMES)) if waiting else ()
     return PodVolumes(bound, waiting, candidates)
 
 
@@ -85,39 +93,19 @@ def reach_of(volume: Obj) -> NodeSelector | None:
 
 def _available(volumes: Iterable[Obj]) -> list[Obj]:
     """Volumes that nobody has; smallest first, as upstream picks the smallest that fits."""
-    free = [
-        v
-        for v in volumes
-        if (v.get("status") or {}).get("phase") == "Available" and not is_deleting(v)
-    ]
-    return sorted(free, key=lambda v: (_capacity(v), name_of(v)))
-
-
-def _capacity(volume: Obj) -> int:
-    return amount("storage", (volume["spec"].get("capacity") or {}).get("storage") or "0")
+    free = [v for v in volumes if phase_of(v) == "Available" and not is_deleting(v)]
+    return sorted(free, key=lambda v: (capacity(v), name_of(v)))
 
 
 def fits_claim(volume: Obj, claim: Obj) -> bool:
     """Whether a volume could serve a claim, the node apart."""
-    spec, wanted = volume["spec"], claim["spec"]
-    reserved = spec.get("claimRef")
-    if reserved and (
-        reserved.get("name") != name_of(claim)
-        or reserved.get("namespace") != namespace_of(claim)
-        or reserved.get("uid") not in (None, "", uid_of(claim))
-    ):
+    if volume["spec"].get("claimRef") and not is_reserved_for(volume, claim):
         return False
-    if (spec.get("storageClassName") or "") != (wanted.get("storageClassName") or ""):
+    if class_of(volume) != class_of(claim) or mode_of(volume) != mode_of(claim):
         return False
-    if (spec.get("volumeMode") or "Filesystem") != (wanted.get("volumeMode") or "Filesystem"):
+    if not offers_access(volume, claim) or capacity(volume) < wanted_bytes(claim):
         return False
-    if not set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ()):
-        return False
-    requests = (wanted.get("resources") or {}).get("requests") or {}
-    if _capacity(volume) < amount("storage", requests.get("storage") or "0"):
-        return False
-    selector = wanted.get("selector")
-    return selector is None or selector_from_object(selector).matches(labels_of(volume))
+    return is_selected(volume, claim)
 
 
 def decide(volumes: PodVolumes, node_name: str, labels: Mapping[str, str]) -> VolumeDecision | None:

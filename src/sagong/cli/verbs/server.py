@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from sagong.cli import options
 from sagong.cmd.server import ServerConfig, run_server
+from sagong.local.addresses import default_route_address
 
 # Flags by their name in a configuration file (camelCase, as in Kubernetes' own files).
 _FILE_KEYS = {
@@ -61,13 +61,10 @@ def _address_of(host: str) -> str:
             return host
     except ValueError:
         return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Connecting a datagram socket sends nothing; it only asks the kernel for its route.
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
+    try:
+        return default_route_address()
+    except OSError:
+        return "127.0.0.1"
 
 
 def run(server: ServerConfig) -> None:

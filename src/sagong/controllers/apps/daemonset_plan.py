@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sagong.api.intstr import scaled
 from sagong.api.meta import is_deleting, name_of, namespace_of
+from sagong.api.pods import is_finished, phase_of
 from sagong.api.types import Obj
 from sagong.controllers.apps.daemonset_nodes import (
     Fit,
@@ -14,14 +15,7 @@ from sagong.controllers.apps.daemonset_nodes import (
     target_of,
     with_tolerations,
 )
-from sagong.controllers.pods.state import (
-    created_at,
-    is_available,
-    is_finished,
-    is_ready,
-    node_of,
-    phase_of,
-)
+from sagong.controllers.pods.state import created_at, is_available, is_ready, node_of
 
 BURST_PODS = 250
 # A node that refuses the pod fails it at once: do not make a new one faster than this.

@@ -19,6 +19,7 @@ from sagong.api.meta import (
     namespace_of,
     uid_of,
 )
+from sagong.api.pods import is_finished
 from sagong.api.types import Key, Obj
 from sagong.controllers.apps.deployment_facts import (
     has_progress_deadline,
@@ -42,7 +43,6 @@ from sagong.controllers.apps.deployment_status import counted, rolled, seconds_t
 from sagong.controllers.pods import conditions
 from sagong.controllers.pods.candidates import candidates, claims, matches_of
 from sagong.controllers.pods.control import namespace_is_terminating
-from sagong.controllers.pods.state import is_finished
 from sagong.controllers.pods.template import same_but_hash
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch, after
 from sagong.ctl.ownership import claim

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 
 from sagong.api.meta import annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
+from sagong.api.pods import phase_of
 from sagong.api.types import Obj
-from sagong.controllers.pods.state import is_available, phase_of
+from sagong.controllers.pods.state import is_available
 from sagong.controllers.pods.template import CONTROLLER_REVISION_HASH, pod_from_template
 
 RESOURCE = "statefulsets.apps"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sagong.api.intstr import scaled
 from sagong.api.meta import is_deleting, name_of
+from sagong.api.pods import is_finished, phase_of
 from sagong.api.types import Obj
 from sagong.controllers.apps.statefulset_identity import (
     claims_of,
@@ -26,7 +27,7 @@ from sagong.controllers.apps.statefulset_identity import (
     with_storage,
 )
 from sagong.controllers.pods.revisions import template_of
-from sagong.controllers.pods.state import is_finished, is_ready, phase_of
+from sagong.controllers.pods.state import is_ready
 
 
 @dataclass(frozen=True, slots=True)

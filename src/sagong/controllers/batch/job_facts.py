@@ -1,8 +1,9 @@
 """Reading Jobs and their pods (upstream ``pkg/controller/job/{indexed_job,tracking}_utils.go``)."""
 
 from sagong.api.meta import annotations_of, condition, finalizers_of, is_deleting
+from sagong.api.pods import phase_of
 from sagong.api.types import Obj
-from sagong.controllers.pods.state import created_at, phase_of
+from sagong.controllers.pods.state import created_at
 from sagong.core.clock import format_time, parse_time
 
 RESOURCE = "jobs.batch"

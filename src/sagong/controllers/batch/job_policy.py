@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sagong.api.meta import name_of, namespace_of
+from sagong.api.pods import phase_of
 from sagong.api.types import Obj
 from sagong.controllers.batch.job_facts import has_failed, is_suspended
 from sagong.controllers.batch.job_indexes import Indexes, parse_indexes
-from sagong.controllers.pods.state import phase_of
 from sagong.core.clock import parse_time
 
 

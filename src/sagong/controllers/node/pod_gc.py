@@ -12,6 +12,7 @@ from enum import Enum
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.meta import condition, is_deleting, key_of, name_of, namespace_of, uid_of
+from sagong.api.pods import is_finished
 from sagong.api.types import Key, Obj
 from sagong.core.clock import format_time
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
@@ -26,10 +27,6 @@ def _pods_of_node(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Ke
     if node is None:
         return []
     return [key_of(pod) for pod in cache.with_index("pods", "node", name_of(node))]
-
-
-def _has_ended(pod: Obj) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def surplus(ended: Iterable[Obj], kept_max: int) -> Sequence[Obj]:
@@ -47,7 +44,7 @@ def _is_evicted(pod: Obj) -> bool:
 
 def _ending_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     """A pod that ends concerns the oldest of those that have ended, if they are too many."""
-    if new is None or not _has_ended(new) or (old is not None and _has_ended(old)):
+    if new is None or not is_finished(new) or (old is not None and is_finished(old)):
         return []
     return [key_of(p) for p in surplus(cache.with_index("pods", "ended", "yes"), TERMINATED_MAX)]
 
@@ -62,7 +59,7 @@ CONTROLLER = Controller(
             _ending_wakes,
             indexes={
                 "node": lambda pod: [pod["spec"].get("nodeName") or ""],
-                "ended": lambda pod: ["yes"] if _has_ended(pod) else [],
+                "ended": lambda pod: ["yes"] if is_finished(pod) else [],
             },
         ),
     ),
@@ -143,7 +140,7 @@ async def _exists(node: str, env: Env) -> bool:
 
 
 def _is_surplus(pod: Obj, cache: Cache) -> bool:
-    if not _has_ended(pod) or is_deleting(pod):
+    if not is_finished(pod) or is_deleting(pod):
         return False
     ended = cache.with_index("pods", "ended", "yes")
     return uid_of(pod) in {uid_of(p) for p in surplus(ended, TERMINATED_MAX)}
@@ -152,7 +149,7 @@ def _is_surplus(pod: Obj, cache: Cache) -> bool:
 async def _remove(pod: Obj, verdict: Verdict, env: Env) -> None:
     name, namespace = name_of(pod), namespace_of(pod)
     try:
-        if not _has_ended(pod):
+        if not is_finished(pod):
             await env.client.patch(
                 "pods",
                 name,

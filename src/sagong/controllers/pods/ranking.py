@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 
 from sagong.api.meta import annotations_of, uid_of
+from sagong.api.pods import phase_of
 from sagong.api.types import Obj
-from sagong.controllers.pods.state import (
-    created_at,
-    is_active,
-    is_ready,
-    node_of,
-    phase_of,
-    ready_since,
-)
+from sagong.controllers.pods.state import created_at, is_active, is_ready, node_of, ready_since
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}

@@ -3,24 +3,14 @@
 from collections.abc import Iterable
 
 from sagong.api.meta import condition, is_deleting
+from sagong.api.pods import is_finished
 from sagong.api.types import Obj
 from sagong.core.clock import parse_time
-
-FINISHED = frozenset({"Succeeded", "Failed"})
-
-
-def phase_of(pod: Obj) -> str:
-    return str((pod.get("status") or {}).get("phase") or "")
 
 
 def node_of(pod: Obj) -> str:
     """The node the pod is bound to, or ""."""
     return str((pod.get("spec") or {}).get("nodeName") or "")
-
-
-def is_finished(pod: Obj) -> bool:
-    """Succeeded or Failed; such a pod never runs again."""
-    return phase_of(pod) in FINISHED
 
 
 def is_active(pod: Obj) -> bool:

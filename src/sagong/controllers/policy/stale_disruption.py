@@ -5,8 +5,8 @@ Invariant: what the node itself wrote, and pods that are over or going, are left
 """
 
 from sagong.api.meta import condition, is_deleting
+from sagong.api.pods import is_finished
 from sagong.api.types import Key, Obj
-from sagong.controllers.pods.state import is_finished
 from sagong.core.clock import format_time, parse_time
 from sagong.ctl.controller import DONE, Controller, Env, Result, after
 

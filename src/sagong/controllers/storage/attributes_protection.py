@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sagong.api.meta import deep_copy, finalizers_of, is_deleting
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import CLAIMS, VOLUMES
+from sagong.api.volumes import CLAIMS, VOLUMES
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 RESOURCE = "volumeattributesclasses.storage.k8s.io"

@@ -13,7 +13,7 @@ from enum import Enum
 from sagong.api.errors import NotFound
 from sagong.api.meta import annotations_of, deep_copy, is_deleting, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import (
+from sagong.api.volumes import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
     CLAIMS,

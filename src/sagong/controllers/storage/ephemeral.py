@@ -17,7 +17,7 @@ from sagong.api.meta import (
     uid_of,
 )
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import CLAIMS
+from sagong.api.volumes import CLAIMS
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, owned
 
 CONTROLLER = Controller(name="ephemeral-volume", reconciles="pods", watches=(owned(CLAIMS, "Pod"),))

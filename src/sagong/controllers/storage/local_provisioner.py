@@ -25,7 +25,7 @@ from sagong.api.meta import (
     uid_of,
 )
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import (
+from sagong.api.volumes import (
     CLAIMS,
     CLASSES,
     PROVISIONED_BY,

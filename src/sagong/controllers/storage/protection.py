@@ -9,28 +9,14 @@ server too and not just in the cache.
 from collections.abc import Iterable
 
 from sagong.api.errors import NotFound
-from sagong.api.meta import deep_copy, finalizers_of, is_deleting, name_of, namespace_of
+from sagong.api.meta import deep_copy, finalizers_of, is_deleting, namespace_of
+from sagong.api.pods import claims_of
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import CLAIMS, VOLUMES, phase_of
+from sagong.api.volumes import CLAIMS, VOLUMES, phase_of
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
-
-
-def claims_of_pod(pod: Obj) -> list[str]:
-    """The claims a pod names, its generic ephemeral volumes' among them."""
-    return _named(pod, ephemeral=True)
-
-
-def _named(pod: Obj, *, ephemeral: bool) -> list[str]:
-    found = []
-    for volume in pod["spec"].get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            found.append(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral") and ephemeral:
-            found.append(f"{name_of(pod)}-{volume['name']}")
-    return found
 
 
 def _uses(pod: Obj) -> list[str]:
@@ -42,12 +28,12 @@ def _uses(pod: Obj) -> list[str]:
     if not pod["spec"].get("nodeName"):
         return []  # no kubelet starts it with a claim that is being deleted
     shut_down = is_deleting(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
-    return [f"{namespace_of(pod)}/{c}" for c in _named(pod, ephemeral=not shut_down)]
+    return [f"{namespace_of(pod)}/{c}" for c in claims_of(pod, ephemeral=not shut_down)]
 
 
 def _pod_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     pod = new or old
-    return [Key(namespace_of(pod), c) for c in claims_of_pod(pod)] if pod else []
+    return [Key(namespace_of(pod), c) for c in claims_of(pod)] if pod else []
 
 
 CLAIM_CONTROLLER = Controller(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sagong.api.errors import NotFound
 from sagong.api.meta import deep_copy, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
-from sagong.controllers.storage.volumes import (
+from sagong.api.volumes import (
     CLAIMS,
     PROVISIONED_BY,
     VOLUMES,

@@ -15,6 +15,7 @@ from sagong.api.types import Encoded, Obj, Resource, User
 from sagong.api.validation import ErrorList, Path
 from sagong.server.handlers import Context
 from sagong.server.registry.patch_kinds import patched
+from sagong.server.subresources.scale import check_replicas
 
 REPLICAS_MAX = 2**31 - 1
 # The ``subresources.scale`` of a served version.
@@ -68,26 +69,11 @@ class CustomScale:
             else:
                 wanted = deep_copy(call.body)
             replicas = (wanted.get("spec") or {}).get("replicas") or 0
-            _check(parent, replicas)
+            check_replicas(parent, replicas)
             _put(parent, paths["specReplicasPath"], replicas)
             return parent
 
         return change
-
-
-def _check(parent: Obj, replicas: Any) -> None:
-    if isinstance(replicas, bool) or not isinstance(replicas, int):
-        raise errors.BadRequest(
-            'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal into Go '
-            "struct field ScaleSpec.spec.replicas of type int32"
-        )
-    if replicas < 0:
-        cause = {
-            "reason": "FieldValueInvalid",
-            "message": f"Invalid value: {replicas}: must be greater than or equal to 0",
-            "field": "spec.replicas",
-        }
-        raise errors.invalid("autoscaling", "Scale", parent["metadata"]["name"], [cause])
 
 
 def _preconditions(call: Call) -> Preconditions:

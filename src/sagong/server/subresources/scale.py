@@ -72,6 +72,11 @@ def _check(parent: Obj, wanted: Obj, replicas: object) -> None:
             f"the name of the object ({wanted['metadata']['name']}) does not match the name on the "
             f"URL ({name})"
         )
+    check_replicas(parent, replicas)
+
+
+def check_replicas(parent: Obj, replicas: object) -> None:
+    """Raises BadRequest for what is no number, Invalid for a negative one."""
     if isinstance(replicas, bool) or not isinstance(replicas, int):
         raise errors.BadRequest(
             'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal into Go '
@@ -83,7 +88,7 @@ def _check(parent: Obj, wanted: Obj, replicas: object) -> None:
             "message": f"Invalid value: {replicas}: must be greater than or equal to 0",
             "field": "spec.replicas",
         }
-        raise errors.invalid("autoscaling", "Scale", name, [cause])
+        raise errors.invalid("autoscaling", "Scale", parent["metadata"]["name"], [cause])
 
 
 def scale_of(parent: Obj) -> Obj:

@@ -1,4 +1,4 @@
-"""Claims and volumes in the words that their controllers share. Pure."""
+"""Claims and volumes in the words that their controllers and the scheduler share."""
 
 from collections.abc import Iterable, Mapping
 
@@ -69,9 +69,7 @@ def mismatch(volume: Obj, claim: Obj) -> str:
         return "incompatible volumeMode"
     if _attributes_of(volume) != _attributes_of(claim):
         return "volumeAttributesClassName does not match"
-    if not set(claim["spec"].get("accessModes") or ()) <= set(
-        volume["spec"].get("accessModes") or ()
-    ):
+    if not offers_access(volume, claim):
         return "incompatible accessMode"
     return ""
 
@@ -82,10 +80,19 @@ def _attributes_of(obj: Obj) -> str:
 
 def satisfies(volume: Obj, claim: Obj) -> bool:
     """Whether a free volume could serve a claim: class, mode, access, size and selector."""
+    return not mismatch(volume, claim) and is_selected(volume, claim)
+
+
+def offers_access(volume: Obj, claim: Obj) -> bool:
+    """Whether a volume has every access mode that the claim wants."""
+    wanted = claim["spec"].get("accessModes") or ()
+    return set(wanted) <= set(volume["spec"].get("accessModes") or ())
+
+
+def is_selected(volume: Obj, claim: Obj) -> bool:
+    """Whether the claim's selector, if it has one, selects the volume."""
     selector = claim["spec"].get("selector")
-    return not mismatch(volume, claim) and (
-        selector is None or selector_from_object(selector).matches(labels_of(volume))
-    )
+    return selector is None or selector_from_object(selector).matches(labels_of(volume))
 
 
 def best_volume(volumes: Iterable[Obj], claim: Obj) -> Obj | None:

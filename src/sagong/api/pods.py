@@ -1,0 +1,26 @@
+"""What several components read off a pod in the same way."""
+
+from sagong.api.meta import name_of
+from sagong.api.types import Obj
+
+FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+def phase_of(pod: Obj) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
+
+
+def is_finished(pod: Obj) -> bool:
+    """Succeeded or Failed; such a pod never runs again and takes no room on its node."""
+    return phase_of(pod) in FINISHED
+
+
+def claims_of(pod: Obj, *, ephemeral: bool = True) -> list[str]:
+    """Names of the claims that a pod's volumes need; its generic ephemeral ones if asked for."""
+    found = []
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            found.append(volume["persistentVolumeClaim"]["claimName"])
+        elif volume.get("ephemeral") and ephemeral:
+            found.append(f"{name_of(pod)}-{volume['name']}")
+    return found
