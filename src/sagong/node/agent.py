@@ -261,8 +261,10 @@ class NodeAgent:
         for delay in LOOK_AFTER_EVENT_SECONDS:
             await asyncio.sleep(delay)
             uid = self.view.owner_of(part_id)
-            worker = self.workers.get(uid or "")
-            if uid is None or worker is None or worker.is_stopping:
+            if uid is None:
+                continue  # it ended before its worker, which has just started it, could note it
+            worker = self.workers.get(uid)
+            if worker is None or worker.is_stopping:
                 return
             if await self.view.look_at(uid, part_id):
                 worker.wake()
