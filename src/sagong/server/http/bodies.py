@@ -5,7 +5,8 @@ from typing import Any
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.decode import Decoded, decode_body, decode_value
-from sagong.api.protobuf.decoding import Messages, decode
+from sagong.api.protobuf.decoding import decode
+from sagong.api.protobuf.messages import Messages
 from sagong.server.http.messages import Request
 
 BODY_BYTES_MAX = 3 * 1024 * 1024  # upstream's MaxRequestBodyBytes; past it 413

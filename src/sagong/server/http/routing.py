@@ -8,7 +8,7 @@ import orjson
 
 from sagong.api import errors
 from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watching
-from sagong.api.protobuf.decoding import Messages
+from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import Attributes, Effect
