@@ -2,12 +2,12 @@
 
 A packet is looked up once in a verdict map keyed by destination address, protocol and port (or
 protocol and port alone for node ports). A plain service leads to ``spread-N``, one chain for all
-services with N endpoints, which looks the endpoint up in one map by the same key and a random number:
-such a service has elements and no chain of its own. Others (node ports, external addresses, session
-affinity, very many endpoints) have chains. So the cost of a packet does not depend on how many
-services there are, nor that of a change: the kernel names anonymous sets, and walks all chains at each
-commit, in time that grows with how many there are, which is why there are few. Layout and order of
-hooks follow upstream's nftables mode of kube-proxy.
+services with N endpoints, which looks the endpoint up in one map by the same key and a random
+number: such a service has elements and no chain of its own. Others (node ports, external addresses,
+session affinity, very many endpoints) have chains. So the cost of a packet does not depend on how
+many services there are, and hardly that of a change: the kernel names anonymous sets, and walks all
+chains at each commit, in time that grows with how many there are. Layout and order of hooks follow
+upstream's nftables mode of kube-proxy.
 
     filter-*-pre-dnat   loadBalancerSourceRanges, before the destination is rewritten
     nat-prerouting      services            service-ips, service-nodeports
@@ -186,7 +186,7 @@ def _is_plain(port: ServicePort) -> bool:
 
 
 def _own_chains(port: ServicePort, chosen: Chosen) -> Fragment:
-    """The chains of a service port that shares none: one a policy, with affinity one an endpoint."""
+    """Chains for a port that shares none: one a policy, with affinity one an endpoint."""
     chains: dict[str, tuple[str, ...]] = {}
     sets: dict[str, str] = {}
     if port.uses_cluster_endpoints and chosen.cluster:
