@@ -144,8 +144,6 @@ def _converted(short: str, found: Obj) -> Any:
     return found
 
 
-
-
 def _choice(short: str, found: Obj) -> Any:
     if found.get("schema") is not None:
         return found["schema"]

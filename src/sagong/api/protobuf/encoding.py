@@ -9,6 +9,7 @@ import base64
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import orjson
@@ -128,6 +129,12 @@ class Encoder:
             out += encoded
 
         return write
+
+
+@cache  # the messages are constants; compiled encoders are worth keeping
+def kubernetes_encoder() -> Encoder:
+    """The encoder of the API's own messages."""
+    return Encoder(Messages())
 
 
 def _envelope(api_version: str, kind: str, raw: bytes) -> bytes:

@@ -32,8 +32,6 @@ VALUES: dict[Kind, Any] = {
 }
 
 
-
-
 def sample(node: Node, path: tuple[str, ...] = (), strings: bool = False) -> Any:
     """A value with every member set; what holds itself, once."""
     if node.kind is Kind.INT_OR_STRING:
