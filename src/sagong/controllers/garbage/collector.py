@@ -72,7 +72,7 @@ class GarbageCollector:
                     tasks.start(self._work(), name=f"{NAME} worker {number}")
                 while True:
                     version = self._client.resources.version
-                    while version == self._client.resources.version:
+                    while version == self._client.resources.version:  # noqa: ASYNC110
                         await asyncio.sleep(RESOURCES_SECONDS)
                     self._watch_new_resources()
         finally:
