@@ -21,7 +21,6 @@ class Record:
     received_at: float
     source: str
     user_agent: str
-    api_version: str = ""  # the version of the resource, without its group
     impersonated: User | None = None
     request_object: Any = None
     response_object: Any = None
@@ -40,7 +39,7 @@ class Record:
             self.asked = replace(
                 asked,
                 name=asked.name or str(metadata.get("name") or ""),
-                namespace=asked.namespace or metadata.get("namespace"),
+                namespace=asked.namespace or str(metadata.get("namespace") or ""),
             )
         if self.level >= Level.REQUEST:
             self.request_object = self._shown(body)
@@ -123,7 +122,7 @@ def _reference(record: Record) -> Obj:
         "namespace": asked.namespace,
         "name": asked.name,
         "apiGroup": asked.group,
-        "apiVersion": record.api_version,
+        "apiVersion": asked.version,
         "subresource": asked.subresource,
     }
     return {name: value for name, value in parts.items() if value}

@@ -33,6 +33,9 @@ class LogSettings:
     backups_max: int = 0
 
 
+STANDARD_OUTPUT = LogSettings("-")
+
+
 class AuditLog:
     """Open from the first event until ``close``."""
 

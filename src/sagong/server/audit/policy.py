@@ -3,7 +3,7 @@
 Source of semantics: apiserver's ``pkg/audit/policy``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -128,7 +128,7 @@ class Policy:
 
 def parse(policy: Any) -> Policy:
     """The policy in a decoded file. Raises BadPolicy."""
-    if not isinstance(policy, Mapping):
+    if not isinstance(policy, dict):
         raise BadPolicy("it is no object")
     if (policy.get("apiVersion"), policy.get("kind")) != ("audit.k8s.io/v1", "Policy"):
         raise BadPolicy("want kind Policy of audit.k8s.io/v1")

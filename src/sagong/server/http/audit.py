@@ -51,8 +51,6 @@ class Auditor:
 
     async def _audited(self, exchange: Exchange, following: Next, record: Record) -> Answered:
         self._emit(record, Stage.REQUEST_RECEIVED)
-        if record.asked.is_resource and not is_lasting(exchange):
-            record.know_request(self._decoded(exchange.incoming.body, exchange, "Content-Type"))
         if is_lasting(exchange):
             exchange.on_start = lambda code: self._started(exchange, record, code)
         stage = Stage.RESPONSE_COMPLETE
@@ -85,8 +83,14 @@ class Auditor:
         """What the inner handlers found out."""
         if exchange.user is not record.asked.user:
             record.impersonated = exchange.user
-        if exchange.authorization is not None:
-            record.annotations[_DECISION], record.annotations[_REASON] = exchange.authorization
+        if exchange.allowed_because is not None:
+            record.annotations = {_DECISION: "allow", _REASON: exchange.allowed_because}
+        elif record.status is not None and record.status["code"] == 403:
+            record.annotations = {_DECISION: "forbid", _REASON: ""}
+        body = exchange.incoming.body
+        if body and record.asked.is_resource and record.request_object is None:
+            type_ = exchange.incoming.headers.get("Content-Type")
+            record.know_request(self._parsed(body, type_))
 
     def _know_answer(self, record: Record, answer: Answered) -> None:
         if not isinstance(answer, Response):
@@ -101,9 +105,6 @@ class Auditor:
         if headers.get("Content-Encoding") == "gzip":
             data = zlib.decompress(data, 31)
         return self._parsed(data, headers.get("Content-Type", ""))
-
-    def _decoded(self, data: bytes | None, exchange: Exchange, field: str) -> Any:
-        return self._parsed(data, exchange.incoming.headers.get(field)) if data else None
 
     def _parsed(self, data: bytes, content_type: str) -> Any:
         """The JSON form of a body; None for what is none (it will be refused, or is text)."""
@@ -120,7 +121,7 @@ class Auditor:
             return None
 
     def _record(self, exchange: Exchange) -> Record:
-        asked, version = self._asked(exchange)
+        asked = self._asked(exchange)
         target = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
         return Record(
             decision=self.policy.decide(asked),
@@ -130,26 +131,24 @@ class Auditor:
             received_at=self.clock.now(),
             source=exchange.incoming.peer,
             user_agent=exchange.incoming.headers.get("User-Agent"),
-            api_version=version,
         )
 
-    def _asked(self, exchange: Exchange) -> tuple[Attributes, str]:
-        """The request as authorisation sees it, and the version of its resource."""
+    def _asked(self, exchange: Exchange) -> Attributes:
+        """The request as authorisation sees it."""
         user, method = exchange.user, exchange.method
         target = target_of(exchange.path, self.resources)
         if target is None or target.resource is None:
-            asked = Attributes(user, method.lower(), path=exchange.path, is_resource=False)
-            return asked, ""
+            return Attributes(user, method.lower(), path=exchange.path, is_resource=False)
         watch = query.is_true(query.parse(exchange.query).get("watch")) if exchange.query else False
         verb = verb_of(method, target, watch=watch)
         resource = target.resource
-        asked = Attributes(
+        return Attributes(
             user,
             verb.value if verb else method.lower(),
             group=resource.group,
+            version=resource.version,
             resource=resource.plural,
             subresource=target.subresource,
             namespace=target.namespace or "",
             name=target.name,
         )
-        return asked, resource.version
