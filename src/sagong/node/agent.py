@@ -24,10 +24,12 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.eviction.evictor import Evictor
+from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
 from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
-from sagong.node.machine import Machine, read_machine, read_pressure
+from sagong.node.machine import Machine, read_machine
 from sagong.node.narrowed import NarrowedClient
 from sagong.node.node_object import Health, allocatable, node_status
 from sagong.node.pods.cgroups import CgroupTree
@@ -35,6 +37,7 @@ from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
+from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
@@ -83,6 +86,28 @@ class NodeAgent:
             is_looked_after=self._is_looked_after,
         )
         self._ready = asyncio.Event()
+        self._status_due = asyncio.Event()
+        self._images = ImageCollector(config, self.cri, clock)
+        self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self._tenancy: Tenancy | None = None
+
+    def _eviction_node(self) -> EvictionNode:
+        return EvictionNode(
+            config=self.config,
+            cri=self.cri,
+            view=self.view,
+            cgroups=self.cgroups,
+            clock=self._clock,
+            events=self.events,
+            images=self._images,
+            tenants=lambda: tuple(self.workers.values()),
+            reference=lambda: node_reference(self._node()),
+        )
+
+    def _note_pressures(self, pressures: Sequence[str]) -> None:
+        if self._tenancy is not None:
+            self._tenancy.pressures = pressures
+        self._status_due.set()
 
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
@@ -115,6 +140,7 @@ class NodeAgent:
         self._take_over(self._workshop(machine), tasks)
         start("runtime", self._follower.run)
         start("housekeeping", self._housekeeping)
+        start("eviction", self.evictor.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -145,6 +171,9 @@ class NodeAgent:
             node_facts=lambda: facts,
             memory_capacity_bytes=machine.memory_bytes,
         )
+        self._tenancy = Tenancy(
+            facts.allocatable, self._node, unsafe_sysctls=self.config.allowed_unsafe_sysctls
+        )
         return Workshop(
             config=self.config,
             client=self._client,
@@ -157,11 +186,7 @@ class NodeAgent:
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
-            tenancy=Tenancy(
-                facts.allocatable,
-                self._node,
-                unsafe_sysctls=self.config.allowed_unsafe_sysctls,
-            ),
+            tenancy=self._tenancy,
         )
 
     def _node(self) -> Obj:
@@ -250,7 +275,15 @@ class NodeAgent:
                 if not health.problems:
                     self._ready.set()
             # Until it is Ready for the first time, its pods wait for it: look more often.
-            await asyncio.sleep(self.config.status_seconds if self._ready.is_set() else 0.1)
+            await self._wait_status_due(self.config.status_seconds if self._ready.is_set() else 0.1)
+
+    async def _wait_status_due(self, seconds: float) -> None:
+        self._status_due.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._status_due.wait()
+        except TimeoutError:
+            return
 
     def _status_maker(self, machine: Machine, health: Health) -> Callable[[Obj], Awaitable[Obj]]:
         async def make(old: Obj) -> Obj:
@@ -258,15 +291,15 @@ class NodeAgent:
                 self.config,
                 machine,
                 health,
-                read_pressure(self.config.data_dir),
+                self.evictor.pressures,
                 old=old,
-                images=await self._images(),
+                images=await self._listed_images(),
                 now=self._clock.now(),
             )
 
         return make
 
-    async def _images(self) -> Sequence[Obj]:
+    async def _listed_images(self) -> Sequence[Obj]:
         try:
             images = await self.cri.list_images()
         except RuntimeFailure:
@@ -325,10 +358,9 @@ class NodeAgent:
                     await rotate_logs(self.cri, container, self.config, self._clock)
 
     async def _collect_images(self) -> None:
-        collector = ImageCollector(self.config, self.cri, self._clock)
         while True:
             await asyncio.sleep(IMAGE_GC_SECONDS)
             try:
-                await collector.collect()
+                await self._images.collect()
             except RuntimeFailure as error:
                 log.warning("cannot collect images: %s", error)

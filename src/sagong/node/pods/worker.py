@@ -146,6 +146,21 @@ class PodWorker:
         """Whether its containers are being stopped, so that it will look at them itself."""
         return self._memory.stage is Stage.TERMINATING
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end has begun, whatever for."""
+        return self._memory.stage is not Stage.RUNNING or self._gone or is_deleting(self._pod)
+
+    def evict(self, message: str, *, grace_seconds: float | None) -> None:
+        """End the pod because the node needs what it uses; it fails with reason Evicted."""
+        if self.is_ending:
+            return
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
+        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
+        self._interrupt()
+        self._wake.set()
+
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
         self._wake.set()
@@ -371,7 +386,9 @@ class PodWorker:
         await self._stop_all(seen)
 
     async def _stop_all(self, seen: SeenPod) -> None:
-        await self._shop.stopper.stop_pod(self._pod, seen)
+        ending = self._memory.ending
+        grace = ending.grace_seconds if ending is not None else None
+        await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
