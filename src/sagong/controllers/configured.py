@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagong.controllers.apps import daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
@@ -34,6 +35,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
+        (daemonset.CONTROLLER, daemonset.reconciler()),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
         (horizontal.CONTROLLER, horizontal.reconciler()),
         (ttl.CONTROLLER, ttl.reconciler()),

@@ -4,7 +4,7 @@ The garbage collector is not of this shape (``garbage/collector.py``), and those
 something stand in ``configured.py``.
 """
 
-from sagong.controllers.apps import daemonset, deployment, replicaset, statefulset
+from sagong.controllers.apps import deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.bootstrap import signer, token_cleaner
 from sagong.controllers.certificates import approving, cleaning
@@ -35,7 +35,6 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (replicaset.CONTROLLER, replicaset.reconcile),
     (replicationcontroller.CONTROLLER, replicationcontroller.reconcile),
     (statefulset.CONTROLLER, statefulset.reconcile),
-    (daemonset.CONTROLLER, daemonset.reconcile),
     (job.CONTROLLER, job.reconcile),
     (cronjob.CONTROLLER, cronjob.reconcile),
     (ttl_after_finished.CONTROLLER, ttl_after_finished.reconcile),

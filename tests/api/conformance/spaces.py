@@ -82,9 +82,12 @@ class Space:
                 async for line in answer.content:
                     events.append(json.loads(line))  # noqa: PERF401 - who reads it does not wait
 
-        async with task_group() as tasks:
-            tasks.start(collect(), name=f"watch {path}")
-            yield events
+        try:
+            async with task_group() as tasks:
+                tasks.start(collect(), name=f"watch {path}")
+                yield events
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def end(self, pod: Any, code: int = 0) -> None:
         """Let the containers of a pretended node's pod end by themselves, at once."""
@@ -123,8 +126,14 @@ class Space:
                 while not holds(found := await self.get(path)):  # noqa: ASYNC110
                     await asyncio.sleep(0.03)
         except TimeoutError:
-            raise AssertionError(f"{path}: {found}") from None
+            raise AssertionError(f"{path}: {_without_managers(found)}") from None
         return found
+
+
+def _without_managers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_managers(v) for k, v in value.items() if k != "managedFields"}
+    return [_without_managers(v) for v in value] if isinstance(value, list) else value
 
 
 def pod_spec(**fields: Any) -> Any:
