@@ -41,9 +41,12 @@ def resolved(network: NodeNetwork, name: str) -> list[str]:
 
 
 def forwarded(network: NodeNetwork) -> set[str]:
-    """The endpoints that the planned rules rewrite to."""
-    chains = network.proxy.plan_nowait().chains.values()
-    return {rule.rpartition(" ")[2] for rules in chains for rule in rules if "dnat to" in rule}
+    """The endpoints that the planned rules and maps rewrite to."""
+    planned = network.proxy.plan_nowait()
+    chains = planned.chains.values()
+    found = {rule.rpartition(" ")[2] for rules in chains for rule in rules if "dnat to" in rule}
+    elements = planned.elements.items()
+    return found | {to.replace(" . ", ":") for (name, _), to in elements if name == "endpoints"}
 
 
 async def scenario(seen: World) -> None:
