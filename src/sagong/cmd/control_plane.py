@@ -41,6 +41,7 @@ _ACCOUNTS = {
     "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
     "horizontal-pod-autoscaler": "horizontal-pod-autoscaler",
+    "resource-claim-release": "resource-claim-controller",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
     "service-ca-cert-publisher": "service-ca-cert-publisher",
     "token-cleaner": "token-cleaner",

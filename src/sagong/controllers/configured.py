@@ -8,7 +8,7 @@ from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
-from sagong.controllers.storage import local_provisioner
+from sagong.controllers.storage import attach_detach, local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
 
 
@@ -37,6 +37,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
         (daemonset.CONTROLLER, daemonset.reconciler()),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
+        (attach_detach.CONTROLLER, attach_detach.reconciler()),
         (horizontal.CONTROLLER, horizontal.reconciler()),
         (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),

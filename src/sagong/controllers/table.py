@@ -21,10 +21,12 @@ from sagong.controllers.core import (
 from sagong.controllers.discovery import endpointslice, mirroring
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.rbac import aggregation
+from sagong.controllers.resource import claim_making, claim_release
 from sagong.controllers.storage import (
     attributes_protection,
     binder,
     ephemeral,
+    expansion,
     protection,
     reclaiming,
 )
@@ -58,6 +60,9 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (aggregation.CONTROLLER, aggregation.reconcile),
     (token_cleaner.CONTROLLER, token_cleaner.reconcile),
     (signer.CONTROLLER, signer.reconcile),
+    (expansion.CONTROLLER, expansion.reconcile),
     (ephemeral.CONTROLLER, ephemeral.reconcile),
+    (claim_making.CONTROLLER, claim_making.reconcile),
+    (claim_release.CONTROLLER, claim_release.reconcile),
     (attributes_protection.CONTROLLER, attributes_protection.reconcile),
 )
