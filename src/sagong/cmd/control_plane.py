@@ -28,6 +28,9 @@ _SCHEDULER_USER = User("system:kube-scheduler", groups=(_AUTHENTICATED,))
 # Service accounts of controllers, where they are not called "<controller>-controller".
 _ACCOUNTS = {
     "bootstrap-signer": "bootstrap-signer",
+    "config-rollout-daemonsets": "config-rollout-controller",
+    "config-rollout-deployments": "config-rollout-controller",
+    "config-rollout-statefulsets": "config-rollout-controller",
     "csrapproving": "certificate-controller",
     "csrcleaner": "certificate-controller",
     "csrsigning": "certificate-controller",

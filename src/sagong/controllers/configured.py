@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sagong.controllers.apps import daemonset
+from sagong.controllers.apps import config_rollout, daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
@@ -42,5 +42,6 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
+        *config_rollout.MEMBERS,
         *local_provisioner.makers(settings.helper_image),
     )
