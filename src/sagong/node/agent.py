@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
-from sagong.api.meta import uid_of
+from sagong.api.meta import key_of, uid_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -37,12 +37,14 @@ from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
+from sagong.node.pods.mirror import Mirror
 from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
+from sagong.node.static_pods import StaticPods, is_mirror
 
 log = logging.getLogger(__name__)
 
@@ -131,14 +133,20 @@ class NodeAgent:
 
         machine = await supervised("waiting for the runtime", self._wait_runtime)
         start("events", self.events.run)
+        await supervised("listing containers", self.view.relist)
+        shop = self._workshop(machine)
+        static = self._static_pods(shop, tasks)
+        # Static pods wait for nobody: they may be what the API server itself needs.
+        static.look()
+        start("static pods", static.run)
+        start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
         start("node status", functools.partial(self._report_status, machine))
         start("node lease", self._renew_lease)
         await self.cache.wait_synced()
-        await supervised("listing containers", self.view.relist)
-        self._take_over(self._workshop(machine), tasks)
-        start("runtime", self._follower.run)
+        self._take_over(shop, static, tasks)
+        start("mirrors of static pods", static.keep_mirrors)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
         start("volume refresh", self._refresh_volumes)
@@ -203,10 +211,38 @@ class NodeAgent:
 
     # Pods
 
-    def _take_over(self, shop: Workshop, tasks: Tasks) -> None:
+    def _static_pods(self, shop: Workshop, tasks: Tasks) -> StaticPods:
+        def started(pod: Obj, mirror: Mirror) -> None:
+            work = self._work_on_static(pod, mirror, shop)
+            tasks.start(work, name=f"static pod {uid_of(pod)}")
+
+        return StaticPods(
+            self.config.static_pod_dir,
+            self.config.name,
+            self._node,
+            self._client,
+            self._clock,
+            started=started,
+            stopped=self._removed,
+            mirrored=self._wake,
+        )
+
+    async def _work_on_static(self, pod: Obj, mirror: Mirror, shop: Workshop) -> None:
+        """Run a static pod, once an earlier one of its name has left."""
+        same = [w for w in self.workers.values() if key_of(w.pod) == key_of(pod)]
+        worker = self.workers[uid_of(pod)] = PodWorker(pod, shop, mirror)
+        for earlier in same:
+            await earlier.wait_left()
+        await self._work(worker)
+
+    def _take_over(self, shop: Workshop, static: StaticPods, tasks: Tasks) -> None:
         """A worker for each pod of the API; what else is here belonged to pods that are gone."""
 
         def changed(old: Obj | None, new: Obj | None) -> None:
+            mirror = new or old
+            if mirror is not None and is_mirror(mirror):
+                static.saw(key_of(mirror), new)
+                return
             if old is not None and (new is None or uid_of(new) != uid_of(old)):
                 self._removed(uid_of(old))
             if new is not None:

@@ -54,6 +54,9 @@ class NodeConfig:
     # Sysctls beyond the safe ones that pods may set; may end in "*" (allowedUnsafeSysctls).
     allowed_unsafe_sysctls: Sequence[str] = ()
 
+    # Manifests of pods that run without the API (staticPodPath).
+    static_pod_dir: Path | None = None
+
     # Cgroups. One root for each agent on a machine: "kubepods" alone, else "kubepods-<node>".
     cgroup_root: str = "kubepods"
     cgroup_mount: Path = Path("/sys/fs/cgroup")

@@ -73,6 +73,8 @@ class StatusWriter:
 
     async def _write(self, status: Obj) -> None:
         pod = self._current()
+        if not pod:
+            return  # a static pod without a mirror; its worker asks again once there is one
         for _ in range(5):  # each round reads what made the one before conflict
             if (pod.get("status") or {}) == status:
                 return

@@ -33,6 +33,7 @@ from sagong.node.pods.failures import (
 )
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
+from sagong.node.pods.mirror import Mirror
 from sagong.node.pods.model import (
     Ending,
     Kind,
@@ -87,7 +88,8 @@ class Workshop:
 class PodWorker:
     """Made when a pod is first seen; ``run`` returns when nothing of it is left here."""
 
-    def __init__(self, pod: Obj, workshop: Workshop) -> None:
+    def __init__(self, pod: Obj, workshop: Workshop, mirror: Mirror | None = None) -> None:
+        """A static pod has a mirror, whose status it writes in place of its own."""
         self._pod = pod
         self._shop = workshop
         self._memory = Memory(allocation=resize.initial(pod))
@@ -98,6 +100,7 @@ class PodWorker:
         self._refreshes_volumes = False
         self._gone = False  # the API object is no more
         self._done = False
+        self._left = asyncio.Event()
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -107,7 +110,8 @@ class PodWorker:
         self._volume_failures = 0
         # Whether a deed was broken off or failed, so that what is at the runtime must be listed.
         self._is_unsure = False
-        self._writer = StatusWriter(workshop.client, lambda: self._pod, self._learn)
+        self._mirror = mirror
+        self._writer = StatusWriter(workshop.client, self._shown, self._learn)
 
     @property
     def pod(self) -> Obj:
@@ -165,7 +169,16 @@ class PodWorker:
         """Something about the pod may have changed at the runtime."""
         self._wake.set()
 
+    def _shown(self) -> Obj:
+        """The API's object whose status is ours to write; {} while there is none."""
+        if self._mirror is not None:
+            return self._mirror.pod or {}
+        return self._pod
+
     def _learn(self, pod: Obj) -> None:
+        if self._mirror is not None:
+            self._mirror.pod = pod
+            return
         if is_newer(pod, self._pod) and not self._gone:
             self._pod = pod
 
@@ -173,6 +186,10 @@ class PodWorker:
         """Break off what is being carried out; what it has begun is seen and dealt with."""
         if self._step is not None and self._memory.stage in (Stage.RUNNING, Stage.TERMINATING):
             self._step.cancel()
+
+    async def wait_left(self) -> None:
+        """Until nothing of the pod is on this node."""
+        await self._left.wait()
 
     async def run(self) -> None:
         """Until the pod has left this node."""
@@ -299,8 +316,12 @@ class PodWorker:
         return self._shop.tenancy.room(self.uid)
 
     def _report(self, situation: Situation) -> None:
-        if not self._gone:
-            self._writer.want(pod_status(situation))
+        if self._gone:
+            return
+        status = pod_status(situation)
+        if self._mirror is not None:
+            self._pod = {**self._pod, "status": status}
+        self._writer.want(status)
 
     def _announce_back_offs(self, plan: Plan) -> None:
         for waiting in plan.backing_off:
@@ -481,6 +502,7 @@ class PodWorker:
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
         self._done = True
+        self._left.set()
 
     async def _delete_object(self) -> None:
         metadata = self._pod["metadata"]
