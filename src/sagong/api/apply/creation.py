@@ -32,10 +32,10 @@ def created_fields(
     zero = _zero(node)
     fields: Obj = {}
     for name in sorted(new):
-        if name in never or name == "metadata":
+        if name == "metadata":
             continue
         wire = _changed(zero.get(name, ABSENT), new[name], node.field(name) or UNKNOWN)
-        if wire is not None:
+        if wire is not None and name not in never:
             fields["f:" + name] = wire
     metadata = _metadata(new, zero, node, never_of_metadata)
     if metadata:
@@ -76,6 +76,8 @@ def _changed(before: Any, value: Any, node: Node) -> Obj | None:
         return None
     if is_associative(node) and isinstance(value, list) and value and not before:
         return _items(value, node, {})
+    if value is None and before and _is_granular(node, before):
+        return None
     if _is_granular(node, value) and (value or before) and (before is None or type(before) is dict):
         fields: Obj = {}
         for name in sorted(value):

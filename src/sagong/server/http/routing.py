@@ -206,6 +206,6 @@ async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call
     if call.verb is Verb.PATCH:
         type_ = bodies.patch_type_of(media_type)
         patch, duplicates = bodies.decode_patch(data, type_)
-        return replace(call, body=patch, patch_type=type_, duplicates=duplicates)
+        return call.with_body(patch, duplicates, type_)
     decoded = bodies.decode_object(data, media_type, call.resource.kind, messages)
-    return replace(call, body=decoded.obj, duplicates=decoded.duplicates)
+    return call.with_body(decoded.obj, decoded.duplicates)
