@@ -14,7 +14,7 @@ from typing import Protocol
 from sagong.api.call import Event, EventType
 from sagong.api.types import Encoded, Resource
 from sagong.server.keys import namespace_of_path
-from sagong.server.stored import from_stored
+from sagong.server.stored import from_stored, stored_of
 
 # Events kept per resource, for watches that resume. A client that was away for longer relists.
 EVENTS_KEPT = 4096
@@ -53,15 +53,19 @@ class SharedEvent(Event):
 
 
 class Item:
-    """One object in the cache."""
+    """One object in the cache. It holds the object's bytes once, as clients see them."""
 
-    __slots__ = ("encoded", "path", "revision", "stored")
+    __slots__ = ("encoded", "path", "revision")
 
     def __init__(self, path: str, stored: bytes, revision: int) -> None:
         self.path = path
-        self.stored = stored
         self.revision = revision
         self.encoded = from_stored(stored, revision)
+
+    @property
+    def stored(self) -> bytes:
+        """The bytes that the store has."""
+        return stored_of(self.encoded.data, self.revision)
 
 
 class Change:
