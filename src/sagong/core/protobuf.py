@@ -59,7 +59,7 @@ class MessageSet:
             found = self._classes[name] = message_factory.GetMessageClass(descriptor)
         return found
 
-    def make(self, name: str, **fields: Any) -> Any:
+    def make(self, name: str, /, **fields: Any) -> Any:
         """A message; nested messages may be given as dicts, and None means unset."""
         return self.message_class(name)(**{k: v for k, v in fields.items() if v is not None})
 

@@ -24,7 +24,7 @@ def message_class(name: str) -> type[Message]:
     return _set().message_class(name)
 
 
-def make(name: str, **fields: Any) -> Any:
+def make(name: str, /, **fields: Any) -> Any:
     """A message; nested messages may be given as dicts, and None means unset."""
     return _set().make(name, **fields)
 

@@ -7,8 +7,7 @@ volume unstages it.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,12 +82,13 @@ class CsiMounter:
     drivers: CsiDrivers
     use_changed: Callable[[], None]  # volumes_in_use has changed
     _locks: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
-    _wanted: dict[str, int] = field(default_factory=dict)  # unique name -> pods on the way
+    # Volumes on the way to pods: in use from before they are attached until a record says so.
+    _wanted: dict[str, set[str]] = field(default_factory=dict)  # pod's uid -> unique names
 
     def volumes_in_use(self) -> list[str]:
         """Attachable volumes that must not be detached from this node."""
         mounted = {r.unique_name for _, r in self.places.all_records() if r.attachmentID}
-        return sorted(mounted | set(self._wanted))
+        return sorted(mounted.union(*self._wanted.values()))
 
     async def set_up(self, source: CsiSource, context: VolumeContext) -> Mounted:
         """Raises VolumeFailure; DeviceFailure for what happens before the pod's own part."""
@@ -104,10 +104,13 @@ class CsiMounter:
         policies: Obj = (description or {}).get("spec") or {}
         if not _needs_attaching(source, policies):
             return await self._mount(source, context, driver, policies, {}, "")
-        with self._on_the_way(source.unique_name):
-            name = attachment_name(source.handle, source.driver, self.node_name)
-            publish_context = await _attachment(name, context)
-            return await self._mount(source, context, driver, policies, publish_context, name)
+        wanted = self._wanted.setdefault(context.pod["metadata"]["uid"], set())
+        if source.unique_name not in wanted:
+            wanted.add(source.unique_name)
+            self.use_changed()
+        name = attachment_name(source.handle, source.driver, self.node_name)
+        publish_context = await _attachment(name, context)
+        return await self._mount(source, context, driver, policies, publish_context, name)
 
     def staging_of(self, pod: Obj, source: CsiSource) -> Path | None:
         """Where a mounted volume is staged; None if its driver does not stage."""
@@ -135,6 +138,7 @@ class CsiMounter:
                     await driver.unstage(record.volumeHandle, record.staging)
                     _remove_staging(record)
                 remove_record(directory)
+        if self._wanted.pop(pod_dir.name, None):
             self.use_changed()
 
     def _is_used_besides(self, directory: Path, record: CsiRecord) -> bool:
@@ -142,18 +146,6 @@ class CsiMounter:
             other.key == record.key and place != directory
             for place, other in self.places.all_records()
         )
-
-    @contextmanager
-    def _on_the_way(self, unique_name: str) -> Iterator[None]:
-        """Reported as in use from before it is attached until its record says so."""
-        self._wanted[unique_name] = self._wanted.get(unique_name, 0) + 1
-        self.use_changed()
-        try:
-            yield
-        finally:
-            self._wanted[unique_name] -= 1
-            if not self._wanted[unique_name]:
-                del self._wanted[unique_name]
 
     def _lock(self, key: tuple[str, str]) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
