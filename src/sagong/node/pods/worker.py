@@ -22,9 +22,10 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle
 from sagong.node.pods.cleaning import Cleaner
-from sagong.node.pods.failures import SandboxFailure, StartFailure, VolumeFailure
+from sagong.node.pods.failures import SandboxFailure, StartFailure, VolumesNotReady
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
 from sagong.node.pods.model import Kind, Memory, ProbeView, SeenPod, Situation, Stage, Waiting
@@ -37,15 +38,16 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
 from sagong.node.probes.pod_prober import PodProber
-from sagong.node.volumes import pod_volumes
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
+from sagong.node.volumes.pod_volumes import PodVolumes
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+ATTACHMENT_LOOK_SECONDS = 1.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
@@ -63,6 +65,7 @@ class Workshop:
     launcher: Launcher
     stopper: Stopper
     cleaner: Cleaner
+    volumes: PodVolumes
 
 
 class PodWorker:
@@ -164,7 +167,7 @@ class PodWorker:
         """One round; seconds until the next one is due, None if only a wake-up is."""
         try:
             delay = await self._round()
-        except (RuntimeFailure, ApiError, OSError) as error:
+        except (RuntimeFailure, PluginFailure, ApiError, OSError) as error:
             log.warning("pod %s: %s", describe(self._pod), error)
         except Exception:
             log.exception("pod %s", describe(self._pod))
@@ -270,9 +273,13 @@ class PodWorker:
 
     async def _set_up_volumes(self, seen: SeenPod) -> float | None:
         try:
-            self._volumes = await pod_volumes.set_up(self._volume_context(seen))
-        except VolumeFailure as error:
-            self._shop.events.emit(pod_reference(self._pod), "Warning", "FailedMount", str(error))
+            self._volumes = await self._shop.volumes.set_up(self._volume_context(seen))
+        except VolumesNotReady as error:
+            about = pod_reference(self._pod)
+            for problem in error.problems:
+                self._shop.events.emit(about, "Warning", problem.reason, problem.text)
+            if error.is_waiting:
+                return ATTACHMENT_LOOK_SECONDS
             self._volume_failures += 1
             delay = VOLUME_RETRY_SECONDS * 2 ** min(self._volume_failures - 1, 10)
             return float(min(delay, RETRY_LIMIT_SECONDS))
@@ -283,7 +290,7 @@ class PodWorker:
         """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
         if self._volumes is None or self._memory.stage is not Stage.RUNNING:
             return
-        await pod_volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
+        await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:

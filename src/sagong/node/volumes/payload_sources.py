@@ -83,7 +83,7 @@ async def token_payload(source: Obj, context: VolumeContext, mode: int) -> Paylo
     # A token that someone other than root must read belongs to that user, and only to it.
     if context.owner is not None or context.fs_group is not None:
         mode = TOKEN_MODE
-    return {source["path"]: PayloadFile(token.encode(), mode, context.owner)}
+    return {source["path"]: PayloadFile(token.text.encode(), mode, context.owner)}
 
 
 async def projected_payload(source: Obj, context: VolumeContext, mode: int) -> Payload:
