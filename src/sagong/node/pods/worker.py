@@ -76,7 +76,7 @@ class PodWorker:
         self._shop = workshop
         self._memory = Memory()
         self._volumes: Mapping[str, Mounted] | None = None
-        self._refreshes_volumes = False
+        self._is_volumes_stale = False  # the pod's own labels or annotations have changed
         self._gone = False  # the API object is no more
         self._done = False
         self._wake = asyncio.Event()
@@ -103,6 +103,8 @@ class PodWorker:
         """The API object has changed."""
         before = self._pod
         self._learn(pod)
+        if is_told_differently(before, pod):
+            self._is_volumes_stale = True
         if _what_starts_depend_on(pod) != _what_starts_depend_on(before):
             self._retry_at.clear()
         begins = is_deleting(pod) and not is_deleting(before)
@@ -181,6 +183,8 @@ class PodWorker:
     async def _round(self) -> float | None:
         for _ in range(STEPS_AT_ONCE):
             seen = await self._observe()
+            if self._is_volumes_stale:
+                await self.refresh_volumes()
             situation = self._situation(seen)
             plan = lifecycle.plan(situation)
             self._memory = plan.memory
@@ -290,6 +294,7 @@ class PodWorker:
         """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
         if self._volumes is None or self._memory.stage is not Stage.RUNNING:
             return
+        self._is_volumes_stale = False
         await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
@@ -424,3 +429,11 @@ def _what_starts_depend_on(pod: Obj) -> tuple[Any, ...]:
     """Those parts of the object that a failed start may have failed for: worth another attempt."""
     metadata = pod["metadata"]
     return pod["spec"], metadata.get("labels"), metadata.get("annotations")
+
+
+def is_told_differently(before: Obj, after: Obj) -> bool:
+    """Whether a pod reads other things about itself than before."""
+    return any(
+        (before["metadata"].get(field) or {}) != (after["metadata"].get(field) or {})
+        for field in ("labels", "annotations")
+    )

@@ -215,7 +215,7 @@ def _mount_memory(directory: Path) -> None:
     """Secrets touch no disk."""
     directory.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(directory):
-        mounts.mount("tmpfs", directory, "tmpfs", data="mode=0755")
+        mounts.mount("tmpfs", directory, "tmpfs", data="mode=1777")
 
 
 __all__ = ["PluginFailure", "PodVolumes"]
