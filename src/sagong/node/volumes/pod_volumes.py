@@ -57,7 +57,7 @@ class PodVolumes:
     """One an agent."""
 
     csi: CsiMounter
-    node: Callable[[], Obj | None]  # this node's object, as the cache has it
+    node: Callable[[], Obj]  # this node's object, as the cache has it
     runtime: image_volume.Runtime
     emit: expansion.Emit
 
