@@ -38,6 +38,7 @@ from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
 from sagong.node.pods.runtime_view import RuntimeView
+from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
@@ -142,9 +143,7 @@ class NodeAgent:
 
     async def _workshop(self, machine: Machine) -> Workshop:
         runtime = await self._runtime()
-        volumes = self.storage.volumes(
-            runtime, lambda: self.cache.get("nodes", "", self.config.name), self.events
-        )
+        volumes = self.storage.volumes(runtime, self._node, self.events)
         facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
         launcher = Launcher(
             config=self.config,
@@ -171,6 +170,11 @@ class NodeAgent:
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
             volumes=volumes,
+            tenancy=Tenancy(
+                facts.allocatable,
+                self._node,
+                unsafe_sysctls=self.config.allowed_unsafe_sysctls,
+            ),
         )
 
     async def _runtime(self) -> Runtime:
@@ -180,6 +184,11 @@ class NodeAgent:
         return Runtime(
             version.runtime_name, version.runtime_version, self.config.runtime_endpoint, recursive
         )
+
+    def _node(self) -> Obj:
+        """Our Node as the API last told."""
+        known = self.cache.get("nodes", "", self.config.name)
+        return known or {"metadata": {"name": self.config.name}}
 
     def _services(self, namespace: str) -> Iterable[Obj]:
         yield from self.cache.list("services", namespace)

@@ -100,5 +100,9 @@ class VolumesNotReady(Exception):
         self.is_waiting = is_waiting  # for nothing but an attachment: look again soon
 
 
+class ResizeFailure(Exception):
+    """Running containers could not be given other resources (PodResizeInProgress, Error)."""
+
+
 class SandboxFailure(Exception):
     """The sandbox could not be made (FailedCreatePodSandBox)."""

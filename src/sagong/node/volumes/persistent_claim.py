@@ -6,7 +6,7 @@ Semantics and messages: upstream's ``desired_state_of_world_populator.go``.
 from dataclasses import dataclass
 
 from sagong.api.errors import ApiError
-from sagong.api.node_selectors import node_matches
+from sagong.api.placement import node_matches
 from sagong.api.types import Obj
 from sagong.api.volumes import mode_of
 from sagong.node.pods.failures import ClaimFailure, VolumeFailure
@@ -62,10 +62,10 @@ async def resolve(volume: Obj, context: VolumeContext) -> Claimed:
     return Claimed(claim, persistent, bool(source.get("readOnly")))
 
 
-def check_node(claimed: Claimed, node: Obj | None) -> None:
+def check_node(claimed: Claimed, node: Obj) -> None:
     """The volume's node affinity must hold here. Raises VolumeFailure."""
     required = (claimed.persistent["spec"].get("nodeAffinity") or {}).get("required")
-    if required and node is not None and not node_matches(required, node):
+    if required and not node_matches(required, node):
         raise NodeMismatch(
             f'NodeAffinity check failed for volume "{claimed.name}" : no matching NodeSelectorTerms'
         )

@@ -57,7 +57,7 @@ class PodVolumes:
     """One an agent."""
 
     csi: CsiMounter
-    node: Callable[[], Obj | None]  # this node's object, as the cache has it
+    node: Callable[[], Obj]  # this node's object, as the cache has it
     runtime: image_volume.Runtime
     emit: expansion.Emit
 
@@ -215,7 +215,7 @@ def _mount_memory(directory: Path) -> None:
     """Secrets touch no disk."""
     directory.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(directory):
-        mounts.mount("tmpfs", directory, "tmpfs", data="mode=0755")
+        mounts.mount("tmpfs", directory, "tmpfs", data="mode=1777")
 
 
 __all__ = ["PluginFailure", "PodVolumes"]

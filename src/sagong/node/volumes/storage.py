@@ -42,9 +42,7 @@ class NodeStorage:
             (self.config.data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o750)
         mounts.share(self.config.data_dir)
 
-    def volumes(
-        self, runtime: Runtime, node: Callable[[], Obj | None], events: Events
-    ) -> PodVolumes:
+    def volumes(self, runtime: Runtime, node: Callable[[], Obj], events: Events) -> PodVolumes:
         return PodVolumes(self.csi, node, runtime, events.emit)
 
     async def run(self) -> None:
