@@ -3,6 +3,7 @@
 Bounded in number; while decisions come fast, the older ones that nobody has taken are lost.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,13 +37,15 @@ class Records:
     """The newest record of each of the last pods decided about, until it is taken."""
 
     def __init__(self) -> None:
-        self._by_uid: OrderedDict[str, Record] = OrderedDict()
+        self.filled = asyncio.Event()
         self.lost = 0
+        self._by_uid: OrderedDict[str, Record] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_uid)
 
     def add(self, record: Record) -> None:
+        self.filled.set()
         self._by_uid[record.pod.uid] = record
         self._by_uid.move_to_end(record.pod.uid)
         if len(self._by_uid) > RECORDS_MAX:
@@ -54,7 +57,10 @@ class Records:
 
     def take(self) -> Record | None:
         """The newest record; it is forgotten here."""
-        return self._by_uid.popitem()[1] if self._by_uid else None
+        if not self._by_uid:
+            self.filled.clear()
+            return None
+        return self._by_uid.popitem()[1]
 
 
 def object_of(record: Record) -> Obj:

@@ -2,7 +2,7 @@
 
 Reads: Pod, Node, Namespace, Service, workloads, PodDisruptionBudget, and the objects of storage.
 Writes: Pod (binding, PodScheduled condition, nominatedNodeName, eviction of victims),
-PersistentVolumeClaim and PersistentVolume (binding decisions), Event.
+PersistentVolumeClaim and PersistentVolume (binding decisions), Event, pods/scheduling (records).
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from sagong.scheduler.pod import DEFAULT_SCHEDULER, PodFacts
 from sagong.scheduler.preempting import BUDGETS, Preempting
 from sagong.scheduler.preemption import Candidate
 from sagong.scheduler.profile import Profile, profile_of
+from sagong.scheduler.publishing import Publishing
 from sagong.scheduler.queue import (
     BACKOFF_FIRST_SECONDS,
     BACKOFF_MAX_SECONDS,
@@ -104,12 +105,14 @@ class Scheduler:
         self._defaults = defaults.DefaultSelectors(cache)
         self._preempting = Preempting(client, cache, events, clock, ids, self._seen.nominees)
         self._reporting = Reporting(client, events, clock)
+        self._publishing = Publishing(client, self.records, self._queue.has_active)
         self._volume_binder = binding.VolumeBinder(client, cache)
 
     async def run(self) -> None:
         """Schedule until cancelled."""
         await self._cache.wait_synced(RESOURCES)
         async with task_group() as tasks:
+            tasks.start(self._publishing.run(), name="scheduling records")
             in_a_row = 0
             while True:
                 waiting = self._queue.pop(self._clock.monotonic())
