@@ -10,8 +10,13 @@ from sagong.core.ids import Ids
 from sagong.scheduler.columns import ALL, At, Ints, Mask, Slot
 from sagong.scheduler.evaluation import NO_NODE, PASSES, Evaluation, Evaluations, Verdicts
 from sagong.scheduler.filters import node_affinity
+from sagong.scheduler.opinion import Opinion
 from sagong.scheduler.plugin import Cycle, PodRefused, Refusal, Scope
 from sagong.scheduler.profile import Profile
+
+EXTENDER = "extender"
+_REFUSED = "node(s) were refused by an extender"
+_UNASKED = "node(s) came too late to be shown to an extender"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,55 @@ class Filtered:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """What else a decision has to heed: extenders, and what is left in another state."""
+
+    opinion: Opinion | None
+    also: Filtered | None
+
+    def left_of(self, cycle: Cycle, filtered: Filtered) -> Filtered:
+        """Those of the nodes left that the others leave too."""
+        if self.also is not None:
+            both = filtered.feasible & self.also.feasible
+            first = filtered if not filtered.feasible.any() else self.also
+            filtered = replace(first if not both.any() else filtered, feasible=both)
+        if self.opinion is None:
+            return filtered
+        refusals = self._refused(cycle, filtered, self.opinion)
+        feasible = filtered.feasible
+        for refusal in refusals:
+            feasible = feasible & ~refusal.mask
+        entry = (EXTENDER, refusals)
+        return replace(filtered, feasible=feasible, refusals=[*filtered.refusals, entry])
+
+    def scores(self, cycle: Cycle, filtered: Filtered) -> Ints | None:
+        """The extenders' scores by slot asked about."""
+        if self.opinion is None or not self.opinion.scores:
+            return None
+        names = _names(cycle, filtered)
+        return np.array([self.opinion.scores.get(name, 0) for name in names], np.int64)
+
+    def _refused(self, cycle: Cycle, filtered: Filtered, opinion: Opinion) -> list[Refusal]:
+        names = _names(cycle, filtered)
+        refused = [n for n in names if n and n not in opinion.allowed]
+        told = opinion.failed | opinion.hopeless if refused else {}
+        by_reason: dict[tuple[str, bool], set[str]] = {}
+        for name in refused:
+            reason = told.get(name, _UNASKED if name not in opinion.asked else _REFUSED)
+            helpful = name in opinion.failed and name not in opinion.hopeless
+            by_reason.setdefault((reason, helpful), set()).add(name)
+        return [
+            Refusal(reason, np.array([n in among for n in names], np.bool_), helpful)
+            for (reason, helpful), among in by_reason.items()
+        ]
+
+
+def _names(cycle: Cycle, filtered: Filtered) -> list[str]:
+    names, at = cycle.state.columns.names, filtered.evaluation.at
+    return list(names) if isinstance(at, slice) else [names[int(slot)] for slot in at]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The chosen slot, or None."""
 
@@ -105,27 +159,26 @@ class Decider:
         cycle: Cycle,
         *,
         nominated: Slot | None = None,
-        also: Filtered | None = None,
+        outside: Outside | None = None,
     ) -> Decision:
         """Choose a node for a pod; ties are broken at random, as upstream does.
 
-        A node that the pod was nominated for is taken if it fits, however others score. ``also``
-        is what was left in another state, whose nodes alone may be taken.
+        A node that the pod was nominated for is taken if it fits, however others score.
         """
         total = len(cycle.state.columns)
         try:
             filtered = self.filter(profile, cycle)
         except PodRefused as refused:
             return refused_by(profile, cycle, refused)
-        if also is not None:
-            both = filtered.feasible & also.feasible
-            first = filtered if not filtered.feasible.any() else also
-            filtered = replace(first if not both.any() else filtered, feasible=both)
+        extra = None
+        if outside is not None:
+            filtered = outside.left_of(cycle, filtered)
+            extra = outside.scores(cycle, filtered)
         if not filtered.feasible.any():
             return unplaced(profile, cycle, filtered)
         if nominated is not None and nominated in slots_of(filtered):
             return Decision(nominated, total, filtered=filtered)
-        return self.choose(profile, cycle, filtered)
+        return self.choose(profile, cycle, filtered, extra)
 
     def filter(self, profile: Profile, cycle: Cycle) -> Filtered:
         """Which nodes are left. Raises PodRefused."""

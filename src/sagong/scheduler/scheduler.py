@@ -6,9 +6,9 @@ PersistentVolumeClaim and PersistentVolume (binding decisions), Event, pods/sche
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sagong.api import errors
 from sagong.api.meta import uid_of
@@ -20,22 +20,23 @@ from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
 from sagong.ctl.informer import SharedCache
 from sagong.scheduler import binding, defaults, watching
-from sagong.scheduler.cycle import Decider, Decision, Explanation, Filtered
+from sagong.scheduler.configuration import SchedulerSettings
+from sagong.scheduler.cycle import Decider, Decision, Explanation, Filtered, Outside, slots_of
+from sagong.scheduler.extenders import ExtenderFailed, Extenders
 from sagong.scheduler.happenings import Anything
+from sagong.scheduler.opinion import Opinion
 from sagong.scheduler.plugin import Cycle, PodRefused
 from sagong.scheduler.pod import DEFAULT_SCHEDULER, PodFacts
 from sagong.scheduler.preempting import BUDGETS, Preempting
-from sagong.scheduler.preemption import Candidate
-from sagong.scheduler.profile import Profile, profile_of
+from sagong.scheduler.preemption import Attempt, Candidate
+from sagong.scheduler.profile import Profile
 from sagong.scheduler.publishing import Publishing
 from sagong.scheduler.queue import (
-    BACKOFF_FIRST_SECONDS,
-    BACKOFF_MAX_SECONDS,
     SchedulingQueue,
     Waiting,
 )
 from sagong.scheduler.records import Record, Records
-from sagong.scheduler.reporting import Reporting
+from sagong.scheduler.reporting import FAILED, Reporting
 from sagong.scheduler.volumes import VolumeDecision, look_up
 from sagong.scheduler.volumes import decide as decide_volumes
 from sagong.scheduler.watching import Watching
@@ -50,12 +51,13 @@ DECISIONS_IN_A_ROW = 16
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerSettings:
-    """What a configuration may say."""
+class _Judgement:
+    """What was decided about a pod; without a node, why, and who might make room."""
 
-    profiles: Sequence[Profile] = field(default_factory=lambda: (profile_of(),))
-    backoff_first_seconds: float = BACKOFF_FIRST_SECONDS
-    backoff_max_seconds: float = BACKOFF_MAX_SECONDS
+    cycle: Cycle
+    decision: Decision
+    explanation: Explanation | None = None
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Scheduler:
     ) -> None:
         settings = settings or SchedulerSettings()
         self.records = Records()
+        self._bind_seconds_max = settings.bind_seconds_max
+        self._extenders = Extenders(settings.extenders)
         self._profiles = {profile.name: profile for profile in settings.profiles}
         self._client = client
         self._cache = cache
@@ -111,7 +115,7 @@ class Scheduler:
     async def run(self) -> None:
         """Schedule until cancelled."""
         await self._cache.wait_synced(RESOURCES)
-        async with task_group() as tasks:
+        async with contextlib.aclosing(self._extenders), task_group() as tasks:
             tasks.start(self._publishing.run(), name="scheduling records")
             in_a_row = 0
             while True:
@@ -120,7 +124,7 @@ class Scheduler:
                     await self._wait_for_work()
                     continue
                 await self._bindings.acquire()
-                if not self._schedule(waiting, tasks):
+                if not await self._schedule(waiting, tasks):
                     self._bindings.release()
                 in_a_row += 1
                 if in_a_row >= DECISIONS_IN_A_ROW:
@@ -139,25 +143,73 @@ class Scheduler:
         except TimeoutError:
             return
 
-    def _schedule(self, waiting: Waiting, tasks: Tasks) -> bool:
+    async def _schedule(self, waiting: Waiting, tasks: Tasks) -> bool:
         """Decide for one pod; True if a task now carries the decision out."""
-        obj = self._cache.get("pods", waiting.key.namespace, waiting.key.name)
-        if obj is None or uid_of(obj) != waiting.uid or not self._seen.is_ours(obj):
+        obj = self._object_of(waiting)
+        if obj is None:
             self._queue.remove(waiting.uid)
             return False
+        if self._extenders.concern(waiting.pod):
+            try:
+                return await self._schedule_asking(waiting, obj, tasks)
+            except ExtenderFailed as error:
+                self._queue.retry(waiting, self._clock.monotonic())
+                failing = self._reporting.report(obj, str(error), reason=FAILED)
+                tasks.start(failing, name=f"report {waiting.key}")
+                return False
+        return self._conclude(waiting, obj, self._judge(waiting.pod), tasks)
+
+    async def _schedule_asking(self, waiting: Waiting, obj: Obj, tasks: Tasks) -> bool:
+        """The same with extenders, to whom the world may change while they are asked."""
         pod = waiting.pod
-        profile = self._profiles[pod.scheduler_name]
-        cycle = self._cycle(pod)
-        decision, explanation, victims = self._decide(profile, cycle)
-        message = explanation.message() if explanation else ""
-        self._remember(waiting, decision, message)
+        nodes = self._left_for(pod)
+        opinion = None
+        if nodes:
+            opinion = await self._extenders.filter(pod, obj, nodes)
+        if self._object_of(waiting) is not obj:
+            self._queue.retry(waiting, self._clock.monotonic())
+            return False
+        judgement = self._judge(pod, opinion)
+        if judgement.attempt is not None:
+            attempt = await self._extenders.choose_victims(pod, obj, judgement.attempt)
+            judgement = replace(judgement, attempt=attempt)
+        return self._conclude(waiting, obj, judgement, tasks)
+
+    def _object_of(self, waiting: Waiting) -> Obj | None:
+        """The pod as the cache has it, if it still waits for us."""
+        obj = self._cache.get("pods", waiting.key.namespace, waiting.key.name)
+        if obj is None or uid_of(obj) != waiting.uid or not self._seen.is_ours(obj):
+            return None
+        return obj
+
+    def _left_for(self, pod: PodFacts) -> dict[str, Obj]:
+        """The nodes that our own filters leave for a pod."""
+        profile, cycle = self._profiles[pod.scheduler_name], self._cycle(pod)
+        with self._seen.nominees.as_seen_by(pod):
+            try:
+                filtered = self._decider.filter(profile, cycle)
+            except PodRefused:
+                return {}
+        names = (cycle.state.columns.names[slot] for slot in slots_of(filtered))
+        found = ((name, self._cache.get("nodes", "", name)) for name in names)
+        return {name: node for name, node in found if node is not None}
+
+    def _conclude(self, waiting: Waiting, obj: Obj, judgement: _Judgement, tasks: Tasks) -> bool:
+        """Assume the pod on its node, or park it; what is to be written is written by a task."""
+        pod, decision, cycle = waiting.pod, judgement.decision, judgement.cycle
         if decision.slot is None:
+            explanation, victims = judgement.explanation, None
             assert explanation is not None
+            if explanation.asks_preemption and not explanation.ineligible:
+                explanation, victims = self._preempting.settle(pod, explanation, judgement.attempt)
+            message = explanation.message()
+            self._remember(waiting, decision, message)
             refused_by = frozenset(explanation.refused_by)
             self._queue.park(waiting, refused_by, self._clock.monotonic())
             refusing = self._refuse(obj, pod, message, victims)
             tasks.start(refusing, name=f"report {waiting.key}")
             return False
+        self._remember(waiting, decision, "")
         node = self._seen.state.columns.facts(decision.slot)
         chosen = VolumeDecision()
         if pod.claims:
@@ -171,32 +223,30 @@ class Scheduler:
         volumes = look_up(pod, self._cache)
         return Cycle(pod, self._seen.state, volumes, self._defaults.of(pod.template))
 
-    def _decide(
-        self, profile: Profile, cycle: Cycle
-    ) -> tuple[Decision, Explanation | None, Candidate | None]:
+    def _judge(self, pod: PodFacts, opinion: Opinion | None = None) -> _Judgement:
         """Hold a pod against the nodes; if none takes it, look for pods that should make room.
 
         Pods of no lower priority for which room is being made count as being there already. As
         they may yet go elsewhere, the pod must not depend on them either.
         """
+        profile, cycle = self._profiles[pod.scheduler_name], self._cycle(pod)
         nominees = self._seen.nominees
-        columns = cycle.state.columns
         also = self._without_nominees(profile, cycle)
-        with nominees.as_seen_by(cycle.pod):
-            node = nominees.node_of(cycle.pod.uid)
-            nominated = columns.slot(node) if node else None
-            decision = self._decider.decide(profile, cycle, nominated=nominated, also=also)
+        with nominees.as_seen_by(pod):
+            node = nominees.node_of(pod.uid)
+            nominated = cycle.state.columns.slot(node) if node else None
+            outside = None if opinion is None else Outside(opinion, also)
+            outside = outside or (Outside(None, also) if also else None)
+            decision = self._decider.decide(profile, cycle, nominated=nominated, outside=outside)
             explanation = decision.explanation
             if explanation is None or not profile.preempts:
-                return decision, explanation, None
+                return _Judgement(cycle, decision, explanation)
             ineligible = self._preempting.ineligible(cycle, decision)
-            attempt = None
-            if not ineligible:
-                attempt = self._preempting.search(profile, cycle, decision)
-        if ineligible:
-            return decision, replace(explanation, ineligible=ineligible), None
-        explanation, victims = self._preempting.settle(cycle.pod, explanation, attempt)
-        return decision, explanation, victims
+            if ineligible:
+                explanation = replace(explanation, ineligible=ineligible)
+                return _Judgement(cycle, decision, explanation)
+            attempt = self._preempting.search(profile, cycle, decision)
+            return _Judgement(cycle, decision, explanation, attempt)
 
     def _without_nominees(self, profile: Profile, cycle: Cycle) -> Filtered | None:
         template = cycle.template
@@ -231,6 +281,10 @@ class Scheduler:
                 self._queue.remove(placement.waiting.uid)
             else:
                 self._forget(placement, gone=binding.is_final(error))
+        except ExtenderFailed as error:
+            self._forget(placement, gone=False)
+            message = f"binding rejected: {error}"
+            await self._reporting.report(placement.obj, message, reason=FAILED)
         except binding.VolumesFailed as error:
             self._forget(placement, gone=False)
             message = f'running PreBind plugin "VolumeBinding": binding volumes: {error}'
@@ -240,8 +294,13 @@ class Scheduler:
 
     async def _bind(self, placement: _Placement) -> None:
         if placement.volumes.bind or placement.volumes.provision:
-            await self._volume_binder.bind(placement.volumes, placement.node)
-        await binding.bind_pod(self._client, placement.pod, placement.node)
+            seconds = self._bind_seconds_max.get(placement.pod.scheduler_name)
+            await self._volume_binder.bind(placement.volumes, placement.node, seconds)
+        binder = self._extenders.binder_of(placement.pod)
+        if binder is not None:
+            await self._extenders.bind(binder, placement.pod, placement.node)
+        else:
+            await binding.bind_pod(self._client, placement.pod, placement.node)
         self._queue.remove(placement.waiting.uid)
         message = f"Successfully assigned {placement.pod.key} to {placement.node}"
         self._events.emit(placement.obj, "Normal", "Scheduled", message)
