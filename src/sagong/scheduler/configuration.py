@@ -1,4 +1,4 @@
-"""``KubeSchedulerConfiguration`` (``kubescheduler.config.k8s.io/v1``): profiles, plugins, extenders.
+"""``KubeSchedulerConfiguration``: profiles, plugins with their arguments, extenders.
 
 Merging of plugin sets and error texts follow upstream's ``pkg/scheduler/apis/config``. Settings
 that only concern upstream's own process (leader election, profiling, parallelism, the share of
