@@ -22,6 +22,7 @@ _FILE_KEYS = {
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
     "schedulerConfig": "scheduler_config",
+    "authenticationConfig": "authentication_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
     "auditLogMaxSize": "audit_log_maxsize",
@@ -50,6 +51,11 @@ _FILE_KEYS = {
     "--scheduler-config",
     type=click.Path(path_type=Path, exists=True),
     help="Profiles, plugins and extenders (KubeSchedulerConfiguration).",
+)
+@click.option(
+    "--authentication-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
 )
 @click.option(
     "--audit-policy-file",

@@ -29,6 +29,11 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
     # Schedulers say how they decided; whoever is bound to the second role may read it.
     "sagong:scheduling-publisher": (allow("update", "", "pods/scheduling"),),
     "sagong:scheduling-viewer": (allow("get", "", "pods/scheduling"),),
+    # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
+    "sagong:config-rollout": (
+        allow("patch", "apps", "daemonsets deployments statefulsets"),
+        WRITE_EVENTS,
+    ),
 }
 
 # By name: the cluster role and its subjects.
@@ -37,6 +42,10 @@ OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:scheduling-publisher": (
         "sagong:scheduling-publisher",
         (user("system:kube-scheduler"),),
+    ),
+    "sagong:config-rollout": (
+        "sagong:config-rollout",
+        (account("kube-system", "config-rollout-controller"),),
     ),
     # As kubeadm:node-proxier, which goes to the proxy's account there.
     "sagong:node-proxier": ("system:node-proxier", (_NODES,)),
