@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,11 +46,8 @@ def command(
     simulated: int,
     simulated_flag: tuple[str, ...],
     port: int,
-    node_grace_seconds: float | None,
-    node_prefix: str,
     kubeconfig: Path,
-    data_dir: Path,
-    run_dir: Path,
+    **places: Any,
 ) -> None:
     """Bring a cluster up on this machine.
 
@@ -58,15 +56,22 @@ def command(
     """
     from sagong.cmd.up import UpConfig, UpError, up
 
-    layout = options.layout(data_dir, run_dir)
+    layout = options.layout(places["data_dir"], places["run_dir"])
     if not nodes and not simulated:
         raise click.BadParameter("--nodes 0 needs --simulated")
     check(layout, port, nodes=nodes)
-    grace = node_grace_seconds
+    grace = places["node_grace_seconds"]
     flags = [] if grace is None else ["--node-grace-seconds", str(grace)]
     pretending = [part for flag in simulated_flag for part in _flag(flag)]
     config = UpConfig(
-        layout, nodes, port, kubeconfig.expanduser(), flags, simulated, pretending, node_prefix
+        layout,
+        nodes,
+        port,
+        kubeconfig.expanduser(),
+        flags,
+        simulated,
+        pretending,
+        node_prefix=places["node_prefix"],
     )
     try:
         asyncio.run(up(config, click.echo))
