@@ -31,9 +31,11 @@ from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
 from sagong.node.machine import Machine, read_machine
 from sagong.node.narrowed import NarrowedClient
-from sagong.node.node_object import Health, allocatable, node_status
+from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.cleaning import Cleaner
+from sagong.node.pods.container_mounts import ContainerMounts
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
@@ -45,6 +47,8 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
 from sagong.node.static_pods import StaticPods, is_mirror
+from sagong.node.volumes.image_volume import Runtime
+from sagong.node.volumes.storage import node_storage
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +96,7 @@ class NodeAgent:
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
         self._tenancy: Tenancy | None = None
+        self.storage = node_storage(config, self._client, clock, use_changed=self._status_due.set)
 
     def _eviction_node(self) -> EvictionNode:
         return EvictionNode(
@@ -134,7 +139,7 @@ class NodeAgent:
         machine = await supervised("waiting for the runtime", self._wait_runtime)
         start("events", self.events.run)
         await supervised("listing containers", self.view.relist)
-        shop = self._workshop(machine)
+        shop = await supervised("storage", functools.partial(self._workshop, machine))
         static = self._static_pods(shop, tasks)
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
@@ -147,6 +152,7 @@ class NodeAgent:
         await self.cache.wait_synced()
         self._take_over(shop, static, tasks)
         start("mirrors of static pods", static.keep_mirrors)
+        start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
         start("volume refresh", self._refresh_volumes)
@@ -162,16 +168,19 @@ class NodeAgent:
                 await asyncio.sleep(RUNTIME_WAIT_SECONDS)
                 continue
             self.cgroups.prepare()
+            self.storage.prepare()
             runtime = f"{version.runtime_name}://{version.runtime_version}"
             return read_machine(self.config.data_dir, runtime=runtime)
 
-    def _workshop(self, machine: Machine) -> Workshop:
+    async def _workshop(self, machine: Machine) -> Workshop:
+        runtime = await self._runtime()
+        volumes = self.storage.volumes(runtime, self._node, self.events)
         facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
         launcher = Launcher(
             config=self.config,
             cri=self.cri,
             events=self.events,
-            ids=self._ids,
+            mounts=ContainerMounts(self.config, self._ids, runtime),
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
             cgroups=self.cgroups,
@@ -193,8 +202,17 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            volumes=volumes,
             tenancy=self._tenancy,
+        )
+
+    async def _runtime(self) -> Runtime:
+        version = await self.cri.version()
+        handlers = (await self.cri.call("Status")).runtime_handlers
+        recursive = any(h.name == "" and h.features.recursive_read_only_mounts for h in handlers)
+        return Runtime(
+            version.runtime_name, version.runtime_version, self.config.runtime_endpoint, recursive
         )
 
     def _node(self) -> Obj:
@@ -285,7 +303,7 @@ class NodeAgent:
             try:
                 log.info("removing pod %s, which the API no longer has", uid)
                 await shop.cleaner.remove_orphan(uid)
-            except (RuntimeFailure, OSError) as error:
+            except (RuntimeFailure, PluginFailure, OSError) as error:
                 log.warning("cannot remove pod %s yet: %s", uid, error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 60.0)
@@ -297,6 +315,7 @@ class NodeAgent:
     async def _report_status(self, machine: Machine) -> None:
         written_at: float | None = None
         while True:
+            self._status_due.clear()
             now = self._clock.monotonic()
             due = written_at is None or now - written_at >= self.config.status_report_seconds
             try:
@@ -311,19 +330,16 @@ class NodeAgent:
                 if not health.problems:
                     self._ready.set()
             # Until it is Ready for the first time, its pods wait for it: look more often.
-            await self._wait_status_due(self.config.status_seconds if self._ready.is_set() else 0.1)
-
-    async def _wait_status_due(self, seconds: float) -> None:
-        self._status_due.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._status_due.wait()
-        except TimeoutError:
-            return
+            pause = self.config.status_seconds if self._ready.is_set() else 0.1
+            try:
+                async with asyncio.timeout(pause):
+                    await self._status_due.wait()
+            except TimeoutError:
+                continue
 
     def _status_maker(self, machine: Machine, health: Health) -> Callable[[Obj], Awaitable[Obj]]:
         async def make(old: Obj) -> Obj:
-            return node_status(
+            status = node_status(
                 self.config,
                 machine,
                 health,
@@ -332,6 +348,7 @@ class NodeAgent:
                 images=await self._listed_images(),
                 now=self._clock.now(),
             )
+            return with_volumes_in_use(status, self.storage.csi.volumes_in_use())
 
         return make
 

@@ -28,10 +28,9 @@ async def test_memory_pressure_evicts_the_greediest_first(node: Node) -> None:
         assert target["reason"] == "TerminationByKubelet"
         assert ("Evicted", status["message"]) in await node.events("hog")
         assert ("EvictionThresholdMet", "Attempting to reclaim memory") in await node.events(NODE)
-        own = await node.client.get("nodes", NODE)
-        pressure = condition(own, "MemoryPressure")
-        assert pressure is not None
-        assert pressure["status"] == "True"
+        await node.wait_node(
+            lambda own: (condition(own, "MemoryPressure") or {}).get("status") == "True"
+        )
         await node.wait_pod("modest", phase_is("Failed"))
         assert is_ready(await node.get("vital"))
         # A node under pressure takes no pod without requests.
