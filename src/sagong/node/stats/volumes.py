@@ -16,10 +16,10 @@ from sagong.core.clock import Clock, format_time
 from sagong.node.agent import NodeAgent
 from sagong.node.csi.driver import VOLUME_CONDITION, VOLUME_STATS, csi_messages
 from sagong.node.csi.records import CsiRecord, records_of
-from sagong.node.eviction.observation import tree_size
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.worker import PodWorker
 from sagong.node.stats.exposition import Exposition
+from sagong.node.stats.filesystems import used_by_tree
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.payload_sources import PAYLOAD_VOLUMES
 from sagong.node.volumes.persistent_claim import claim_name
@@ -165,16 +165,16 @@ def _by_files(path: Path, name: str, claim: str) -> VolumeFigures | None:
     whole = _by_filesystem(path, name, claim)
     if whole is None:
         return None
-    size, files = tree_size(path)
+    used = used_by_tree(path)
     return VolumeFigures(
         name,
         claim,
         bytes_total=whole.bytes_total,
         bytes_free=whole.bytes_free,
-        bytes_used=size,
+        bytes_used=used.size,
         inodes_total=whole.inodes_total,
         inodes_free=whole.inodes_free,
-        inodes_used=files + 1,
+        inodes_used=used.inodes,
     )
 
 
