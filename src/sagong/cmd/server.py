@@ -50,6 +50,7 @@ class ServerConfig:
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     store: str = "sqlite"  # or "memory"
+    leader_elect: bool = False  # of several servers over one store, one runs the controllers
 
 
 @dataclass(slots=True)
@@ -74,7 +75,9 @@ async def run_server(config: ServerConfig) -> None:
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there.
         from sagong.cmd.control_plane import control_plane
+        from sagong.cmd.leading import elected, identity_of
         from sagong.controllers.configured import Settings
+        from sagong.ctl.metrics import QueueMetrics
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -84,7 +87,14 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
+        parts = (core.server.dispatch, core.resources, settings, clock, ids)
+        metrics = QueueMetrics(core.metrics_registry)
+        plane: contextlib.AbstractAsyncContextManager[object] = (
+            elected(*parts, identity=identity_of(ids), metrics=metrics)
+            if config.leader_elect
+            else control_plane(*parts, metrics)
+        )
+        async with plane:
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()
 

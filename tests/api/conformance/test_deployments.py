@@ -183,3 +183,22 @@ async def test_the_scale_subresource_works(live: Space) -> None:
     patched = await live.patch(f"{PATH}/scale", {"spec": {"replicas": 4}})
     assert patched["spec"]["replicas"] == 4
     assert (await complete(live))["status"]["replicas"] == 4
+
+
+async def test_queues_are_measured(live: Space) -> None:
+    """Under upstream's names, one queue a controller."""
+    await live.create("apps/v1 deployments", "try", spec=spec(1))
+    await complete(live)
+    answer = await live.api.call("GET", "/metrics")
+    lines = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
+    for controller in ("deployment", "replicaset", "garbage-collector"):
+        label = f'{{name="{controller}"}}'
+        assert float(lines["workqueue_adds_total" + label]) > 0
+        assert float(lines["workqueue_work_duration_seconds_count" + label]) > 0
+        for name in (
+            "workqueue_depth",
+            "workqueue_retries_total",
+            "workqueue_unfinished_work_seconds",
+            "workqueue_longest_running_processor_seconds",
+        ):
+            assert name + label in lines
