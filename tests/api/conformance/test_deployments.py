@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from spaces import MERGE, Space, condition, template
+from spaces import MERGE, Space, condition, template, wait_deleted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
@@ -102,6 +102,7 @@ async def test_the_life_of_a_deployment(live: Space) -> None:
         await live.ask("DELETE", "apps/v1 deployments?labelSelector=test-deployment-static=true")
         await live.wait(PATH, lambda found: found is None)
         await live.wait("pods", lambda found: not found["items"])
+        await wait_deleted(events)
     assert (events[0]["type"], events[-1]["type"]) == ("ADDED", "DELETED")
 
 
