@@ -21,6 +21,8 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
+    "authenticationConfig": "authentication_config",
+    "encryptionProviderConfig": "encryption_provider_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
     "auditLogMaxSize": "audit_log_maxsize",
@@ -45,6 +47,16 @@ _FILE_KEYS = {
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
+)
+@click.option(
+    "--authentication-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
+)
+@click.option(
+    "--encryption-provider-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="What to encrypt at rest, and with which keys (EncryptionConfiguration).",
 )
 @click.option(
     "--audit-policy-file",
