@@ -7,6 +7,7 @@ from sagong.controllers.apps import config_rollout, daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import (
+    account_tokens,
     node_ipam,
     published_ca,
     resourcequota,
@@ -36,6 +37,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
     return (
         (root_ca.CONTROLLER, published_ca.reconciler(root_ca.PUBLICATION, certificate)),
         (service_ca.CONTROLLER, published_ca.reconciler(service_ca.PUBLICATION, certificate)),
+        (account_tokens.CONTROLLER, account_tokens.reconciler(certificate)),
         (
             node_ipam.CONTROLLER,
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),

@@ -140,7 +140,7 @@ async def wait_deleted(events: list[Any]) -> None:
     """Until a watch has told of an end: it may be behind what a GET shows."""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not events or events[-1]["type"] != "DELETED":
+            while not events or events[-1]["type"] != "DELETED":  # noqa: ASYNC110
                 await asyncio.sleep(0.03)
     except TimeoutError:
         raise AssertionError([e["type"] for e in events]) from None

@@ -19,6 +19,13 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "discovery.k8s.io", "endpointslices"),
         WRITE_EVENTS,
     ),
+    # Upstream's runs as the controller manager itself; ours has an account like the others.
+    "sagong:account-tokens": (
+        allow("get", "", "serviceaccounts"),
+        allow("create", "", "serviceaccounts/token"),
+        allow("delete update", "", "secrets"),
+        WRITE_EVENTS,
+    ),
     # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
     "sagong:config-rollout": (
         allow("patch", "apps", "daemonsets deployments statefulsets"),
@@ -29,6 +36,10 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:account-tokens": (
+        "sagong:account-tokens",
+        (account("kube-system", "tokens-controller"),),
+    ),
     "sagong:config-rollout": (
         "sagong:config-rollout",
         (account("kube-system", "config-rollout-controller"),),
