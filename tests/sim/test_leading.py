@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from sagong.api.call import Answer, Call, Verb
 from sagong.api.resources import ResourceTable
 from sagong.api.types import User
 from sagong.client.in_process import Dispatch, InProcess
+from sagong.cmd.control_plane import control_plane
 from sagong.cmd.leading import NAME, NAMESPACE, elected
 from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock
@@ -61,14 +63,9 @@ class Pair:
         async with contextlib.AsyncExitStack() as stack:
             for name in "ab":
                 one = self.running[name] = contextlib.AsyncExitStack()
-                candidate = elected(
-                    self.behind(dispatch, name),
-                    resources,
-                    settings,
-                    clock,
-                    SeededIds(2 * self.seed + "ab".index(name)),
-                    identity=name,
-                )
+                way, own_ids = self.behind(dispatch, name), SeededIds(2 * self.seed + ord(name))
+                plane = functools.partial(control_plane, way, resources, settings, clock, own_ids)
+                candidate = elected(way, resources, clock, own_ids, plane, identity=name)
                 await one.enter_async_context(candidate)
                 stack.push_async_exit(one)
             yield

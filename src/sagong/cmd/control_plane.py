@@ -20,6 +20,7 @@ from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
 from sagong.ctl.metrics import QueueMetrics
 from sagong.ctl.runner import Runner
+from sagong.scheduler.configuration import SchedulerSettings
 from sagong.scheduler.scheduler import NAME as SCHEDULER
 from sagong.scheduler.scheduler import Scheduler
 
@@ -71,6 +72,7 @@ async def control_plane(
     settings: Settings,
     clock: Clock,
     ids: Ids,
+    scheduling: SchedulerSettings | None = None,
     metrics: QueueMetrics | None = None,
 ) -> AsyncIterator[Scheduler]:
     """Controllers and scheduler run while the block does; ``metrics`` count what queues do."""
@@ -92,9 +94,9 @@ async def control_plane(
     collector = GarbageCollector(
         client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock, metrics
     )
-    scheduling = client_of(_SCHEDULER_USER, "kube-scheduler")
-    recorder = Recorder(scheduling, component=SCHEDULER, clock=clock, ids=ids)
-    scheduler = Scheduler(scheduling, cache, recorder, clock, ids)
+    schedules = client_of(_SCHEDULER_USER, "kube-scheduler")
+    recorder = Recorder(schedules, component=SCHEDULER, clock=clock, ids=ids)
+    scheduler = Scheduler(schedules, cache, recorder, clock, ids, scheduling)
     async with task_group() as tasks:
         tasks.start(cache.run(), name="cache")
         tasks.start(recorder.run(), name="scheduler events")

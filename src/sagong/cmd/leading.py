@@ -4,19 +4,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 from sagong.api.resources import ResourceTable
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import Dispatch, InProcess
-from sagong.cmd.control_plane import control_plane
-from sagong.controllers.configured import Settings
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.core.tasks import task_group
 from sagong.ctl.lease import Elector, LeadershipLost
-from sagong.ctl.metrics import QueueMetrics
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +32,21 @@ def identity_of(ids: Ids) -> str:
 async def elected(
     dispatch: Dispatch,
     resources: ResourceTable,
-    settings: Settings,
     clock: Clock,
     ids: Ids,
+    plane: Callable[[], AbstractAsyncContextManager[object]],
     *,
-    identity: str,
-    metrics: QueueMetrics | None = None,
+    identity: str = "",
 ) -> AsyncIterator[None]:
-    """Controllers and scheduler run whenever this candidate leads, while the block runs.
+    """The control plane that ``plane`` makes runs whenever this candidate leads, in the block.
 
     One that has lost the lease stops at once and stands again. One that ends gives it free.
     """
     client = Client(InProcess(dispatch, _USER), resources, user_agent="leader-election")
+    identity = identity or identity_of(ids)
 
     async def lead() -> None:
-        async with control_plane(dispatch, resources, settings, clock, ids, metrics):
+        async with plane():
             await asyncio.Event().wait()
 
     async def stand() -> None:

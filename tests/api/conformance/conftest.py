@@ -50,7 +50,7 @@ async def plane(server: Running) -> AsyncIterator[Running]:
         settings,
         SystemClock(),
         SystemIds(),
-        QueueMetrics(core.metrics_registry),
+        metrics=QueueMetrics(core.metrics_registry),
     ):
         yield server
 
