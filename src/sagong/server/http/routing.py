@@ -60,7 +60,7 @@ class Router:
     def manner(self, method: str, target: str) -> Manner:
         """How to answer a request: reads of the caches at once, connections by their handlers."""
         path, _, query_text = target.partition("?")
-        found = self._target(path)
+        found = self.target(path)
         if found is None or found.resource is None:
             return Manner.TASK
         key = (found.resource.name, found.subresource)
@@ -72,7 +72,7 @@ class Router:
 
     async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
-        target = self._target(exchange.path)
+        target = self.target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
         parameters = query.parse(exchange.query) if exchange.query else {}
@@ -94,7 +94,7 @@ class Router:
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
-    def _target(self, path: str) -> Target | None:
+    def target(self, path: str) -> Target | None:
         """What a path names; clients ask for the same few again and again."""
         version = self.resources.version
         if version != self._targets_version or len(self._targets) >= TARGETS_MAX:
