@@ -18,6 +18,7 @@ from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
+from sagong.ctl.informer import SharedCache
 from sagong.local import containerd
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.node.agent import NodeAgent
@@ -83,8 +84,12 @@ async def run_agent(config: AgentConfig) -> None:
     client = await connect(config)
     try:
         agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
-        network = NodeNetwork(network_config(config, instance), agent.cache, clock=clock)
+        # The agent's own cache has the pods of this node alone.
+        pods = SharedCache(client, ids)
+        network = NodeNetwork(network_config(config, instance), agent.cache, pods, clock=clock)
         network.follow(agent.cache)
+        network.follow_pods(pods)
+        agent.guard = network.policies.isolate
         server = NodeServer(server_settings(config), agent, client, clock=clock)
         async with task_group() as tasks:
 

@@ -28,6 +28,7 @@ from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
 from sagong.network.agent import NetworkConfig, remove_network
+from sagong.network.routes.nodes import pod_cidr
 
 CONTEXT = "sagong"
 SERVER = "server"
@@ -63,6 +64,7 @@ class Place:
     address: str
     namespace: Path | None
     share: int  # the node reports this fraction of the machine: 1/share
+    link: network_namespaces.NodeLink | None = None  # of a namespace to the machine
 
     @property
     def cgroup_root(self) -> str:
@@ -112,6 +114,7 @@ async def up(config: UpConfig, say: Say) -> None:
         for place in places:
             _start_agent(layout, place, description.server_url, token)
         await _wait_nodes(client, places, layout)
+        await _route_pods(client, places)
     finally:
         await client.close()
 
@@ -127,7 +130,7 @@ def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
     for index in range(nodes):
         name = f"{prefix}-{index + 1}"
         link = network_namespaces.create_node_network(name, bridge, index=index)
-        places.append(Place(name, str(link.address), link.namespace, nodes))
+        places.append(Place(name, str(link.address), link.namespace, nodes, link))
     return places, str(bridge.gateway)
 
 
@@ -272,6 +275,15 @@ async def _wait_nodes(client: Client, places: Sequence[Place], layout: Layout) -
                     program = program_of(node)
                     raise UpError(_with_log(f"the agent of {node} ended", layout, program))
             await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _route_pods(client: Client, places: Sequence[Place]) -> None:
+    """Let the server, which is on none of the isolated nodes, reach pods: proxies, webhooks."""
+    for place in places:
+        if place.link is not None:
+            cidr = pod_cidr(await client.get("nodes", place.node))
+            if cidr is not None:
+                network_namespaces.add_host_route(cidr, place.link)
 
 
 def _is_ready(node: dict[str, object]) -> bool:

@@ -1,7 +1,8 @@
 """Everything that a node does for the network, as one component of the agent's process.
 
-    network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, clock=SystemClock())
+    network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, pods, clock=...)
     network.follow(cache)        a SharedCache: declares WATCHES, hears of changes
+    network.follow_pods(pods)    one of its own for the pods of all nodes, run only when wanted
     await cache.wait_synced()    with cache.run() going on beside it
     await network.run()          until cancelled; leaves the kernel's state for the next start
     await remove_network(config) at the end of the node's life: nothing of ours is left
@@ -24,11 +25,12 @@ from sagong.ctl.controller import Cache
 from sagong.ctl.informer import SharedCache
 from sagong.network.dns.server import DnsConfig, DnsServer
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
+from sagong.network.policy.enforcer import NAMESPACES, PODS, POLICIES, PolicyEnforcer
+from sagong.network.policy.enforcer import TABLE as POLICY_TABLE
+from sagong.network.policy.enforcer import WATCHES as POLICY_WATCHES
 from sagong.network.proxy.conntrack import Conntrack
-from sagong.network.proxy.nft import Nft
 from sagong.network.proxy.rules import Config
-from sagong.network.proxy.ruleset import removal
-from sagong.network.proxy.service_proxy import NODES, TABLE, Health, ServiceProxy
+from sagong.network.proxy.service_proxy import NODES, TABLE, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
 from sagong.network.routes.addresses import add_local_address, remove_local_address
 from sagong.network.routes.cni import (
@@ -41,11 +43,14 @@ from sagong.network.routes.cni import (
 from sagong.network.routes.nodes import pod_cidr
 from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
 from sagong.network.routes.sysctl import BRIDGE_FILTER, Sysctls, load_bridge_filter
+from sagong.network.tables.nft import Nft
+from sagong.network.tables.ruleset import removal
+from sagong.network.tables.writer import Health
 
 log = logging.getLogger(__name__)
 
-# Some resources are in both; their indexes have different names or are the same.
-WATCHES = (*PROXY_WATCHES, *DNS_WATCHES)
+# Some resources are in several; their indexes have different names or are the same.
+WATCHES = (*PROXY_WATCHES, *DNS_WATCHES, *POLICY_WATCHES)
 
 ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
 ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
@@ -70,7 +75,10 @@ class NetworkConfig:
 class NodeNetwork:
     """Service proxy, cluster DNS, pod routes and CNI configuration of one node."""
 
-    def __init__(self, config: NetworkConfig, cache: Cache, *, clock: Clock) -> None:
+    def __init__(
+        self, config: NetworkConfig, cache: Cache, pods: Cache | None = None, *, clock: Clock
+    ) -> None:
+        """``pods`` has, once it is run, the pods of all nodes; without it ``cache`` has them."""
         self._config = config
         self._cache = cache
         self._nodes_changed = asyncio.Event()
@@ -89,6 +97,12 @@ class NodeNetwork:
             conntrack=Conntrack(),
             clock=clock,
         )
+        self.policies = PolicyEnforcer(
+            cache, pods or cache, config.node_name, nft=Nft(), clock=clock
+        )
+        self._pods: SharedCache | None = None
+        if pods is None:
+            self.policies.pods_known.set()
         dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
         self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
@@ -104,11 +118,19 @@ class NodeNetwork:
         for resource in {watch.resource for watch in WATCHES}:
             cache.on_change(resource, functools.partial(self.changed, resource))
 
+    def follow_pods(self, pods: SharedCache) -> None:
+        """The cache that ``run`` runs from the first policy on."""
+        self._pods = pods
+        pods.declare(PODS)
+        pods.on_change(PODS, functools.partial(self.policies.changed, PODS))
+
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
         """An object of one of WATCHES was added, changed or removed. Never waits."""
         self.proxy.changed(resource, old, new)
         if self.dns is not None:
             self.dns.changed(resource, old, new)
+        if resource in (POLICIES, NAMESPACES, PODS):
+            self.policies.changed(resource, old, new)
         if resource == NODES:
             self._nodes_changed.set()
 
@@ -118,7 +140,12 @@ class NodeNetwork:
         missing = await asyncio.to_thread(self._sysctls.apply)
         self._bridge_is_filtered = BRIDGE_FILTER not in missing
         async with task_group() as tasks:
-            parts = {"service proxy": self.proxy.run, "pod routes": self._keep_routes}
+            parts = {
+                "service proxy": self.proxy.run,
+                "pod routes": self._keep_routes,
+                "network policies": self.policies.run,
+                "pods of all nodes": self._keep_pods,
+            }
             if self.dns is not None:
                 parts["cluster DNS"] = functools.partial(self._serve_names, self.dns)
             # One that fails is begun again by itself: the others do not depend on it.
@@ -126,6 +153,17 @@ class NodeNetwork:
                 tasks.start(supervised(name, part), name=name) for name, part in parts.items()
             ]
             await asyncio.gather(*running)
+
+    async def _keep_pods(self) -> None:
+        """The pods of all nodes, of interest only where some policy speaks of them."""
+        await self.policies.pods_wanted.wait()
+        if self._pods is None:
+            return
+        async with task_group() as tasks:
+            running = tasks.start(self._pods.run(), name="pods of all nodes")
+            await self._pods.wait_synced()
+            self.policies.pods_known.set()
+            await running
 
     async def _serve_names(self, dns: DnsServer) -> None:
         await asyncio.to_thread(add_local_address, self._config.dns_ip)
@@ -135,6 +173,7 @@ class NodeNetwork:
         """Bring services and routes up to date once, now, with the name server listening."""
         await self._sync_routes()
         await self.proxy.sync()
+        await self.policies.sync()
         if self.dns is not None:
             await self.dns.serving.wait()
 
@@ -183,7 +222,7 @@ async def remove_network(config: NetworkConfig) -> None:
 
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
-    await Nft().apply(removal(TABLE))
+    await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
     await asyncio.to_thread(apply_routes, {})
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:

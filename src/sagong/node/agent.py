@@ -37,7 +37,7 @@ from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.termination import Stopper
-from sagong.node.pods.worker import PodWorker, Workshop
+from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.registration import Registration
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,18 @@ IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 PLEG_UNHEALTHY_SECONDS = 180.0
 
 
+async def _no_guard(pod: Obj, ip: str) -> None:
+    """Without network policies there is nothing to wait for."""
+
+
 class NodeAgent:
     """One node. ``run`` ends only when cancelled; containers then go on."""
 
     def __init__(self, config: NodeConfig, client: Client, *, clock: Clock, ids: Ids) -> None:
         self.config = config
         self.workers: dict[str, PodWorker] = {}
+        # Called with each pod that has got an address, before a container of it starts.
+        self.guard: Guard = _no_guard
         self._clock = clock
         self._ids = ids
         self._client = NarrowedClient(
@@ -156,6 +162,7 @@ class NodeAgent:
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+            guard=self.guard,
         )
 
     def _services(self, namespace: str) -> Iterable[Obj]:
