@@ -86,7 +86,9 @@ async def run_agent(config: AgentConfig) -> None:
         agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
         # The agent's own cache has the pods of this node alone.
         pods = SharedCache(client, ids)
-        network = NodeNetwork(network_config(config, instance), agent.cache, pods, clock=clock)
+        network = NodeNetwork(
+            network_config(config, instance), agent.cache, pods, clock=clock, client=client
+        )
         network.follow(agent.cache)
         network.follow_pods(pods)
         agent.guard = network.policies.isolate

@@ -13,11 +13,12 @@ It works on the network namespace that the process is in.
 import asyncio
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagong.api.meta import name_of
 from sagong.api.types import Obj
+from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
@@ -25,6 +26,10 @@ from sagong.ctl.controller import Cache
 from sagong.ctl.informer import SharedCache
 from sagong.network.dns.server import DnsConfig, DnsServer
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
+from sagong.network.ingress.config import Ports, Surroundings
+from sagong.network.ingress.haproxy import Haproxy
+from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
+from sagong.network.ingress.server import IngressServer
 from sagong.network.policy.enforcer import NAMESPACES, PODS, POLICIES, PolicyEnforcer
 from sagong.network.policy.enforcer import TABLE as POLICY_TABLE
 from sagong.network.policy.enforcer import WATCHES as POLICY_WATCHES
@@ -50,7 +55,7 @@ from sagong.network.tables.writer import Health
 log = logging.getLogger(__name__)
 
 # Some resources are in several; their indexes have different names or are the same.
-WATCHES = (*PROXY_WATCHES, *DNS_WATCHES, *POLICY_WATCHES)
+WATCHES = (*PROXY_WATCHES, *DNS_WATCHES, *POLICY_WATCHES, *INGRESS_WATCHES)
 
 ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
 ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
@@ -70,15 +75,25 @@ class NetworkConfig:
     dns_ip: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     dns_domain: str = "cluster.local"
     resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
+    ingress_ports: Ports = field(default_factory=Ports)
 
 
 class NodeNetwork:
     """Service proxy, cluster DNS, pod routes and CNI configuration of one node."""
 
     def __init__(
-        self, config: NetworkConfig, cache: Cache, pods: Cache | None = None, *, clock: Clock
+        self,
+        config: NetworkConfig,
+        cache: Cache,
+        pods: Cache | None = None,
+        *,
+        clock: Clock,
+        client: Client | None = None,
     ) -> None:
-        """``pods`` has, once it is run, the pods of all nodes; without it ``cache`` has them."""
+        """``pods`` has, once it is run, the pods of all nodes; without it ``cache`` has them.
+
+        The client reads the certificates of Ingresses.
+        """
         self._config = config
         self._cache = cache
         self._nodes_changed = asyncio.Event()
@@ -103,6 +118,7 @@ class NodeNetwork:
         self._pods: SharedCache | None = None
         if pods is None:
             self.policies.pods_known.set()
+        self.ingresses = _ingress_server(config, cache, client)
         dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
         self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
@@ -131,6 +147,7 @@ class NodeNetwork:
             self.dns.changed(resource, old, new)
         if resource in (POLICIES, NAMESPACES, PODS):
             self.policies.changed(resource, old, new)
+        self.ingresses.changed(resource, old, new)
         if resource == NODES:
             self._nodes_changed.set()
 
@@ -145,6 +162,7 @@ class NodeNetwork:
                 "pod routes": self._keep_routes,
                 "network policies": self.policies.run,
                 "pods of all nodes": self._keep_pods,
+                "ingresses": self.ingresses.run,
             }
             if self.dns is not None:
                 parts["cluster DNS"] = functools.partial(self._serve_names, self.dns)
@@ -223,12 +241,28 @@ async def remove_network(config: NetworkConfig) -> None:
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
     await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
+    await Haproxy(_ingress_directory(config)).stop()
     await asyncio.to_thread(apply_routes, {})
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:
         await asyncio.to_thread(remove_local_address, config.dns_ip)
     remove_conflist(config.cni_conf_dir)
     _kernel_settings(config).restore()
+
+
+def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:
+    proxy = Haproxy(_ingress_directory(config))
+    where = Surroundings(
+        _ingress_directory(config),
+        config.ingress_ports,
+        resolver=f"{config.dns_ip}:53" if config.dns_ip else "",
+        user=proxy.user,
+    )
+    return IngressServer(cache, client, proxy, where)
+
+
+def _ingress_directory(config: NetworkConfig) -> Path:
+    return config.state_dir / "ingress"
 
 
 def _kernel_settings(config: NetworkConfig) -> Sysctls:

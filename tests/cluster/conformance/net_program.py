@@ -38,6 +38,7 @@ class Http(http.server.BaseHTTPRequestHandler):
         else:
             method = dict(urllib.parse.parse_qsl(query)).get("method", self.command)
             said = {"Method": self.command, "Asked": method, "Path": path, "Body": body}
+            said["Host"] = socket.gethostname()
             kind, text = "application/json", json.dumps(said)
         data = text.encode()
         self.send_response(200)

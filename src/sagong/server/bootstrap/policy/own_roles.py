@@ -19,11 +19,21 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "discovery.k8s.io", "endpointslices"),
         WRITE_EVENTS,
     ),
+    "sagong:controller:ingress-controller": (
+        allow(READ, "", "nodes"),
+        allow(READ, "networking.k8s.io", "ingresses ingressclasses"),
+        allow("update patch", "networking.k8s.io", "ingresses/status"),
+        WRITE_EVENTS,
+    ),
 }
 
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:controller:ingress-controller": (
+        "sagong:controller:ingress-controller",
+        (account("kube-system", "ingress-controller"),),
+    ),
     # As kubeadm:node-proxier, which goes to the proxy's account there.
     "sagong:node-proxier": ("system:node-proxier", (_NODES,)),
     # As kubeadm:kubelet-bootstrap and kubeadm:node-autoapprove-*.
