@@ -17,6 +17,8 @@ from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
+from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
+from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -47,6 +49,7 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     store: str = "sqlite"  # or "memory"
@@ -154,6 +157,7 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
+        authentication=_authentication(config),
     )
 
 
@@ -168,6 +172,15 @@ def _http(
     address = f"{config.advertise_address}:{config.port}"
     auditor = _auditor(config, clock)
     return http_server(core, Front(clock, ids, tls, address, auditor, connections=streams))
+
+
+def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
+    """Raises BadConfiguration, OSError."""
+    if config.authentication_config is None:
+        return DEFAULT
+    import yaml  # slow to import, and only needed with a file
+
+    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:

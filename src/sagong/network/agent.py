@@ -30,10 +30,13 @@ from sagong.network.ingress.config import Ports, Surroundings
 from sagong.network.ingress.haproxy import Haproxy
 from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
 from sagong.network.ingress.server import IngressServer
+from sagong.network.metrics import exposition
+from sagong.network.policy.counters import dropped_packets
 from sagong.network.policy.enforcer import NAMESPACES, PODS, POLICIES, PolicyEnforcer
 from sagong.network.policy.enforcer import TABLE as POLICY_TABLE
 from sagong.network.policy.enforcer import WATCHES as POLICY_WATCHES
 from sagong.network.proxy.conntrack import Conntrack
+from sagong.network.proxy.health import Facts, HealthServer
 from sagong.network.proxy.rules import Config
 from sagong.network.proxy.service_proxy import NODES, TABLE, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
@@ -119,6 +122,13 @@ class NodeNetwork:
         if pods is None:
             self.policies.pods_known.set()
         self.ingresses = _ingress_server(config, cache, client)
+        facts = Facts(
+            lambda: self.proxy.health,
+            lambda: self._cache.get(NODES, "", config.node_name),
+            self.proxy.health_checks,
+            self._metrics,
+        )
+        self._health_server = HealthServer(facts, clock, self.proxy.checks_changed)
         dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
         self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
@@ -163,6 +173,7 @@ class NodeNetwork:
                 "network policies": self.policies.run,
                 "pods of all nodes": self._keep_pods,
                 "ingresses": self.ingresses.run,
+                "health checks": self._health_server.run,
             }
             if self.dns is not None:
                 parts["cluster DNS"] = functools.partial(self._serve_names, self.dns)
@@ -171,6 +182,11 @@ class NodeNetwork:
                 tasks.start(supervised(name, part), name=name) for name, part in parts.items()
             ]
             await asyncio.gather(*running)
+
+    async def _metrics(self) -> str:
+        dropped = await dropped_packets(Nft())
+        counts = self.proxy.counts()
+        return exposition(self.proxy.health, self.policies.health, counts, dropped)
 
     async def _keep_pods(self) -> None:
         """The pods of all nodes, of interest only where some policy speaks of them."""

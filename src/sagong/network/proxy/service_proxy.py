@@ -5,7 +5,7 @@ Only services that changed are planned again, and only what changed of them is s
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sagong.api.meta import key_of, labels_of, name_of
@@ -20,6 +20,7 @@ from sagong.network.proxy.endpoints import (
     choose,
     endpoints_of,
 )
+from sagong.network.proxy.health import LocalEndpoints
 from sagong.network.proxy.rules import Config, frame, plan_nodes, plan_port
 from sagong.network.proxy.services import ServicePort, service_ports
 from sagong.network.routes.nodes import internal_ip
@@ -65,11 +66,14 @@ class ServiceProxy:
         self._conntrack = conntrack
         self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock)
         self._planned: dict[Key, _Planned] = {}
+        self._checks: dict[int, LocalEndpoints] = {}
         self._dirty: dict[Key, None] = {}
         self._all_dirty = True
         self._nodes_dirty = True
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
         self._lock = asyncio.Lock()  # one sync at a time
+        # Set when services ask for other health checks, or their local endpoints are others.
+        self.checks_changed = asyncio.Event()
 
     @property
     def health(self) -> Health:
@@ -121,6 +125,26 @@ class ServiceProxy:
         """Take the table away, at the end of the node's life. Raises NftError."""
         await self._table.remove()
 
+    def health_checks(self) -> Mapping[int, LocalEndpoints]:
+        """By port, the services that want to be checked on this node."""
+        return dict(self._checks)
+
+    def counts(self) -> tuple[int, int]:
+        """How many service ports and endpoints are planned, for metrics."""
+        ports = [chosen for planned in self._planned.values() for _, chosen in planned.ports]
+        return len(ports), sum(len(chosen.all) for chosen in ports)
+
+    def _note_checks(self, key: Key, before: _Planned | None, now: _Planned) -> None:
+        for port, _ in () if before is None else before.ports:
+            if self._checks.pop(port.health_check_port, None) is not None:
+                self.checks_changed.set()
+        local: set[str] = set()
+        for port, chosen in now.ports:
+            local |= {endpoint.ip for endpoint in chosen.local if endpoint.ready}
+            if port.health_check_port:
+                self._checks[port.health_check_port] = LocalEndpoints(key, len(local))
+                self.checks_changed.set()
+
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         addresses = tuple(internal_ip(node) if node else None for node in (old, new))
         if addresses[0] != addresses[1] or old is None:
@@ -148,6 +172,7 @@ class ServiceProxy:
         before = self._planned.get(key)
         if before == planned:
             return
+        self._note_checks(key, before, planned)
         if before is not None and any(p.protocol == "udp" for p, _ in before.ports):
             self._stale_udp.setdefault(key, before)
         elif any(p.protocol == "udp" for p in ports):
