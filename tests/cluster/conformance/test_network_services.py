@@ -4,8 +4,11 @@ Follows what upstream's conformance tests of services do (``test/e2e/network/ser
 """
 
 import asyncio
+import contextlib
+import socket
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.cluster.conformance.cluster import Space
 from tests.cluster.conformance.net_scene import (
@@ -224,6 +227,55 @@ async def test_the_node_refuses_what_no_endpoint_serves(space: Space) -> None:
         async with asyncio.timeout(30):
             while "refused" not in (await asked(space, "client", "http", host, port))[0]:
                 pass
+
+
+async def test_a_balancer_is_told_which_nodes_have_the_service(space: Space) -> None:
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    made = await service(space, "web", {"port": 8099, "targetPort": 8080}, **spec)
+    port = made["spec"]["healthCheckNodePort"]
+    await servers(space, 1, "http:8080")
+    addresses = await node_addresses(space)
+    expected = {node: int(node == space.cluster.nodes[0]) for node in addresses}
+    seen: dict[str, int] = {}
+    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        while seen != expected:
+            for node, address in addresses.items():
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with http.get(f"http://{address}:{port}/") as answer:
+                        seen[node] = (await answer.json())["localEndpoints"]
+                        assert answer.status == (200 if seen[node] else 503)
+        for address in addresses.values():
+            async with http.get(f"http://{address}:10256/healthz") as answer:
+                assert answer.status == 200
+                assert (await answer.json())["nodeEligible"] is True
+    await space.patch("services", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(address, port)
+            except OSError:
+                break
+            writer.close()
+
+
+async def test_endpoints_in_the_nodes_network_serve_too(space: Space) -> None:
+    made = await service(space, "web", {"port": 80, "targetPort": 18080}, type="NodePort")
+    await asyncio.gather(servers(space, 2, "http:18080", hostNetwork=True), client(space))
+    # Such pods have the machine's name.
+    await reached(space, made, {socket.gethostname()})
+
+
+async def test_traffic_prefers_its_own_node(space: Space) -> None:
+    distribution = {"trafficDistribution": "PreferSameNode"}
+    made = await service(space, "web", HTTP, **distribution)
+    nodes = space.cluster.nodes
+    await servers(space, 2, "http:8080")
+    near, far = (net_pod(f"client-{i}", nodeName=nodes[i]) for i in (1, 2))
+    await run(space, near, far)
+    address = made["spec"]["clusterIP"]
+    await wait_answers(space, "client-1", "http", address, 80, {"web-1"})
+    # Where there is none, any will do.
+    await wait_answers(space, "client-2", "http", address, 80, {"web-0", "web-1"})
 
 
 async def test_endpoints_follow_a_hundred_new_services_within_their_time(space: Space) -> None:

@@ -25,6 +25,11 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow("update patch", "networking.k8s.io", "ingresses/status"),
         WRITE_EVENTS,
     ),
+    # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
+    "sagong:config-rollout": (
+        allow("patch", "apps", "daemonsets deployments statefulsets"),
+        WRITE_EVENTS,
+    ),
 }
 
 # By name: the cluster role and its subjects.
@@ -33,6 +38,10 @@ OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:controller:ingress-controller": (
         "sagong:controller:ingress-controller",
         (account("kube-system", "ingress-controller"),),
+    ),
+    "sagong:config-rollout": (
+        "sagong:config-rollout",
+        (account("kube-system", "config-rollout-controller"),),
     ),
     # As kubeadm:node-proxier, which goes to the proxy's account there.
     "sagong:node-proxier": ("system:node-proxier", (_NODES,)),
