@@ -21,6 +21,8 @@ from sagong.core.tasks import task_group
 from sagong.ctl.informer import SharedCache
 from sagong.local import containerd
 from sagong.network.agent import NetworkConfig, NodeNetwork
+from sagong.network.dns.upstream import parse_stub_domain
+from sagong.network.ingress.config import Ports
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import (
     CertificatePair,
@@ -61,6 +63,9 @@ class AgentConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_dns: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     cluster_domain: str = "cluster.local"
+    stub_domains: Sequence[str] = ()  # "DOMAIN=ADDRESS,...": whom to ask for names of the domain
+    ingress_http_port: int = 80
+    ingress_https_port: int = 443
     log_dir: Path = Path("/var/log/pods")
     cgroup_root: str = ""  # "" is kubepods-<node>
     capacity_share: int = 1  # how many nodes share this machine
@@ -209,6 +214,8 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         bridge=config.bridge,
         dns_ip=config.cluster_dns,
         dns_domain=config.cluster_domain,
+        stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
+        ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 
 
