@@ -27,7 +27,7 @@ from sagong.local.addresses import default_route_address
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
-from sagong.network.agent import NetworkConfig, remove_network
+from sagong.network.agent import NetworkConfig, remove_network, stop_programs
 from sagong.network.routes.nodes import pod_cidr
 
 CONTEXT = "sagong"
@@ -327,6 +327,7 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
     say("stopping agents and server")
     programs = [*(program_of(node) for node in nodes), SERVER]
     await asyncio.gather(*(_stop(layout, program) for program in programs))
+    await asyncio.gather(*(stop_programs(network_config(layout, node)) for node in nodes))
     say("stopping containers")
     await asyncio.gather(*(_stop_node(layout, node, isolated, purge=purge) for node in nodes))
     if isolated:
@@ -371,7 +372,7 @@ async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) 
 
 
 def network_config(layout: Layout, node: str) -> NetworkConfig:
-    """The network of a node that shares the machine's own namespace."""
+    """The network of a node, for taking it away."""
     directory = layout.node_dir(node)
     return NetworkConfig(
         node_name=node, state_dir=directory / "network", cni_conf_dir=directory / "cni"

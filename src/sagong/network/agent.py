@@ -264,13 +264,19 @@ async def remove_network(config: NetworkConfig) -> None:
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
     await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
-    await Haproxy(_ingress_directory(config)).stop()
+    await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:
         await asyncio.to_thread(remove_local_address, config.dns_ip)
     remove_conflist(config.cni_conf_dir)
     _kernel_settings(config).restore()
+
+
+async def stop_programs(config: NetworkConfig) -> None:
+    """End what outlives an agent, as the proxy of Ingresses does; all that need be where the node's
+    network namespace goes away."""
+    await Haproxy(_ingress_directory(config)).stop()
 
 
 def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:
