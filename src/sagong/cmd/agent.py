@@ -19,7 +19,7 @@ from sagong.core.ids import SystemIds
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.informer import SharedCache
-from sagong.local import containerd
+from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.network.dns.upstream import parse_stub_domain
 from sagong.network.ingress.config import Ports
@@ -74,6 +74,7 @@ class AgentConfig:
     max_pods: int = 110
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
+    static_pod_dir: Path | None = None
 
     @property
     def cgroup_name(self) -> str:
@@ -87,8 +88,10 @@ async def run_agent(config: AgentConfig) -> None:
     config.run_dir.mkdir(parents=True, exist_ok=True)
     instance = containerd.instance_for(config.data_dir, config.run_dir)
     client = await connect(config)
+    view = kubelet_directory.claim(config.data_dir / "agent")
     try:
-        agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
+        settings = replace(node_config(config, instance.endpoint), plugin_view=view)
+        agent = NodeAgent(settings, client, clock=clock, ids=ids)
         # The agent's own cache has the pods of this node alone.
         pods = SharedCache(client, ids)
         network = NodeNetwork(
@@ -172,6 +175,7 @@ async def remove_node(config: AgentConfig) -> None:
     await containerd.purge(instance, cgroup_roots=[config.cgroup_name])
     await NodeNetwork(network_config(config, instance), cache, clock=clock).remove()
     containerd.unmount_under([config.data_dir])
+    kubelet_directory.release(config.data_dir / "agent")
     await client.close()
 
 
@@ -194,6 +198,7 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         cgroup_root=config.cgroup_name,
         may_lower_oom_score=containerd.may_lower_oom_score(),
         drain_seconds=config.drain_seconds,
+        static_pod_dir=config.static_pod_dir,
     )
 
 
