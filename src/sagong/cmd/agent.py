@@ -19,8 +19,10 @@ from sagong.core.ids import SystemIds
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.informer import SharedCache
-from sagong.local import containerd
+from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
+from sagong.network.dns.upstream import parse_stub_domain
+from sagong.network.ingress.config import Ports
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import (
     CertificatePair,
@@ -61,6 +63,9 @@ class AgentConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_dns: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     cluster_domain: str = "cluster.local"
+    stub_domains: Sequence[str] = ()  # "DOMAIN=ADDRESS,...": whom to ask for names of the domain
+    ingress_http_port: int = 80
+    ingress_https_port: int = 443
     log_dir: Path = Path("/var/log/pods")
     cgroup_root: str = ""  # "" is kubepods-<node>
     capacity_share: int = 1  # how many nodes share this machine
@@ -69,6 +74,7 @@ class AgentConfig:
     max_pods: int = 110
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
+    static_pod_dir: Path | None = None
 
     @property
     def cgroup_name(self) -> str:
@@ -82,8 +88,10 @@ async def run_agent(config: AgentConfig) -> None:
     config.run_dir.mkdir(parents=True, exist_ok=True)
     instance = containerd.instance_for(config.data_dir, config.run_dir)
     client = await connect(config)
+    view = kubelet_directory.claim(config.data_dir / "agent")
     try:
-        agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
+        settings = replace(node_config(config, instance.endpoint), plugin_view=view)
+        agent = NodeAgent(settings, client, clock=clock, ids=ids)
         # The agent's own cache has the pods of this node alone.
         pods = SharedCache(client, ids)
         network = NodeNetwork(
@@ -167,6 +175,7 @@ async def remove_node(config: AgentConfig) -> None:
     await containerd.purge(instance, cgroup_roots=[config.cgroup_name])
     await NodeNetwork(network_config(config, instance), cache, clock=clock).remove()
     containerd.unmount_under([config.data_dir])
+    kubelet_directory.release(config.data_dir / "agent")
     await client.close()
 
 
@@ -189,6 +198,7 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         cgroup_root=config.cgroup_name,
         may_lower_oom_score=containerd.may_lower_oom_score(),
         drain_seconds=config.drain_seconds,
+        static_pod_dir=config.static_pod_dir,
     )
 
 
@@ -209,6 +219,8 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         bridge=config.bridge,
         dns_ip=config.cluster_dns,
         dns_domain=config.cluster_domain,
+        stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
+        ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 
 

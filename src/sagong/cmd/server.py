@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagong.api.protobuf.messages import Messages
-from sagong.api.resources import BUILT_IN, ResourceTable
+from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
@@ -23,6 +24,7 @@ from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
+from sagong.server.http.asking import FindTarget
 from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
@@ -37,6 +39,9 @@ from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
 
+if TYPE_CHECKING:
+    from sagong.scheduler.configuration import SchedulerSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -50,11 +55,13 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
     authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
     store: str = "sqlite"  # or "memory"
+    leader_elect: bool = False  # of several servers over one store, one runs the controllers
 
 
 @dataclass(slots=True)
@@ -74,12 +81,18 @@ class Running:
 
 
 async def run_server(config: ServerConfig) -> None:
-    """The whole control plane, until cancelled; says one line when ready."""
+    """The whole control plane, until cancelled; says one line when ready.
+
+    Raises ConfigurationError for a scheduler's configuration that cannot be used.
+    """
+    scheduling = read_scheduler_config(config.scheduler_config)
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there.
         from sagong.cmd.control_plane import control_plane
+        from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
+        from sagong.ctl.metrics import QueueMetrics
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -89,9 +102,35 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
+        metrics = QueueMetrics(core.metrics_registry)
+
+        def plane() -> contextlib.AbstractAsyncContextManager[object]:
+            return control_plane(
+                core.server.dispatch, core.resources, settings, clock, ids, scheduling, metrics
+            )
+
+        async with (
+            elected(core.server.dispatch, core.resources, clock, ids, plane)
+            if config.leader_elect
+            else plane()
+        ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()
+
+
+def read_scheduler_config(path: Path | None) -> "SchedulerSettings | None":
+    """The scheduler's settings from a file; None where there is no file. Raises OSError too."""
+    if path is None:
+        return None
+    import yaml
+
+    from sagong.scheduler.config_errors import ConfigurationError
+    from sagong.scheduler.configuration import settings_of
+
+    try:
+        return settings_of(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
 
 
 @contextlib.asynccontextmanager
@@ -213,7 +252,7 @@ def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
     return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
-def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:
+def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:
     """Raises BadPolicy, OSError."""
     if config.audit_policy_file is None:
         return None
@@ -221,7 +260,7 @@ def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Au
 
     policy = parse_policy(yaml.safe_load(config.audit_policy_file.read_text()))
     log = AuditLog(config.audit_log, clock)
-    return lambda resources: Auditor(policy, log, clock, resources, Messages())
+    return lambda find: Auditor(policy, log, clock, find, Messages())
 
 
 def _write_admin_kubeconfig(running: Running) -> None:

@@ -25,6 +25,7 @@ from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
 from sagong.ctl.informer import SharedCache
 from sagong.network.dns.server import DnsConfig, DnsServer
+from sagong.network.dns.upstream import StubDomains
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
 from sagong.network.ingress.config import Ports, Surroundings
 from sagong.network.ingress.haproxy import Haproxy
@@ -78,6 +79,7 @@ class NetworkConfig:
     dns_ip: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     dns_domain: str = "cluster.local"
     resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
+    stub_domains: StubDomains = field(default_factory=dict)
     ingress_ports: Ports = field(default_factory=Ports)
 
 
@@ -129,7 +131,12 @@ class NodeNetwork:
             self._metrics,
         )
         self._health_server = HealthServer(facts, clock, self.proxy.checks_changed)
-        dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
+        dns = DnsConfig(
+            config.dns_ip,
+            config.dns_domain,
+            resolv_conf=config.resolv_conf,
+            stub_domains=config.stub_domains,
+        )
         self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
     @property
@@ -257,13 +264,19 @@ async def remove_network(config: NetworkConfig) -> None:
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
     await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
-    await Haproxy(_ingress_directory(config)).stop()
+    await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:
         await asyncio.to_thread(remove_local_address, config.dns_ip)
     remove_conflist(config.cni_conf_dir)
     _kernel_settings(config).restore()
+
+
+async def stop_programs(config: NetworkConfig) -> None:
+    """End what outlives an agent, as the proxy of Ingresses does; all that need be where the node's
+    network namespace goes away."""
+    await Haproxy(_ingress_directory(config)).stop()
 
 
 def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:

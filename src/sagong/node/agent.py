@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
-from sagong.api.meta import uid_of
+from sagong.api.meta import key_of, uid_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -24,27 +24,37 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.eviction.evictor import Evictor
+from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
 from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
-from sagong.node.machine import Machine, read_machine, read_pressure
+from sagong.node.machine import Machine, read_machine
 from sagong.node.narrowed import NarrowedClient
-from sagong.node.node_object import Health, allocatable, node_status
+from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.cleaning import Cleaner
+from sagong.node.pods.container_mounts import ContainerMounts
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
+from sagong.node.pods.mirror import Mirror
+from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.registration import Registration
+from sagong.node.static_pods import StaticPods, is_mirror
+from sagong.node.volumes.image_volume import Runtime
+from sagong.node.volumes.storage import node_storage
 
 log = logging.getLogger(__name__)
 
 USER_AGENT = "kubelet"
 RUNTIME_WAIT_SECONDS = 0.2
+REFRESHES_AT_ONCE = 4  # pods whose volumes are refreshed together: a slow driver holds up no other
 HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 PLEG_UNHEALTHY_SECONDS = 180.0
@@ -89,6 +99,29 @@ class NodeAgent:
             is_looked_after=self._is_looked_after,
         )
         self._ready = asyncio.Event()
+        self._status_due = asyncio.Event()
+        self._images = ImageCollector(config, self.cri, clock)
+        self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self._tenancy: Tenancy | None = None
+        self.storage = node_storage(config, self._client, clock, use_changed=self._status_due.set)
+
+    def _eviction_node(self) -> EvictionNode:
+        return EvictionNode(
+            config=self.config,
+            cri=self.cri,
+            view=self.view,
+            cgroups=self.cgroups,
+            clock=self._clock,
+            events=self.events,
+            images=self._images,
+            tenants=lambda: tuple(self.workers.values()),
+            reference=lambda: node_reference(self._node()),
+        )
+
+    def _note_pressures(self, pressures: Sequence[str]) -> None:
+        if self._tenancy is not None:
+            self._tenancy.pressures = pressures
+        self._status_due.set()
 
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
@@ -112,15 +145,23 @@ class NodeAgent:
 
         machine = await supervised("waiting for the runtime", self._wait_runtime)
         start("events", self.events.run)
+        await supervised("listing containers", self.view.relist)
+        shop = await supervised("storage", functools.partial(self._workshop, machine))
+        static = self._static_pods(shop, tasks)
+        # Static pods wait for nobody: they may be what the API server itself needs.
+        static.look()
+        start("static pods", static.run)
+        start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
         start("node status", functools.partial(self._report_status, machine))
         start("node lease", self._renew_lease)
         await self.cache.wait_synced()
-        await supervised("listing containers", self.view.relist)
-        self._take_over(self._workshop(machine), tasks)
-        start("runtime", self._follower.run)
+        self._take_over(shop, static, tasks)
+        start("mirrors of static pods", static.keep_mirrors)
+        start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
+        start("eviction", self.evictor.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -134,22 +175,28 @@ class NodeAgent:
                 await asyncio.sleep(RUNTIME_WAIT_SECONDS)
                 continue
             self.cgroups.prepare()
+            self.storage.prepare()
             runtime = f"{version.runtime_name}://{version.runtime_version}"
             return read_machine(self.config.data_dir, runtime=runtime)
 
-    def _workshop(self, machine: Machine) -> Workshop:
+    async def _workshop(self, machine: Machine) -> Workshop:
+        runtime = await self._runtime()
+        volumes = self.storage.volumes(runtime, self._node, self.events)
         facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
         launcher = Launcher(
             config=self.config,
             cri=self.cri,
             events=self.events,
-            ids=self._ids,
+            mounts=ContainerMounts(self.config, self._ids, runtime),
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
             memory_capacity_bytes=machine.memory_bytes,
+        )
+        self._tenancy = Tenancy(
+            facts.allocatable, self._node, unsafe_sysctls=self.config.allowed_unsafe_sysctls
         )
         return Workshop(
             config=self.config,
@@ -162,13 +209,18 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            volumes=volumes,
             guard=self.guard,
-            tenancy=Tenancy(
-                facts.allocatable,
-                self._node,
-                unsafe_sysctls=self.config.allowed_unsafe_sysctls,
-            ),
+            tenancy=self._tenancy,
+        )
+
+    async def _runtime(self) -> Runtime:
+        version = await self.cri.version()
+        handlers = (await self.cri.call("Status")).runtime_handlers
+        recursive = any(h.name == "" and h.features.recursive_read_only_mounts for h in handlers)
+        return Runtime(
+            version.runtime_name, version.runtime_version, self.config.runtime_endpoint, recursive
         )
 
     def _node(self) -> Obj:
@@ -185,10 +237,38 @@ class NodeAgent:
 
     # Pods
 
-    def _take_over(self, shop: Workshop, tasks: Tasks) -> None:
+    def _static_pods(self, shop: Workshop, tasks: Tasks) -> StaticPods:
+        def started(pod: Obj, mirror: Mirror) -> None:
+            work = self._work_on_static(pod, mirror, shop)
+            tasks.start(work, name=f"static pod {uid_of(pod)}")
+
+        return StaticPods(
+            self.config.static_pod_dir,
+            self.config.name,
+            self._node,
+            self._client,
+            self._clock,
+            started=started,
+            stopped=self._removed,
+            mirrored=self._wake,
+        )
+
+    async def _work_on_static(self, pod: Obj, mirror: Mirror, shop: Workshop) -> None:
+        """Run a static pod, once an earlier one of its name has left."""
+        same = [w for w in self.workers.values() if key_of(w.pod) == key_of(pod)]
+        worker = self.workers[uid_of(pod)] = PodWorker(pod, shop, mirror)
+        for earlier in same:
+            await earlier.wait_left()
+        await self._work(worker)
+
+    def _take_over(self, shop: Workshop, static: StaticPods, tasks: Tasks) -> None:
         """A worker for each pod of the API; what else is here belonged to pods that are gone."""
 
         def changed(old: Obj | None, new: Obj | None) -> None:
+            mirror = new or old
+            if mirror is not None and is_mirror(mirror):
+                static.saw(key_of(mirror), new)
+                return
             if old is not None and (new is None or uid_of(new) != uid_of(old)):
                 self._removed(uid_of(old))
             if new is not None:
@@ -231,7 +311,7 @@ class NodeAgent:
             try:
                 log.info("removing pod %s, which the API no longer has", uid)
                 await shop.cleaner.remove_orphan(uid)
-            except (RuntimeFailure, OSError) as error:
+            except (RuntimeFailure, PluginFailure, OSError) as error:
                 log.warning("cannot remove pod %s yet: %s", uid, error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 60.0)
@@ -243,6 +323,7 @@ class NodeAgent:
     async def _report_status(self, machine: Machine) -> None:
         written_at: float | None = None
         while True:
+            self._status_due.clear()
             now = self._clock.monotonic()
             due = written_at is None or now - written_at >= self.config.status_report_seconds
             try:
@@ -257,23 +338,29 @@ class NodeAgent:
                 if not health.problems:
                     self._ready.set()
             # Until it is Ready for the first time, its pods wait for it: look more often.
-            await asyncio.sleep(self.config.status_seconds if self._ready.is_set() else 0.1)
+            pause = self.config.status_seconds if self._ready.is_set() else 0.1
+            try:
+                async with asyncio.timeout(pause):
+                    await self._status_due.wait()
+            except TimeoutError:
+                continue
 
     def _status_maker(self, machine: Machine, health: Health) -> Callable[[Obj], Awaitable[Obj]]:
         async def make(old: Obj) -> Obj:
-            return node_status(
+            status = node_status(
                 self.config,
                 machine,
                 health,
-                read_pressure(self.config.data_dir),
+                self.evictor.pressures,
                 old=old,
-                images=await self._images(),
+                images=await self._listed_images(),
                 now=self._clock.now(),
             )
+            return with_volumes_in_use(status, self.storage.csi.volumes_in_use())
 
         return make
 
-    async def _images(self) -> Sequence[Obj]:
+    async def _listed_images(self) -> Sequence[Obj]:
         try:
             images = await self.cri.list_images()
         except RuntimeFailure:
@@ -321,8 +408,18 @@ class NodeAgent:
     async def _refresh_volumes(self) -> None:
         while True:
             await asyncio.sleep(self.config.volume_refresh_seconds)
-            for worker in tuple(self.workers.values()):
-                await worker.refresh_volumes()
+            free = asyncio.Semaphore(REFRESHES_AT_ONCE)
+
+            async def refresh(worker: PodWorker, free: asyncio.Semaphore = free) -> None:
+                async with free:
+                    await worker.refresh_volumes()
+
+            async with task_group() as tasks:
+                for task in [
+                    tasks.start(refresh(worker), name=f"volumes of {worker.uid}")
+                    for worker in tuple(self.workers.values())
+                ]:
+                    await task
 
     async def _housekeeping(self) -> None:
         while True:
@@ -332,10 +429,9 @@ class NodeAgent:
                     await rotate_logs(self.cri, container, self.config, self._clock)
 
     async def _collect_images(self) -> None:
-        collector = ImageCollector(self.config, self.cri, self._clock)
         while True:
             await asyncio.sleep(IMAGE_GC_SECONDS)
             try:
-                await collector.collect()
+                await self._images.collect()
             except RuntimeFailure as error:
                 log.warning("cannot collect images: %s", error)

@@ -11,7 +11,7 @@ from sagong.api.quantities import Quantity, parse
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
 from sagong.node.config import NodeConfig
-from sagong.node.machine import Machine, Pressure, architecture
+from sagong.node.machine import Machine, architecture
 
 IMAGES_REPORTED_MAX = 50
 
@@ -62,7 +62,11 @@ def node_labels(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
 
 def node_annotations(config: NodeConfig) -> Mapping[str, str]:
     """Where this node keeps the volumes of the default storage class."""
-    return {DIRECTORY_ANNOTATION: str(config.data_dir / "volumes")}
+    return {
+        DIRECTORY_ANNOTATION: str(config.data_dir / "volumes"),
+        # The attach/detach controller attaches; the node only waits for it.
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+    }
 
 
 def capacity(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
@@ -95,7 +99,7 @@ def node_status(
     config: NodeConfig,
     machine: Machine,
     health: Health,
-    pressure: Pressure,
+    pressures: Sequence[str],
     *,
     old: Obj,
     images: Sequence[Obj],
@@ -106,9 +110,9 @@ def node_status(
     own = [
         _condition(previous, now, **facts)
         for facts in (
-            _pressure("Memory", pressure.memory, "kubelet has sufficient memory available"),
-            _pressure("Disk", pressure.disk, "kubelet has no disk pressure"),
-            _pressure("PID", pressure.pids, "kubelet has sufficient PID available"),
+            _pressure("Memory", pressures, "kubelet has sufficient memory available"),
+            _pressure("Disk", pressures, "kubelet has no disk pressure"),
+            _pressure("PID", pressures, "kubelet has sufficient PID available"),
             _ready(health),
         )
     ]
@@ -125,11 +129,17 @@ def node_status(
         "features": {"supplementalGroupsPolicy": False},
         "runtimeHandlers": [{"features": {}, "name": ""}],
     }
-    kept = ("volumesInUse", "volumesAttached", "phase", "config")
+    kept = ("volumesAttached", "phase", "config")
     return {**{k: old[k] for k in kept if k in old}, **status}
 
 
-def _pressure(what: str, short: bool, well: str) -> dict[str, str]:
+def with_volumes_in_use(status: Obj, names: Sequence[str]) -> Obj:
+    """What must not be detached from the node yet."""
+    rest = {k: v for k, v in status.items() if k != "volumesInUse"}
+    return {**rest, "volumesInUse": list(names)} if names else rest
+
+
+def _pressure(what: str, pressures: Sequence[str], well: str) -> dict[str, str]:
     reasons = {
         "Memory": ("KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
         "Disk": ("KubeletHasDiskPressure", "KubeletHasNoDiskPressure"),
@@ -140,6 +150,7 @@ def _pressure(what: str, short: bool, well: str) -> dict[str, str]:
         "Disk": "kubelet has disk pressure",
         "PID": "kubelet has insufficient PID available",
     }
+    short = f"{what}Pressure" in pressures
     return {
         "type_": f"{what}Pressure",
         "status": "True" if short else "False",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import CollectorRegistry
 
 from sagong.api import errors
 from sagong.api.resources import ResourceTable
@@ -34,7 +35,7 @@ from sagong.server.subresources.table import subresource_handlers
 from sagong.store.interface import Store
 
 # Verbs that only stored resources have; what lacks them (reviews, bindings) is virtual.
-_STORED_VERBS = frozenset(("list", "watch", "update"))
+_STORED_VERBS = ("list", "watch", "update")
 
 
 @dataclass(slots=True)
@@ -116,11 +117,14 @@ class Core:
     caches: Caches
     security: Security
     custom: CustomResources
+    # What all parts of the process count; the server shows it at /metrics.
+    metrics_registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 def is_stored(resource: Resource) -> bool:
     """Are there objects of this resource in the store?"""
-    return bool(_STORED_VERBS & set(resource.verbs)) and resource.name != "componentstatuses"
+    verbs = resource.verbs
+    return any(verb in verbs for verb in _STORED_VERBS) and resource.name != "componentstatuses"
 
 
 @contextlib.asynccontextmanager

@@ -27,9 +27,13 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "stubDomains": "stub_domains",
+    "ingressHTTPPort": "ingress_http_port",
+    "ingressHTTPSPort": "ingress_https_port",
     "maxPods": "max_pods",
     "cgroupRoot": "cgroup_root",
     "podLogsDir": "log_dir",
+    "staticPodPath": "static_pod_dir",
     "labels": "labels",
 }
 
@@ -53,10 +57,22 @@ _PATH = click.Path(path_type=Path)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
+@click.option(
+    "--stub-domain",
+    "stub_domains",
+    multiple=True,
+    metavar="DOMAIN=ADDRESS[,ADDRESS]",
+    help="Name servers of a domain that the machine's own do not know.",
+)
+@click.option("--ingress-http-port", default=80, show_default=True, help="Where Ingresses are.")
+@click.option("--ingress-https-port", default=443, show_default=True)
 @click.option("--max-pods", default=110, show_default=True)
 @click.option("--capacity-share", default=1, help="How many nodes share this machine.")
 @click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")
 @click.option("--pod-logs-dir", "log_dir", type=_PATH, default=Path("/var/log/pods"))
+@click.option(
+    "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
+)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.

@@ -23,16 +23,18 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
     ResizeFailure,
     SandboxFailure,
     StartFailure,
-    VolumeFailure,
+    VolumesNotReady,
 )
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
+from sagong.node.pods.mirror import Mirror
 from sagong.node.pods.model import (
     Ending,
     Kind,
@@ -54,15 +56,16 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
 from sagong.node.probes.pod_prober import PodProber
-from sagong.node.volumes import pod_volumes
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
+from sagong.node.volumes.pod_volumes import PodVolumes
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
@@ -85,13 +88,15 @@ class Workshop:
     stopper: Stopper
     cleaner: Cleaner
     guard: Guard  # with a pod and its address, before a container of it starts
+    volumes: PodVolumes
     tenancy: Tenancy
 
 
 class PodWorker:
     """Made when a pod is first seen; ``run`` returns when nothing of it is left here."""
 
-    def __init__(self, pod: Obj, workshop: Workshop) -> None:
+    def __init__(self, pod: Obj, workshop: Workshop, mirror: Mirror | None = None) -> None:
+        """A static pod has a mirror, whose status it writes in place of its own."""
         self._pod = pod
         self._shop = workshop
         self._memory = Memory(allocation=resize.initial(pod))
@@ -99,9 +104,12 @@ class PodWorker:
         if self._is_admitted:
             workshop.tenancy.take(self._as_allocated())
         self._volumes: Mapping[str, Mounted] | None = None
-        self._refreshes_volumes = False
+        # What a refresh makes must not appear after all has been torn down.
+        self._volume_lock = asyncio.Lock()
+        self._is_volumes_stale = False  # the pod's own labels or annotations have changed
         self._gone = False  # the API object is no more
         self._done = False
+        self._left = asyncio.Event()
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -111,12 +119,18 @@ class PodWorker:
         self._volume_failures = 0
         # Whether a deed was broken off or failed, so that what is at the runtime must be listed.
         self._is_unsure = False
-        self._writer = StatusWriter(workshop.client, lambda: self._pod, self._learn)
+        self._mirror = mirror
+        self._writer = StatusWriter(workshop.client, self._shown, self._learn)
 
     @property
     def pod(self) -> Obj:
         """The API object as last seen."""
         return self._pod
+
+    @property
+    def volumes(self) -> Mapping[str, Mounted] | None:
+        """What is mounted, by volume; None before."""
+        return self._volumes
 
     @property
     def uid(self) -> str:
@@ -126,6 +140,8 @@ class PodWorker:
         """The API object has changed."""
         before = self._pod
         self._learn(pod)
+        if is_told_differently(before, pod):
+            self._is_volumes_stale = True
         if _what_starts_depend_on(pod) != _what_starts_depend_on(before):
             self._retry_at.clear()
         begins = is_deleting(pod) and not is_deleting(before)
@@ -150,11 +166,35 @@ class PodWorker:
         """Whether its containers are being stopped, so that it will look at them itself."""
         return self._memory.stage is Stage.TERMINATING
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end has begun, whatever for."""
+        return self._memory.stage is not Stage.RUNNING or self._gone or is_deleting(self._pod)
+
+    def evict(self, message: str, *, grace_seconds: float | None) -> None:
+        """End the pod because the node needs what it uses; it fails with reason Evicted."""
+        if self.is_ending:
+            return
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
+        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
+        self._interrupt()
+        self._wake.set()
+
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
         self._wake.set()
 
+    def _shown(self) -> Obj:
+        """The API's object whose status is ours to write; {} while there is none."""
+        if self._mirror is not None:
+            return self._mirror.pod or {}
+        return self._pod
+
     def _learn(self, pod: Obj) -> None:
+        if self._mirror is not None:
+            self._mirror.pod = pod
+            return
         if is_newer(pod, self._pod) and not self._gone:
             self._pod = pod
 
@@ -162,6 +202,10 @@ class PodWorker:
         """Break off what is being carried out; what it has begun is seen and dealt with."""
         if self._step is not None and self._memory.stage in (Stage.RUNNING, Stage.TERMINATING):
             self._step.cancel()
+
+    async def wait_left(self) -> None:
+        """Until nothing of the pod is on this node."""
+        await self._left.wait()
 
     async def run(self) -> None:
         """Until the pod has left this node."""
@@ -190,7 +234,7 @@ class PodWorker:
         """One round; seconds until the next one is due, None if only a wake-up is."""
         try:
             delay = await self._round()
-        except (RuntimeFailure, ApiError, OSError) as error:
+        except (RuntimeFailure, PluginFailure, ApiError, OSError) as error:
             log.warning("pod %s: %s", describe(self._pod), error)
         except Exception:
             log.exception("pod %s", describe(self._pod))
@@ -239,6 +283,8 @@ class PodWorker:
             seen = await self._observe()
             if not self._is_admitted:
                 self._admit(seen)
+            if self._is_volumes_stale:
+                await self.refresh_volumes()
             situation = self._situation(seen)
             plan = lifecycle.plan(situation)
             self._remember(plan.memory)
@@ -288,8 +334,12 @@ class PodWorker:
         return self._shop.tenancy.room(self.uid)
 
     def _report(self, situation: Situation) -> None:
-        if not self._gone:
-            self._writer.want(pod_status(situation))
+        if self._gone:
+            return
+        status = pod_status(situation)
+        if self._mirror is not None:
+            self._pod = {**self._pod, "status": status}
+        self._writer.want(status)
 
     def _announce_back_offs(self, plan: Plan) -> None:
         for waiting in plan.backing_off:
@@ -340,9 +390,13 @@ class PodWorker:
 
     async def _set_up_volumes(self, seen: SeenPod) -> float | None:
         try:
-            self._volumes = await pod_volumes.set_up(self._volume_context(seen))
-        except VolumeFailure as error:
-            self._shop.events.emit(pod_reference(self._pod), "Warning", "FailedMount", str(error))
+            self._volumes = await self._shop.volumes.set_up(self._volume_context(seen))
+        except VolumesNotReady as error:
+            about = pod_reference(self._pod)
+            for problem in error.problems:
+                self._shop.events.emit(about, "Warning", problem.reason, problem.text)
+            if error.is_waiting:
+                return ATTACHMENT_LOOK_SECONDS
             self._volume_failures += 1
             delay = VOLUME_RETRY_SECONDS * 2 ** min(self._volume_failures - 1, 10)
             return float(min(delay, RETRY_LIMIT_SECONDS))
@@ -351,9 +405,11 @@ class PodWorker:
 
     async def refresh_volumes(self) -> None:
         """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
-        if self._volumes is None or self._memory.stage is not Stage.RUNNING:
-            return
-        await pod_volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
+        async with self._volume_lock:
+            if self._volumes is None or self._memory.stage is not Stage.RUNNING:
+                return
+            self._is_volumes_stale = False
+            await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
@@ -378,7 +434,9 @@ class PodWorker:
         await self._stop_all(seen)
 
     async def _stop_all(self, seen: SeenPod) -> None:
-        await self._shop.stopper.stop_pod(self._pod, seen)
+        ending = self._memory.ending
+        grace = ending.grace_seconds if ending is not None else None
+        await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
@@ -459,7 +517,9 @@ class PodWorker:
 
     async def _tear_down(self) -> None:
         """Release what a pod that no longer runs holds; its logs and dead containers stay."""
-        await self._shop.cleaner.release(self.uid)
+        async with self._volume_lock:
+            self._volumes = None
+            await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
 
     async def _delete_pod(self) -> None:
@@ -471,6 +531,7 @@ class PodWorker:
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
         self._done = True
+        self._left.set()
 
     async def _delete_object(self) -> None:
         metadata = self._pod["metadata"]
@@ -516,3 +577,11 @@ def _what_starts_depend_on(pod: Obj) -> tuple[Any, ...]:
     """Those parts of the object that a failed start may have failed for: worth another attempt."""
     metadata = pod["metadata"]
     return pod["spec"], metadata.get("labels"), metadata.get("annotations")
+
+
+def is_told_differently(before: Obj, after: Obj) -> bool:
+    """Whether a pod reads other things about itself than before."""
+    return any(
+        (before["metadata"].get(field) or {}) != (after["metadata"].get(field) or {})
+        for field in ("labels", "annotations")
+    )

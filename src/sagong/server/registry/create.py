@@ -102,7 +102,8 @@ def prepare(backend: Backend, served: Served, obj: Obj) -> None:
     metadata["creationTimestamp"] = format_time(backend.clock.now())
     if strategy.has_generation:
         metadata["generation"] = 1
-    if strategy.has_status and served.storage.subresource("status") is not None:
+    keeps = strategy.status_on_create or not strategy.has_status
+    if not keeps and served.storage.subresource("status") is not None:
         obj.pop("status", None)
         strategy.default(obj)
     strategy.prepare_for_create(obj)
@@ -123,8 +124,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         user=user,
         lister=backend.caches,
     )
-    for plugin in backend.plugins:
-        await plugin.admit(attributes)
+    await backend.admission.admit(attributes)
     served.strategy.default(obj)
     found = validate_create(
         obj,
@@ -136,8 +136,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         name = obj["metadata"].get("name", "")
         raise errors.invalid(served.resource.group, served.resource.kind, name, found)
     attributes.warnings += served.strategy.warnings(obj, None)
-    for plugin in backend.plugins:
-        await plugin.validate(attributes)
+    await backend.admission.validate(attributes)
     return attributes
 
 

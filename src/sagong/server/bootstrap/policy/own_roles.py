@@ -5,7 +5,14 @@ network plugins. They do not carry the label of upstream's own defaults.
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
-from sagong.server.bootstrap.policy.notation import READ, WRITE_EVENTS, account, allow, group
+from sagong.server.bootstrap.policy.notation import (
+    READ,
+    WRITE_EVENTS,
+    account,
+    allow,
+    group,
+    user,
+)
 
 _NODES = group("system:nodes")
 _BOOTSTRAPPERS = group("system:bootstrappers")
@@ -25,6 +32,16 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow("update patch", "networking.k8s.io", "ingresses/status"),
         WRITE_EVENTS,
     ),
+    # Upstream's runs as the controller manager itself; ours has an account like the others.
+    "sagong:account-tokens": (
+        allow("get", "", "serviceaccounts"),
+        allow("create", "", "serviceaccounts/token"),
+        allow("delete update", "", "secrets"),
+        WRITE_EVENTS,
+    ),
+    # Schedulers say how they decided; whoever is bound to the second role may read it.
+    "sagong:scheduling-publisher": (allow("update", "", "pods/scheduling"),),
+    "sagong:scheduling-viewer": (allow("get", "", "pods/scheduling"),),
     # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
     "sagong:config-rollout": (
         allow("patch", "apps", "daemonsets deployments statefulsets"),
@@ -38,6 +55,14 @@ OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:controller:ingress-controller": (
         "sagong:controller:ingress-controller",
         (account("kube-system", "ingress-controller"),),
+    ),
+    "sagong:account-tokens": (
+        "sagong:account-tokens",
+        (account("kube-system", "tokens-controller"),),
+    ),
+    "sagong:scheduling-publisher": (
+        "sagong:scheduling-publisher",
+        (user("system:kube-scheduler"),),
     ),
     "sagong:config-rollout": (
         "sagong:config-rollout",
