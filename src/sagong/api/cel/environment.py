@@ -15,6 +15,7 @@ from sagong.api.cel.declarations import Functions
 from sagong.api.cel.errors import CompileError, CostExceeded, EvaluationError, Issue
 from sagong.api.cel.evaluation import BUDGET, Compiler, Run
 from sagong.api.cel.lexer import Unreadable
+from sagong.api.cel.literal_checks import literal_issues
 from sagong.api.cel.parser import DEPTH_MAX, parse
 from sagong.api.cel.types import Type
 
@@ -108,8 +109,11 @@ class Environment:
                 functions=self.functions,
                 structs=self.structs,
             )
+            issues = literal_issues(tree)
         except RecursionError:
             raise CompileError(text, [Issue(-1, _TOO_DEEP)]) from None
+        if issues:
+            raise CompileError(text, issues)
         return tree
 
     def compile(self, text: str) -> Program:

@@ -524,6 +524,24 @@ def _optional_select(compiler: Compiler, node: Call) -> Run:
     return run
 
 
+def _or_value(compiler: Compiler, node: Call) -> Run:
+    """``optional.or(other)``, ``optional.orValue(value)``: the other is made only if needed."""
+    assert node.target is not None
+    first, second = compiler.compile(node.target), compiler.compile(node.args[0])
+    takes_value = node.function == "orValue"
+
+    def run(frame: Frame) -> Any:
+        frame[BUDGET] -= 1
+        found = first(frame)
+        if not isinstance(found, Optional):
+            raise no_such_overload()
+        if not found.present:
+            return second(frame)
+        return found.value if takes_value else found
+
+    return run
+
+
 def _contains(compiler: Compiler, node: Call) -> Run:
     """``item in list``, ``key in map``."""
     item, container = compiler.compile(node.args[0]), compiler.compile(node.args[1])
@@ -557,4 +575,6 @@ _SPECIAL: Mapping[str, Callable[[Compiler, Call], Run]] = {
     "_[?_]": _optional_index,
     "_?._": _optional_select,
     "@in": _contains,
+    "or": _or_value,
+    "orValue": _or_value,
 }
