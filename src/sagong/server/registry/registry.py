@@ -7,6 +7,7 @@ from sagong.api import errors
 from sagong.api.call import Answer, Call, Preconditions, Single, Verb
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
+from sagong.server.handlers import Facet
 from sagong.server.registry.answers import single
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.collection import delete_collection
@@ -50,7 +51,13 @@ class Registry:
         return single(served, item.encoded)
 
     async def modify(
-        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+        self,
+        call: Call,
+        user: User,
+        change: Callable[[Obj], Obj],
+        *,
+        subresource: str,
+        facet: Facet | None = None,
     ) -> Answer:
         """See ``server.handlers.Storage``. ``change`` gets a copy in the storage version."""
         backend = self.backend
@@ -65,8 +72,13 @@ class Registry:
             lambda old: change(deep_copy(old)),
             options or Preconditions(),
             [],
+            facet=facet,
         )
         return await flow.run(item)
+
+    async def remove(self, call: Call, user: User) -> Answer:
+        """See ``server.handlers.Storage``."""
+        return await delete(self.backend, call, user, is_admitted=True)
 
 
 _WRITES = {Verb.CREATE: create, Verb.UPDATE: update, Verb.PATCH: patch, Verb.DELETE: delete}

@@ -1,7 +1,8 @@
 """A served resource with everything that its calls need to know of its kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sagong.api.schema import Node
 from sagong.api.types import Obj, Resource
@@ -11,6 +12,17 @@ from sagong.server.kinds.strategy import Strategy
 def unchanged(obj: Obj) -> Obj:
     """The conversion of a resource that is stored as it is served."""
     return obj
+
+
+class Converter(Protocol):
+    """Converts between versions by asking somebody, which takes time and may fail."""
+
+    async def convert(self, objects: Sequence[Obj], api_version: str) -> Sequence[Obj]:
+        """The objects in a version, in order; those in it already as they are.
+
+        Raises ``api.errors``. Never changes what it is given.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,9 @@ class Served:
     is_custom: bool = False
     # Does a stored object lack something that is shown (defaults, the version it is asked in)?
     is_completed: bool = False
+    # Set if objects are stored in another form than the registry works on: each is converted as it
+    # is read, and as it is written. ``to_storage`` and ``from_storage`` stay within one version.
+    converter: Converter | None = None
 
     @property
     def is_converted(self) -> bool:
