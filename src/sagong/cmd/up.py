@@ -52,6 +52,7 @@ class UpConfig:
     port: int
     kubeconfig: Path
     server_flags: Sequence[str] = ()
+    node_prefix: str = "node"  # several nodes are called <prefix>-1, <prefix>-2, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def containerd_of(layout: Layout, node: str, namespace: Path | None) -> Containe
 async def up(config: UpConfig, say: Say) -> None:
     """Bring everything up and wait until all nodes are Ready. Raises UpError."""
     layout, isolated = config.layout, config.nodes > 1
-    places, server_address = _make_places(config.nodes)
+    places, server_address = _make_places(config.nodes, config.node_prefix)
     description = ClusterDescription(
         nodes=[place.node for place in places],
         isolated=isolated,
@@ -115,7 +116,7 @@ async def up(config: UpConfig, say: Say) -> None:
         await client.close()
 
 
-def _make_places(nodes: int) -> tuple[list[Place], str]:
+def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
     """The nodes' places, made if need be, and the address at which they reach the server."""
     if nodes == 1:
         address = primary_address()
@@ -124,7 +125,7 @@ def _make_places(nodes: int) -> tuple[list[Place], str]:
     bridge = network_namespaces.create_bridge(bridge.name, bridge.subnet)
     places = []
     for index in range(nodes):
-        name = f"node-{index + 1}"
+        name = f"{prefix}-{index + 1}"
         link = network_namespaces.create_node_network(name, bridge, index=index)
         places.append(Place(name, str(link.address), link.namespace, nodes))
     return places, str(bridge.gateway)

@@ -8,8 +8,7 @@ the API has lost meanwhile are removed.
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
 from sagong.api.meta import uid_of
@@ -25,7 +24,7 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
-from sagong.node.cri.wakeups import runtime_events
+from sagong.node.following import RuntimeFollower
 from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
 from sagong.node.machine import Machine, read_machine, read_pressure
@@ -47,10 +46,6 @@ USER_AGENT = "kubelet"
 RUNTIME_WAIT_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
-RELIST_IDLE_SECONDS = 10.0  # with the runtime's events as the main source
-# The event of an exit comes some milliseconds before the CRI shows it: look at once, and again.
-LOOK_AFTER_EVENT_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.3)
-EVENTS_RETRY_SECONDS = 1.0  # a restarted runtime has lost who listened
 PLEG_UNHEALTHY_SECONDS = 180.0
 
 
@@ -78,8 +73,14 @@ class NodeAgent:
         self.view = RuntimeView(self.cri)
         self.cgroups = CgroupTree(config.cgroup_mount, config.cgroup_root)
         self.registration = Registration(config, self._client, clock, ids)
-        self._relisted_at = clock.monotonic()
-        self._look = asyncio.Event()
+        self._follower = RuntimeFollower(
+            self.cri,
+            self.view,
+            clock,
+            relist_seconds=config.relist_seconds,
+            wake=self._wake,
+            is_looked_after=self._is_looked_after,
+        )
         self._ready = asyncio.Event()
 
     async def wait_ready(self) -> None:
@@ -111,8 +112,7 @@ class NodeAgent:
         await self.cache.wait_synced()
         await supervised("listing containers", self.view.relist)
         self._take_over(self._workshop(machine), tasks)
-        start("container listing", self._relist)
-        start("runtime events", self._follow_runtime)
+        start("runtime", self._follower.run)
         start("housekeeping", self._housekeeping)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
@@ -193,6 +193,14 @@ class NodeAgent:
         if worker is not None:
             worker.remove()
 
+    def _wake(self, uid: str) -> None:
+        if uid in self.workers:
+            self.workers[uid].wake()
+
+    def _is_looked_after(self, uid: str) -> bool:
+        worker = self.workers.get(uid)
+        return worker is None or worker.is_stopping
+
     async def _work(self, worker: PodWorker) -> None:
         try:
             await supervised(f"the worker of pod {worker.uid}", worker.run)
@@ -211,65 +219,6 @@ class NodeAgent:
                 delay = min(2 * delay, 60.0)
                 continue
             return
-
-    # The runtime
-
-    async def _relist(self) -> None:
-        """Look at all of the runtime now and then: what happened while its events did not come."""
-        while True:
-            self._look.clear()
-            try:
-                changed = await self.view.relist()
-            except RuntimeFailure as error:
-                log.warning("cannot list containers: %s", error)
-                await asyncio.sleep(self.config.relist_seconds)
-                continue
-            self._relisted_at = self._clock.monotonic()
-            for uid in changed:
-                if uid in self.workers:
-                    self.workers[uid].wake()
-            try:
-                async with asyncio.timeout(self._relist_delay()):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
-
-    def _relist_delay(self) -> float:
-        return RELIST_IDLE_SECONDS if self._follows_events else self.config.relist_seconds
-
-    _follows_events = False
-
-    async def _follow_runtime(self) -> None:
-        """Be woken by the runtime's own events where it has them (containerd)."""
-        while True:
-            try:
-                async with task_group() as tasks, _following(self.cri) as events:
-                    async for ended in events:
-                        self._follows_events = True
-                        if ended:
-                            tasks.start(self._see_end(ended), name=f"end of {ended}")
-                        else:
-                            self._look.set()
-            except* RuntimeFailure as group:
-                log.info("no events from the runtime: %s", group.exceptions[0])
-            self._follows_events = False
-            self._look.set()
-            await asyncio.sleep(EVENTS_RETRY_SECONDS)
-
-    async def _see_end(self, part_id: str) -> None:
-        """A container or sandbox has ended: look at it, and again until the CRI shows it."""
-        for delay in LOOK_AFTER_EVENT_SECONDS:
-            await asyncio.sleep(delay)
-            uid = self.view.owner_of(part_id)
-            if uid is None:
-                continue  # it ended before its worker, which has just started it, could note it
-            worker = self.workers.get(uid)
-            if worker is None or worker.is_stopping:
-                return
-            if await self.view.look_at(uid, part_id):
-                worker.wake()
-                return
-        self._look.set()
 
     # The node
 
@@ -325,7 +274,7 @@ class NodeAgent:
             return Health(runtime="container runtime is down")
         conditions = {c.type: c for c in status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
-        age = self._clock.monotonic() - self._relisted_at
+        age = self._follower.age_seconds
         return Health(
             runtime="" if runtime and runtime.status else "container runtime status check failed",
             network=""
@@ -372,12 +321,3 @@ class NodeAgent:
                 await collector.collect()
             except RuntimeFailure as error:
                 log.warning("cannot collect images: %s", error)
-
-
-@asynccontextmanager
-async def _following(cri: CriClient) -> AsyncIterator[AsyncIterator[str]]:
-    events = runtime_events(cri)
-    try:
-        yield events
-    finally:
-        await events.aclose()

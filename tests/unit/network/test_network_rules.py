@@ -6,7 +6,7 @@ import pytest
 
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Here, choose, endpoints_of
-from sagong.network.proxy.rules import Config, Fragment, plan_port
+from sagong.network.proxy.rules import SPREAD_MAX, Config, Fragment, plan_port
 from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
 
 Obj = dict[str, Any]
@@ -61,39 +61,47 @@ def short(fragment: Fragment) -> dict[str, tuple[str, ...]]:
 
 
 def verdicts(fragment: Fragment) -> dict[tuple[str, str], str]:
-    """Elements with the chains' names cut down to their role; the set of addresses left out."""
+    """Elements with the chains' names cut down to their role; those of no verdict left out."""
     return {
         key: value.split("-")[0] if "default/web" in value else value
         for key, value in fragment.elements.items()
-        if key[0] != "cluster-ips"
+        if key[0] not in ("cluster-ips", "endpoints", "hairpins")
     }
 
 
-def test_a_cluster_ip_with_two_endpoints() -> None:
+def test_a_plain_service_has_elements_only() -> None:
     fragment = planned(service(), slice_(endpoint("10.244.0.2"), endpoint("10.244.1.3", "b")))
-    assert short(fragment) == {
-        "service": (
-            "ip daddr 10.96.0.20 tcp dport 80 ip saddr != 10.244.0.0/16 jump mark-for-masquerade",
-            "numgen random mod 2 vmap { 0 : goto endpoint__10.244.0.2/8080,"
-            " 1 : goto endpoint__10.244.1.3/8080 }",
-        ),
-        "endpoint__10.244.0.2/8080": (
-            "ip saddr 10.244.0.2 jump mark-for-masquerade",
-            "meta l4proto tcp dnat to 10.244.0.2:8080",
-        ),
-        "endpoint__10.244.1.3/8080": (
-            "ip saddr 10.244.1.3 jump mark-for-masquerade",
-            "meta l4proto tcp dnat to 10.244.1.3:8080",
-        ),
-    }
-    assert fragment.elements["cluster-ips", "10.96.0.20"] == ""
+    assert fragment == Fragment(
+        elements={
+            ("cluster-ips", "10.96.0.20"): "",
+            ("hairpins", "10.244.0.2 . 10.244.0.2"): "",
+            ("service-ips", "10.96.0.20 . tcp . 80"): "goto spread-2",
+            ("endpoints", "10.96.0.20 . tcp . 80 . 0"): "10.244.0.2 . 8080",
+            ("endpoints", "10.96.0.20 . tcp . 80 . 1"): "10.244.1.3 . 8080",
+        }
+    )
+
+
+def test_very_many_endpoints_have_a_chain_of_their_own() -> None:
+    many = [endpoint(f"10.244.0.{i + 1}") for i in range(SPREAD_MAX + 1)]
+    fragment = planned(service(), slice_(*many))
+    (rules,) = short(fragment).values()
+    assert rules[0].startswith(
+        f"meta l4proto tcp dnat ip addr . port to numgen random mod {len(many)} map {{ 0 : "
+    )
     assert verdicts(fragment) == {("service-ips", "10.96.0.20 . tcp . 80"): "goto service"}
-    assert fragment.sets == {}
 
 
-def test_one_endpoint_needs_no_dice() -> None:
-    chains = short(planned(service(), slice_(endpoint("10.244.0.2"))))
-    assert chains["service"][1:] == ("goto endpoint__10.244.0.2/8080",)
+def test_a_node_port_draws_from_a_chain_for_whatever_address_it_is_reached_at() -> None:
+    obj = service(type="NodePort", ports=[NODE_PORT])
+    chains = short(planned(obj, slice_(endpoint("10.244.0.2"), endpoint("10.244.1.3", "b"))))
+    assert chains == {
+        "service": (
+            "meta l4proto tcp dnat ip addr . port to numgen random mod 2 map"
+            " { 0 : 10.244.0.2 . 8080, 1 : 10.244.1.3 . 8080 }",
+        ),
+        "external": ("jump mark-for-masquerade", "goto service"),
+    }
 
 
 def test_session_affinity_has_a_set_for_each_endpoint() -> None:
@@ -102,13 +110,16 @@ def test_session_affinity_has_a_set_for_each_endpoint() -> None:
         sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}},
     )
     fragment = planned(obj, slice_(endpoint("10.244.0.2")))
-    assert short(fragment)["service"][1:] == (
-        "ip saddr @affinity-60__10.244.0.2/8080 goto endpoint__10.244.0.2/8080",
-        "goto endpoint__10.244.0.2/8080",
-    )
-    assert short(fragment)["endpoint__10.244.0.2/8080"][1] == (
-        "update @affinity-60__10.244.0.2/8080 { ip saddr }"
-    )
+    assert short(fragment) == {
+        "service": (
+            "ip saddr @affinity-60__10.244.0.2/8080 goto endpoint__10.244.0.2/8080",
+            "numgen random mod 1 vmap { 0 : goto endpoint__10.244.0.2/8080 }",
+        ),
+        "endpoint__10.244.0.2/8080": (
+            "update @affinity-60__10.244.0.2/8080 { ip saddr }",
+            "meta l4proto tcp dnat to 10.244.0.2:8080",
+        ),
+    }
     assert list(fragment.sets.values()) == ["type ipv4_addr; flags dynamic,timeout; timeout 60s;"]
 
 
@@ -172,7 +183,7 @@ HERE_ONLY, THERE_ONLY = endpoint("10.244.0.2"), endpoint("10.244.1.3", "b")
         pytest.param(
             {"internalTrafficPolicy": "Local"},
             [HERE_ONLY, THERE_ONLY],
-            {("service-ips", IP): "goto local"},
+            {("service-ips", IP): "goto spread-1"},
             id="internal Local",
         ),
         pytest.param(
@@ -211,8 +222,8 @@ def test_an_external_local_policy_knows_inside_from_outside() -> None:
         "fib saddr type local goto service",
         "goto local",
     )
-    assert chains["local"][1:] == ("goto endpoint__10.244.0.2/8080",)
-    assert "vmap" in chains["service"][1]
+    assert "map { 0 : 10.244.0.2 . 8080 }" in chains["local"][0]
+    assert "1 : 10.244.1.3 . 8080" in chains["service"][0]
 
 
 def test_source_ranges_drop_all_others() -> None:
@@ -225,7 +236,7 @@ def test_source_ranges_drop_all_others() -> None:
 def test_an_address_that_the_node_answers_itself_is_not_refused() -> None:
     assert verdicts(planned(service("10.96.0.10"), slice_())) == {}
     elements = verdicts(planned(service("10.96.0.10"), slice_(HERE_ONLY)))
-    assert elements == {("service-ips", "10.96.0.10 . tcp . 80"): "goto service"}
+    assert elements == {("service-ips", "10.96.0.10 . tcp . 80"): "goto spread-1"}
 
 
 @pytest.mark.parametrize(

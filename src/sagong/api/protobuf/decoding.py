@@ -1,135 +1,37 @@
 """Protobuf bodies (``k8s\\0`` and a runtime.Unknown) to the JSON form of the object.
 
-Go's messages differ from the JSON form in a few places: inlined structs are messages of their own,
-and times, quantities, int-or-strings and raw JSON have messages. Values that Go would omit are
-dropped later, by ``checking.check``. Source of semantics: apimachinery's
-``runtime/serializer/protobuf`` and the generated ``generated.proto`` files.
+Values that Go would omit are dropped later, by ``checking.check``. Source of semantics:
+apimachinery's ``runtime/serializer/protobuf``.
 """
 
 import base64
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
 
 import orjson
 
+from sagong.api.protobuf.messages import (
+    CHOICES,
+    INLINE,
+    LISTS,
+    MAGIC,
+    RAW,
+    UNKNOWN,
+    BadProtobuf,
+    Messages,
+)
 from sagong.api.types import Obj
 
-MAGIC = b"k8s\0"
 DEPTH_MAX = 100  # of nested messages; past it the body is refused
-_UNKNOWN = "k8s.io.apimachinery.pkg.runtime.Unknown"
-_META = "k8s.io.apimachinery.pkg.apis.meta.v1."
-
-# Go structs that JSON shows inline, by message and field: their fields join the parent's.
-_INLINE = frozenset(
-    {
-        ("Volume", "volumeSource"),
-        ("PersistentVolumeSpec", "persistentVolumeSource"),
-        ("Probe", "handler"),
-        ("EphemeralContainer", "ephemeralContainerCommon"),
-        ("ConfigMapEnvSource", "localObjectReference"),
-        ("ConfigMapKeySelector", "localObjectReference"),
-        ("ConfigMapProjection", "localObjectReference"),
-        ("ConfigMapVolumeSource", "localObjectReference"),
-        ("SecretEnvSource", "localObjectReference"),
-        ("SecretKeySelector", "localObjectReference"),
-        ("SecretProjection", "localObjectReference"),
-        ("RuleWithOperations", "rule"),
-        ("NamedRuleWithOperations", "ruleWithOperations"),
-        ("IngressRule", "ingressRuleValue"),
-        ("DeviceAllocationConfiguration", "deviceConfiguration"),
-        ("DeviceClaimConfiguration", "deviceConfiguration"),
-        ("DeviceClassConfiguration", "deviceConfiguration"),
-    }
-)
-# Fields whose JSON name is another one.
-_RENAMED = {
-    ("MutatingWebhookConfiguration", "Webhooks"): "webhooks",
-    ("ValidatingWebhookConfiguration", "Webhooks"): "webhooks",
-    ("Validation", "Expression"): "expression",
-    ("Variable", "Expression"): "expression",
-    ("Variable", "Name"): "name",
-    ("BoundObjectReference", "uID"): "uid",
-    ("IngressClassParametersReference", "aPIGroup"): "apiGroup",
-    ("JSONSchemaProps", "ref"): "$ref",
-    ("JSONSchemaProps", "schema"): "$schema",
-    ("JSONSchemaProps", "xKubernetesEmbeddedResource"): "x-kubernetes-embedded-resource",
-    ("JSONSchemaProps", "xKubernetesIntOrString"): "x-kubernetes-int-or-string",
-    ("JSONSchemaProps", "xKubernetesListMapKeys"): "x-kubernetes-list-map-keys",
-    ("JSONSchemaProps", "xKubernetesListType"): "x-kubernetes-list-type",
-    ("JSONSchemaProps", "xKubernetesMapType"): "x-kubernetes-map-type",
-    ("JSONSchemaProps", "xKubernetesPreserveUnknownFields"): "x-kubernetes-preserve-unknown-fields",
-    ("JSONSchemaProps", "xKubernetesValidations"): "x-kubernetes-validations",
-}
-
-Fields = Mapping[int, tuple[str, str, str, str]]
-
-
-class BadProtobuf(ValueError):
-    """The bytes are not what they claim to be."""
-
-
-class Messages:
-    """The messages of the API by full name; from field number to name, label and type."""
-
-    def __init__(self) -> None:
-        text = files("sagong.api.protobuf").joinpath("messages.json").read_bytes()
-        self._raw: Mapping[str, Mapping[str, list[Any]]] = orjson.loads(text)["messages"]
-        self._by_kind: dict[tuple[str, str], str] = {}
-        self._fields: dict[str, Fields] = {}
-
-    def named(self, name: str) -> Fields:
-        """The fields of a message. Raises BadProtobuf if there is none."""
-        fields = self._fields.get(name)
-        if fields is None:
-            raw = self._raw.get(name)
-            if raw is None:
-                raise BadProtobuf(f"no such message: {name}")
-            short = name.rpartition(".")[2]
-            fields = self._fields[name] = {
-                f[0]: (
-                    _RENAMED.get((short, field), field),
-                    f[1],
-                    f[2],
-                    f[3] if f[1] == "map" else "",
-                )
-                for field, f in raw.items()
-            }
-        return fields
-
-    def of_kind(self, api_version: str, kind: str) -> str:
-        """The message of a kind. Raises BadProtobuf if there is none."""
-        group, _, version = api_version.rpartition("/")
-        for package in _packages(group, version):
-            name = f"{package}.{kind}"
-            if name in self._raw:
-                return name
-        raise BadProtobuf(f'no kind "{kind}" is registered for version "{api_version}"')
-
-
-def _packages(group: str, version: str) -> list[str]:
-    if kind_group := _SPECIAL_PACKAGES.get(group):
-        return [f"{kind_group}.{version}"]
-    short = group.partition(".")[0] or "core"
-    return [f"k8s.io.api.{short}.{version}", f"k8s.io.apimachinery.pkg.apis.meta.{version}"]
-
-
-_SPECIAL_PACKAGES = {
-    "apiextensions.k8s.io": "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions",
-    "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
-    "rbac.authorization.k8s.io": "k8s.io.api.rbac",
-    "flowcontrol.apiserver.k8s.io": "k8s.io.api.flowcontrol",
-    "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
-}
 
 
 def decode(data: bytes, messages: Messages) -> Obj:
     """The object in a protobuf body. Raises BadProtobuf."""
     if not data.startswith(MAGIC):
         raise BadProtobuf("provided data does not appear to be a protobuf message")
-    envelope = _read(memoryview(data)[4:], _UNKNOWN, messages, 0)
+    envelope = _read(memoryview(data)[4:], UNKNOWN, messages, 0)
     type_meta = envelope.get("typeMeta") or {}
     api_version, kind = type_meta.get("apiVersion", ""), type_meta.get("kind", "")
     obj = _read(
@@ -158,7 +60,7 @@ def _read(data: memoryview, name: str, messages: Messages, depth: int) -> Any:
                 items += [_scalar(v, type_) for v in _packed(value)]
             else:
                 items.append(_value(value, type_, name, messages, depth))
-        elif (short, key) in _INLINE:
+        elif (short, key) in INLINE:
             found.update(_value(value, type_, name, messages, depth) or {})
         else:
             found[key] = _value(value, type_, name, messages, depth)
@@ -171,7 +73,7 @@ _VARINTS = frozenset(("int32", "int64", "uint32", "uint64", "bool"))
 def _value(value: Any, type_: str, parent: str, messages: Messages, depth: int) -> Any:
     if "." not in type_:
         decoded = _scalar(value, type_)
-        if type_ == "bytes" and parent != _UNKNOWN and not _holds_raw(parent):
+        if type_ == "bytes" and parent != UNKNOWN and not _holds_raw(parent):
             return base64.b64encode(decoded).decode()
         return decoded
     if not isinstance(value, memoryview):
@@ -180,7 +82,7 @@ def _value(value: Any, type_: str, parent: str, messages: Messages, depth: int) 
 
 
 def _holds_raw(message: str) -> bool:
-    return message.rpartition(".")[2] in ("RawExtension", "FieldsV1", "JSON")
+    return message.rpartition(".")[2] in RAW
 
 
 def _entry(
@@ -230,22 +132,16 @@ def _converted(short: str, found: Obj) -> Any:
         return found.get("string", "0")
     if short == "IntOrString":
         return found.get("strVal", "") if found.get("type") else found.get("intVal", 0)
-    if short in ("RawExtension", "FieldsV1", "JSON"):
+    if short in RAW:
         raw = found.get("raw") or found.get("Raw")
         return orjson.loads(raw) if raw else None
     if short == "Duration":
         return f"{found.get('duration', 0) / 1e9:g}s"
-    if short in ("Verbs", "ExtraValue") or (set(found) == {"items"} and short in _LISTS):
+    if short in LISTS:
         return found.get("items", [])
-    if short in _CHOICES:
+    if short in CHOICES:
         return _choice(short, found)
     return found
-
-
-_LISTS = frozenset(("OptionalVerbs", "PodResourceClaimStatuses"))
-_CHOICES = frozenset(
-    ("JSONSchemaPropsOrBool", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrStringArray")
-)
 
 
 def _choice(short: str, found: Obj) -> Any:

@@ -19,6 +19,12 @@ from sagong.local.layout import Layout
     type=click.FloatRange(min=15.0),
     help="After how much silence a node is NotReady [default: the server's, 50].",
 )
+@click.option(
+    "--node-prefix",
+    default="node",
+    show_default=True,
+    help="What several nodes are called before their number.",
+)
 @options.kubeconfig
 @options.data_dir
 @options.run_dir
@@ -26,6 +32,7 @@ def command(
     nodes: int,
     port: int,
     node_grace_seconds: float | None,
+    node_prefix: str,
     kubeconfig: Path,
     data_dir: Path,
     run_dir: Path,
@@ -41,7 +48,7 @@ def command(
     check(layout, port)
     grace = node_grace_seconds
     flags = [] if grace is None else ["--node-grace-seconds", str(grace)]
-    config = UpConfig(layout, nodes, port, kubeconfig.expanduser(), flags)
+    config = UpConfig(layout, nodes, port, kubeconfig.expanduser(), flags, node_prefix)
     try:
         asyncio.run(up(config, click.echo))
     except UpError as error:

@@ -43,6 +43,8 @@ class Chosen:
     # Whether any node has a usable one: traffic that this node may not carry is then dropped, to be
     # tried again, and not refused.
     anywhere: bool = False
+    # Addresses of those that may be pods of this node, which may reach themselves through us.
+    hairpins: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Endpoint, ...]:
@@ -78,7 +80,9 @@ def choose(endpoints: Iterable[Endpoint], port: ServicePort, here: Here) -> Chos
         on_node = [e for e in everything if e.node_name == here.node_name]
         local = tuple(e for e in on_node if e.ready) or _fallback(on_node)
     anywhere = any(e.ready or (e.serving and e.terminating) for e in everything)
-    return Chosen(cluster, local, anywhere)
+    here_or_unknown = ("", here.node_name)
+    used = {e.ip for e in (*cluster, *local) if e.node_name in here_or_unknown}
+    return Chosen(cluster, local, anywhere, tuple(sorted(used)))
 
 
 def _port_number(slice_: Obj, port: ServicePort) -> int | None:

@@ -1,10 +1,13 @@
 """The nftables table of a node: the frame, and what each service port adds to it. Pure.
 
 A packet is looked up once in a verdict map keyed by destination address, protocol and port (or
-protocol and port alone for node ports), jumps to the chain of its service port, and from there by
-one random number to the chain of an endpoint, which rewrites the destination. So the cost of a
-packet does not depend on how many services there are. Layout and order of hooks follow upstream's
-nftables mode of kube-proxy.
+protocol and port alone for node ports). A plain service leads to ``spread-N``, one chain for all
+services with N endpoints, which looks the endpoint up in one map by the same key and a random
+number: such a service has elements and no chain of its own. Others (node ports, external addresses,
+session affinity, very many endpoints) have chains. So the cost of a packet does not depend on how
+many services there are, and hardly that of a change: the kernel names anonymous sets, and walks all
+chains at each commit, in time that grows with how many there are. Layout and order of hooks follow
+upstream's nftables mode of kube-proxy.
 
     filter-*-pre-dnat   loadBalancerSourceRanges, before the destination is rewritten
     nat-prerouting      services            service-ips, service-nodeports
@@ -26,15 +29,25 @@ from sagong.network.proxy.services import ServicePort
 MASQUERADE_MARK = "0x4000"
 IDENTIFIER_CHARACTERS_MAX = 220  # the kernel takes 255; an endpoint adds up to 23
 
-# nft's maps and sets, and the types of their keys. Each maps to a verdict, but the plain set.
-VERDICT_MAPS: Mapping[str, str] = {
-    "service-ips": "ipv4_addr . inet_proto . inet_service : verdict",
-    "service-nodeports": "inet_proto . inet_service : verdict",
-    "no-endpoint-services": "ipv4_addr . inet_proto . inet_service : verdict",
-    "no-endpoint-nodeports": "inet_proto . inet_service : verdict",
-    "firewall-ips": "ipv4_addr . inet_proto . inet_service : verdict",
+SPREAD_MAX = 64  # endpoints of a service without a chain of its own; more are rare
+
+_KEY = "ipv4_addr . inet_proto . inet_service"
+MAPS: Mapping[str, str] = {
+    "service-ips": f"type {_KEY} : verdict;",
+    "service-nodeports": "type inet_proto . inet_service : verdict;",
+    "no-endpoint-services": f"type {_KEY} : verdict;",
+    "no-endpoint-nodeports": "type inet_proto . inet_service : verdict;",
+    "firewall-ips": f"type {_KEY} : verdict;",
+    # Which number is drawn differs from chain to chain; only the type of the last component counts.
+    "endpoints": "typeof ip daddr . meta l4proto . th dport . numgen random mod 2"
+    " : ip daddr . th dport;",
 }
-SETS: Mapping[str, str] = {"cluster-ips": "ipv4_addr", "node-ips": "ipv4_addr"}
+SETS: Mapping[str, str] = {
+    "cluster-ips": "type ipv4_addr;",
+    "node-ips": "type ipv4_addr;",
+    # An endpoint of this node that reaches itself through a service: its address, twice.
+    "hairpins": "type ipv4_addr . ipv4_addr;",
+}
 
 _LOOK_UP = "ip daddr . meta l4proto . th dport vmap"
 # Loopback is excluded: the kernel drops what comes back from there unless route_localnet is set.
@@ -58,11 +71,15 @@ ElementKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Chains (name -> rules), sets (name -> definition), and elements of the frame's maps."""
+    """Chains (name -> rules), sets and maps (name -> definition), and their elements.
+
+    Maps are the frame's alone.
+    """
 
     chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sets: Mapping[str, str] = field(default_factory=dict)
     elements: Mapping[ElementKey, str] = field(default_factory=dict)  # "" in plain sets
+    maps: Mapping[str, str] = field(default_factory=dict)
 
 
 def merged(fragments: Iterable[Fragment]) -> Fragment:
@@ -79,7 +96,7 @@ def merged(fragments: Iterable[Fragment]) -> Fragment:
 
 
 def frame(config: Config) -> Fragment:
-    """The chains that are there without any service. Their maps are VERDICT_MAPS and SETS."""
+    """What is there without any service."""
     pre_dnat = ("ct state new jump firewall-check",)
     endpoints_check = "ct state new jump service-endpoints-check"
     cluster_ips_check = "ct state new jump cluster-ips-check"
@@ -96,7 +113,11 @@ def frame(config: Config) -> Fragment:
         "nat-prerouting": (_hook("nat", "prerouting", -100), "jump services"),
         "nat-output": (_hook("nat", "output", -100), "jump services"),
         "nat-postrouting": (_hook("nat", "postrouting", 100), "jump masquerading"),
-        "services": (f"{_LOOK_UP} @service-ips", f"{_NODE_PORT} @service-nodeports"),
+        "services": (
+            f"ip daddr @cluster-ips ip saddr != {config.cluster_cidr} jump mark-for-masquerade",
+            f"{_LOOK_UP} @service-ips",
+            f"{_NODE_PORT} @service-nodeports",
+        ),
         "service-endpoints-check": (f"{_LOOK_UP} @no-endpoint-services",),
         "nodeport-endpoints-check": (f"{_NODE_PORT} @no-endpoint-nodeports",),
         "firewall-check": (f"{_LOOK_UP} @firewall-ips",),
@@ -109,6 +130,8 @@ def frame(config: Config) -> Fragment:
         "mark-for-masquerade": (f"meta mark set meta mark or {MASQUERADE_MARK}",),
         "masquerading": (
             f"meta mark and {MASQUERADE_MARK} != 0 goto masquerade-marked",
+            # An endpoint that reaches itself must not see its own address as source.
+            "ip saddr . ip daddr @hairpins masquerade fully-random",
             # Between pods and nodes no address is translated: Kubernetes' network model.
             "ip daddr @node-ips return",
             f"ip saddr {config.cluster_cidr} ip daddr != {{ {config.cluster_cidr}, 224.0.0.0/4 }}"
@@ -120,7 +143,12 @@ def frame(config: Config) -> Fragment:
             "masquerade fully-random",
         ),
     }
-    return Fragment(chains)
+    for count in range(1, SPREAD_MAX + 1):
+        chains[f"spread-{count}"] = (
+            "dnat ip addr . port to ip daddr . meta l4proto . th dport"
+            f" . numgen random mod {count} map @endpoints",
+        )
+    return Fragment(chains, SETS, maps=MAPS)
 
 
 def plan_nodes(internal_ips: Iterable[str]) -> Fragment:
@@ -134,30 +162,44 @@ def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
     if not chosen.anywhere:
         elements.update(_refused(port, config, addresses=port.all_ips))
         return Fragment(elements=elements)
-    chains: dict[str, tuple[str, ...]] = {}
-    if port.uses_cluster_endpoints and chosen.cluster:
-        chains[_chain("service", port)] = _balanced(port, chosen.cluster, config)
-    if port.uses_local_endpoints and chosen.local:
-        chains[_chain("local", port)] = _balanced(port, chosen.local, config)
-    sets: dict[str, str] = {}
-    for endpoint in chosen.all:
-        chains[_endpoint_chain(port, endpoint)] = _endpoint_rules(port, endpoint)
-        if port.affinity_seconds is not None:
-            sets[_affinity_set(port, endpoint)] = (
-                f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
-            )
+    elements |= {("hairpins", f"{ip} . {ip}"): "" for ip in chosen.hairpins}
+    spread = chosen.local if port.internal_local else chosen.cluster
+    if _is_plain(port) and 0 < len(spread) <= SPREAD_MAX:
+        key = _tuple(port, port.cluster_ip)
+        elements["service-ips", key] = f"goto spread-{len(spread)}"
+        for index, endpoint in enumerate(spread):
+            elements["endpoints", f"{key} . {index}"] = f"{endpoint.ip} . {endpoint.port}"
+        return Fragment(elements=elements)
+    own = _own_chains(port, chosen)
     internal = _chain("local" if port.internal_local else "service", port)
-    if internal in chains:
+    if internal in own.chains:
         elements[_service_ip(port, port.cluster_ip)] = f"goto {internal}"
     else:
         elements["no-endpoint-services", _tuple(port, port.cluster_ip)] = "drop"
-    external = _external(port, chains, config)
-    return merged((Fragment(chains, sets, elements), external))
+    external = _external(port, own.chains, config)
+    return merged((Fragment(elements=elements), own, external))
 
 
-def chain_names(port: ServicePort, endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
-    """Names of the endpoints' chains, in order; for tests and for people."""
-    return tuple(_endpoint_chain(port, e) for e in endpoints)
+def _is_plain(port: ServicePort) -> bool:
+    """Reached at its cluster IP alone, every time by chance."""
+    return not port.is_external and port.affinity_seconds is None
+
+
+def _own_chains(port: ServicePort, chosen: Chosen) -> Fragment:
+    """Chains for a port that shares none: one a policy, with affinity one an endpoint."""
+    chains: dict[str, tuple[str, ...]] = {}
+    sets: dict[str, str] = {}
+    if port.uses_cluster_endpoints and chosen.cluster:
+        chains[_chain("service", port)] = _balanced(port, chosen.cluster)
+    if port.uses_local_endpoints and chosen.local:
+        chains[_chain("local", port)] = _balanced(port, chosen.local)
+    if port.affinity_seconds is not None:
+        for endpoint in chosen.all:
+            chains[_endpoint_chain(port, endpoint)] = _sticky_endpoint(port, endpoint)
+            sets[_affinity_set(port, endpoint)] = (
+                f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
+            )
+    return Fragment(chains, sets)
 
 
 def _hook(type_: str, hook: str, priority: int) -> str:
@@ -207,34 +249,32 @@ def _external_rules(
     return tuple(rules)
 
 
-def _balanced(
-    port: ServicePort, endpoints: tuple[Endpoint, ...], config: Config
-) -> tuple[str, ...]:
-    rules = [
-        f"ip daddr {port.cluster_ip} {port.protocol} dport {port.port}"
-        f" ip saddr != {config.cluster_cidr} jump mark-for-masquerade"
-    ]
+def _balanced(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+    if port.affinity_seconds is not None:
+        return _sticky(port, endpoints)
+    targets = ", ".join(f"{i} : {e.ip} . {e.port}" for i, e in enumerate(endpoints))
+    return (
+        f"meta l4proto {port.protocol} dnat ip addr . port to"
+        f" numgen random mod {len(endpoints)} map {{ {targets} }}",
+    )
+
+
+def _sticky(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+    """The endpoint that has the client in its set, or else one by chance."""
     targets = [_endpoint_chain(port, e) for e in endpoints]
-    if port.affinity_seconds is not None:
-        rules += [
-            f"ip saddr @{_affinity_set(port, e)} goto {target}"
-            for e, target in zip(endpoints, targets, strict=True)
-        ]
-    if len(targets) == 1:
-        rules.append(f"goto {targets[0]}")
-    else:
-        choices = ", ".join(f"{i} : goto {target}" for i, target in enumerate(targets))
-        rules.append(f"numgen random mod {len(targets)} vmap {{ {choices} }}")
-    return tuple(rules)
+    known = (
+        f"ip saddr @{_affinity_set(port, e)} goto {target}"
+        for e, target in zip(endpoints, targets, strict=True)
+    )
+    choices = ", ".join(f"{i} : goto {target}" for i, target in enumerate(targets))
+    return (*known, f"numgen random mod {len(targets)} vmap {{ {choices} }}")
 
 
-def _endpoint_rules(port: ServicePort, endpoint: Endpoint) -> tuple[str, ...]:
-    # An endpoint that reaches itself through the service must not see its own address as source.
-    rules = [f"ip saddr {endpoint.ip} jump mark-for-masquerade"]
-    if port.affinity_seconds is not None:
-        rules.append(f"update @{_affinity_set(port, endpoint)} {{ ip saddr }}")
-    rules.append(f"meta l4proto {port.protocol} dnat to {endpoint.ip}:{endpoint.port}")
-    return tuple(rules)
+def _sticky_endpoint(port: ServicePort, endpoint: Endpoint) -> tuple[str, ...]:
+    return (
+        f"update @{_affinity_set(port, endpoint)} {{ ip saddr }}",
+        f"meta l4proto {port.protocol} dnat to {endpoint.ip}:{endpoint.port}",
+    )
 
 
 def _refused(

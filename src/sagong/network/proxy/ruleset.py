@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sagong.network.proxy.rules import SETS, VERDICT_MAPS, ElementKey, Fragment
+from sagong.network.proxy.rules import ElementKey, Fragment
 
 STALE_SECONDS = 1.0  # a chain is deleted so long after it was emptied
 
@@ -186,9 +186,9 @@ class Ruleset:
     def _full_text(self) -> str:
         table = self._table
         lines = [f"add table ip {table}", f"delete table ip {table}", f"table ip {table} {{"]
-        lines += [f"map {name} {{ type {type_}; }}" for name, type_ in VERDICT_MAPS.items()]
-        lines += [f"set {name} {{ type {type_}; }}" for name, type_ in SETS.items()]
-        lines += [f"set {name} {{ {definition} }}" for name, definition in self._sets.items()]
+        sets = {**self._frame.sets, **self._sets}
+        lines += [f"map {name} {{ {definition} }}" for name, definition in self._frame.maps.items()]
+        lines += [f"set {name} {{ {definition} }}" for name, definition in sets.items()]
         # A chain must be declared before a rule names it, so all are, and the rules come after.
         chains = {**self._frame.chains, **self._chains}
         for name, rules in chains.items():

@@ -17,6 +17,7 @@ from sagong.node.pods.termination_message import read_termination_message
 
 _NANO = 1e9
 _SANDBOX_READY = 0
+FORGOTTEN_MAX = 1024  # ids of removed parts; only a look under way needs one
 _LOOKS_MAX = 5  # at a pod that changes while it is looked at
 
 
@@ -34,13 +35,16 @@ class _Entry:
 
 class RuntimeView:
     """One an agent. Whatever awaits the runtime may be overtaken by a newer look at the same pod:
-    the older one is then dropped (``_versions``)."""
+    the older one is then dropped. A listing is older if the pod was looked at since it began
+    (``_versions``); of two looks at one part the one that shows its end is the newer, as nothing
+    that has ended lives again; and what was removed is not seen again (``_forgotten``)."""
 
     def __init__(self, cri: CriClient) -> None:
         self._cri = cri
         self._pods: dict[str, _Entry] = {}
         self._versions: dict[str, int] = {}
         self._version = 0
+        self._forgotten: dict[str, None] = {}
 
     def uids(self) -> Sequence[str]:
         return list(self._pods)
@@ -108,15 +112,19 @@ class RuntimeView:
                 await self.note_sandbox(uid, sandbox.id)
         return self.pod(uid)
 
-    async def look_at(self, uid: str, part_id: str) -> bool:
-        """Look at one sandbox or container of a pod; whether it has changed."""
-        before = self.pod(uid)
-        container = next((c for c in before.containers if c.id == part_id), None)
+    async def look_for_end(self, uid: str, part_id: str) -> bool:
+        """Look at one sandbox or container of a pod; whether it has ended."""
+        container = self._container_of(uid, part_id)
         if container is not None:
             await self.note_container(uid, part_id, container.sandbox_id)
-        else:
-            await self.note_sandbox(uid, part_id)
-        return self.pod(uid) != before
+            container = self._container_of(uid, part_id)
+            return container is None or container.state is RunState.EXITED
+        await self.note_sandbox(uid, part_id)
+        return not any(s.id == part_id and s.ready for s in self.pod(uid).sandboxes)
+
+    def _container_of(self, uid: str, container_id: str) -> SeenContainer | None:
+        entry = self._pods.get(uid)
+        return entry.containers.get(container_id) if entry is not None else None
 
     async def note_sandbox(self, uid: str, sandbox_id: str) -> None:
         """A sandbox of the pod was made, or has changed."""
@@ -125,10 +133,15 @@ class RuntimeView:
         except RuntimeNotFound:
             self.forget(uid, (sandbox_id,))
             return
+        seen = _seen_sandbox(status)
+        if sandbox_id in self._forgotten:
+            return
         entry = self._entry(uid)
         entry.name, entry.namespace = status.metadata.name, status.metadata.namespace
         entry.grace_seconds = int(status.annotations.get(labels.POD_GRACE) or 30)
-        entry.sandboxes[sandbox_id] = _seen_sandbox(status)
+        known = entry.sandboxes.get(sandbox_id)
+        if known is None or known.ready or not seen.ready:
+            entry.sandboxes[sandbox_id] = seen
 
     async def note_container(self, uid: str, container_id: str, sandbox_id: str) -> None:
         """A container of the pod was made in this sandbox, or has changed."""
@@ -137,12 +150,21 @@ class RuntimeView:
         except RuntimeNotFound:
             self.forget(uid, (container_id,))
             return
-        self._entry(uid).containers[container_id] = _seen_container(status, sandbox_id)
+        seen = _seen_container(status, sandbox_id)
+        if container_id in self._forgotten:
+            return
+        containers = self._entry(uid).containers
+        known = containers.get(container_id)
+        if known is None or known.state is not RunState.EXITED or seen.state is RunState.EXITED:
+            containers[container_id] = seen
 
     def forget(self, uid: str, parts: Iterable[str] | None = None) -> None:
         """Some parts of a pod were removed, or (None) all that there was."""
         entry = self._entry(uid)
         for part in tuple(parts) if parts is not None else (*entry.sandboxes, *entry.containers):
+            self._forgotten[part] = None
+            if len(self._forgotten) > FORGOTTEN_MAX:
+                del self._forgotten[next(iter(self._forgotten))]
             entry.sandboxes.pop(part, None)
             entry.containers.pop(part, None)
         if not entry.sandboxes and not entry.containers:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sagong.api.errors import ApiError, Conflict, NotFound
 from sagong.api.meta import is_deleting
@@ -78,7 +79,8 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
-        self._retry_at: dict[str, float] = {}  # container -> monotonic time of its next start
+        # (container, sandbox) -> monotonic time of the next start after one that failed.
+        self._retry_at: dict[tuple[str, str], float] = {}
         self._failures = 0
         self._volume_failures = 0
         # Whether a deed was broken off or failed, so that what is at the runtime must be listed.
@@ -98,6 +100,8 @@ class PodWorker:
         """The API object has changed."""
         before = self._pod
         self._learn(pod)
+        if _what_starts_depend_on(pod) != _what_starts_depend_on(before):
+            self._retry_at.clear()
         begins = is_deleting(pod) and not is_deleting(before)
         hurried = is_deleting(before) and grace_seconds(pod) < grace_seconds(before)
         if begins or hurried:
@@ -323,7 +327,8 @@ class PodWorker:
         self, action: lifecycle.StartContainer, seen: SeenPod
     ) -> float | None:
         now = self._shop.clock.monotonic()
-        if (left := self._retry_at.get(action.name, now) - now) > 0:
+        attempted = (action.name, action.sandbox.id)
+        if (left := self._retry_at.get(attempted, now) - now) > 0:
             return left
         try:
             container_id = await self._shop.launcher.start_container(
@@ -334,10 +339,10 @@ class PodWorker:
             log.info("pod %s: %s: %s", describe(self._pod), failure.reason, failure.message)
             waiting = Waiting(failure.reason, failure.message)
             self._remember_failure(action.name, waiting)
-            self._retry_at[action.name] = now + failure.retry_seconds
+            self._retry_at[attempted] = now + failure.retry_seconds
             return failure.retry_seconds
         await self._shop.view.note_container(self.uid, container_id, action.sandbox.id)
-        self._retry_at.pop(action.name, None)
+        self._retry_at.pop(attempted, None)
         self._remember_failure(action.name, None)
         return None
 
@@ -406,3 +411,9 @@ class PodWorker:
         if self._prober is not None:
             terminating = self._memory.stage is not Stage.RUNNING
             self._prober.sync(self._pod, seen, terminating=terminating)
+
+
+def _what_starts_depend_on(pod: Obj) -> tuple[Any, ...]:
+    """Those parts of the object that a failed start may have failed for: worth another attempt."""
+    metadata = pod["metadata"]
+    return pod["spec"], metadata.get("labels"), metadata.get("annotations")

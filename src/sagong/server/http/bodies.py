@@ -5,15 +5,16 @@ from typing import Any
 from sagong.api import errors
 from sagong.api.call import PatchType
 from sagong.api.decode import Decoded, decode_body, decode_value
-from sagong.api.protobuf.decoding import Messages, decode
+from sagong.api.protobuf.decoding import decode
+from sagong.api.protobuf.messages import Messages
 from sagong.server.http.messages import Request
+from sagong.server.http.negotiation import PROTOBUF_TYPE
 
 BODY_BYTES_MAX = 3 * 1024 * 1024  # upstream's MaxRequestBodyBytes; past it 413
 UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include: "
     "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
-PROTOBUF_TYPE = "application/vnd.kubernetes.protobuf"
 _OBJECT_TYPES = ("application/json", "application/yaml")
 _PATCH_TYPES = {str(type_): type_ for type_ in PatchType}
 _PATCH_TYPES["application/apply-patch"] = PatchType.APPLY

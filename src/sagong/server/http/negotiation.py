@@ -27,6 +27,7 @@ class Accepted:
 
 
 JSON = Accepted("application/json")
+PROTOBUF_TYPE = "application/vnd.kubernetes.protobuf"
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 _JSON_TYPES = ("application/json", "application/*", "*/*", "text/*")
 NOT_ACCEPTABLE = (
@@ -70,8 +71,9 @@ def clauses_of(accept: str) -> tuple[Clause, ...]:
 
 
 @lru_cache(maxsize=256)  # pure
-def negotiate(accept: str, *, tables: bool = True) -> Accepted:
-    """What to answer with; without ``tables``, nothing that would have to be one.
+def negotiate(accept: str, *, tables: bool = True, protobuf: bool = True) -> Accepted:
+    """What to answer with; without ``tables``, nothing that would have to be one, and without
+    ``protobuf`` no whole objects as such (their metadata has a message whatever their kind).
 
     Raises NotAcceptable if nothing of what is accepted can be made.
     """
@@ -79,7 +81,9 @@ def negotiate(accept: str, *, tables: bool = True) -> Accepted:
         return JSON
     for clause in clauses_of(accept):
         found = _try(clause)
-        if found is not None and (tables or found.shape is not Shape.TABLE):
+        if found is None or not (tables or found.shape is not Shape.TABLE):
+            continue
+        if protobuf or found.media_type != PROTOBUF_TYPE or found.shape is not Shape.PLAIN:
             return found
     raise errors.NotAcceptable(NOT_ACCEPTABLE)
 
@@ -89,6 +93,8 @@ def _try(clause: Clause) -> Accepted | None:
         media_type = "application/json"
     elif clause.media_type in _YAML_TYPES:
         media_type = "application/yaml"
+    elif clause.media_type == PROTOBUF_TYPE:
+        media_type = PROTOBUF_TYPE
     else:
         return None
     as_ = clause.parameter("as")
@@ -100,4 +106,6 @@ def _try(clause: Clause) -> Accepted | None:
         return None
     if as_ not in (Shape.TABLE, Shape.METADATA, Shape.METADATA_LIST):
         return None
+    if as_ == Shape.TABLE and media_type == PROTOBUF_TYPE:
+        return None  # tables have no message
     return Accepted(media_type, Shape(as_), clause.parameter("v"), pretty)

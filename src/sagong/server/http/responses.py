@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 
 from sagong.api.call import Listing, Single
+from sagong.api.protobuf.encoding import kubernetes_encoder
 from sagong.api.tables.column import Printer
 from sagong.api.tables.table import partial_metadata, table_of
 from sagong.api.types import Obj, Resource
 from sagong.server.http.exchange import Exchange
 from sagong.server.http.messages import Request, Response
-from sagong.server.http.negotiation import JSON, Accepted, Shape
+from sagong.server.http.negotiation import JSON, PROTOBUF_TYPE, Accepted, Shape
 
 JSON_TYPE = "application/json"
 # Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
@@ -32,12 +33,19 @@ def object_response(
     obj: Obj, accepted: Accepted, exchange: Exchange, *, status: int = 200
 ) -> Response:
     """A made-up object (not a stored one) in the accepted encoding."""
+    if accepted.media_type == PROTOBUF_TYPE:
+        return _sent(kubernetes_encoder().body(obj), accepted, exchange, status)
     return _encoded(orjson.dumps(obj) + b"\n", accepted, exchange, status)
 
 
 def _encoded(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> Response:
+    """Of JSON."""
     if accepted.media_type != JSON_TYPE:
         data = _as_yaml(data)
+    return _sent(data, accepted, exchange, status)
+
+
+def _sent(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> Response:
     headers = {"Content-Type": accepted.media_type}
     if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
         data = compress(data)
@@ -84,6 +92,8 @@ class Presenter:
     def single(self, answer: Single, resource: Resource) -> Response:
         accepted = self._accepted
         if accepted.shape is Shape.PLAIN or not _is_object(answer.obj):
+            if accepted.media_type == PROTOBUF_TYPE:
+                return object_response(answer.obj, accepted, self._exchange, status=answer.code)
             data = answer.encoded.data + b"\n"
             return _encoded(data, accepted, self._exchange, answer.code)
         if accepted.shape is Shape.TABLE:
@@ -97,6 +107,8 @@ class Presenter:
 
     def listing(self, answer: Listing) -> Response:
         accepted, metadata = self._accepted, list_metadata(answer)
+        if accepted.shape is Shape.PLAIN and accepted.media_type == PROTOBUF_TYPE:
+            return _sent(_joined_messages(answer, metadata), accepted, self._exchange, 200)
         if accepted.shape is Shape.PLAIN:
             return _encoded(joined(answer, metadata), accepted, self._exchange, 200)
         objs = [encoded.obj for encoded in answer.items]
@@ -147,6 +159,12 @@ def list_metadata(answer: Listing) -> Obj:
         if answer.remaining is not None:
             metadata["remainingItemCount"] = answer.remaining
     return metadata
+
+
+def _joined_messages(answer: Listing, metadata: Obj) -> bytes:
+    encoder, resource = kubernetes_encoder(), answer.resource
+    items = [encoder.item(item.obj) for item in answer.items]
+    return encoder.list_body(resource.api_version, resource.list_kind, metadata, items)
 
 
 def joined(answer: Listing, metadata: Obj) -> bytes:

@@ -8,8 +8,10 @@ import orjson
 
 from sagong.api import errors
 from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watching
-from sagong.api.protobuf.decoding import Messages
+from sagong.api.protobuf.encoding import kubernetes_encoder
+from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import ResourceTable
+from sagong.api.types import Obj
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import Attributes, Effect
 from sagong.server.authz.refusal import refusal
@@ -18,7 +20,7 @@ from sagong.server.http import bodies, query, watches
 from sagong.server.http.connection import Manner
 from sagong.server.http.exchange import Exchange
 from sagong.server.http.messages import Answered, Response
-from sagong.server.http.negotiation import JSON, Accepted, Shape, negotiate
+from sagong.server.http.negotiation import JSON, PROTOBUF_TYPE, Accepted, Shape, negotiate
 from sagong.server.http.responses import Presenter, PrinterOf, json_response
 from sagong.server.http.targets import Target, target_of, verb_of
 
@@ -81,7 +83,9 @@ class Router:
         self.server.check_served(call)
         # Reviews, which can only be created, are kept nowhere and have no table.
         tables = target.resource is None or target.resource.verbs != ("create",)
-        accepted = negotiate(exchange.incoming.headers.get("Accept", ""), tables=tables)
+        typed = target.resource is None or not target.resource.custom
+        accept = exchange.incoming.headers.get("Accept", "")
+        accepted = negotiate(accept, tables=tables, protobuf=typed)
         if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
             call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
@@ -172,20 +176,41 @@ class Router:
             return presenter.single(answer, call.resource)
         if isinstance(answer, Listing):
             return presenter.listing(answer)
-        shape = None if accepted.shape is Shape.PLAIN else _shape(presenter, call)
-        return await watches.stream(exchange, answer, shape)
+        return await watches.stream(exchange, answer, _line_shape(presenter, call, accepted))
 
 
-def _shape(presenter: Presenter, call: Call) -> Callable[[Event], bytes]:
+def _line_shape(presenter: Presenter, call: Call, accepted: Accepted) -> watches.Shape | None:
+    """How events are written, None as shared lines of JSON."""
+    shape = None if accepted.shape is Shape.PLAIN else _shape(presenter, call)
+    if accepted.media_type == PROTOBUF_TYPE:
+        return watches.Shape(_frame(shape), f"{PROTOBUF_TYPE};stream=watch")
+    return None if shape is None else watches.Shape(_line(shape))
+
+
+def _line(shape: Callable[[Event], Obj]) -> Callable[[Event], bytes]:
+    return lambda event: orjson.dumps({"type": event.type, "object": shape(event)}) + b"\n"
+
+
+def _frame(shape: Callable[[Event], Obj] | None) -> Callable[[Event], bytes]:
+    def frame(event: Event) -> bytes:
+        obj = event.obj if shape is None else shape(event)
+        return kubernetes_encoder().watch_frame(event.type, obj)
+
+    return frame
+
+
+def _shape(presenter: Presenter, call: Call) -> Callable[[Event], Obj]:
     first = True
 
-    def shape(event: Event) -> bytes:
+    def shape(event: Event) -> Obj:
         nonlocal first
+        if event.type is EventType.ERROR:
+            return event.obj
         obj = presenter.shaped(event.obj, call.resource, first=first)
         if event.type is EventType.BOOKMARK and "rows" in obj:
             obj = {**obj, "rows": []}
         first = False
-        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
+        return obj
 
     return shape
 

@@ -7,11 +7,12 @@ when it has caught up; what is pending meanwhile is bounded by ``WatchStream``.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
-from sagong.api.call import Event, EventType, Watching
+from sagong.api.call import Event, Watching
 from sagong.core.tasks import task_group
 from sagong.server.cache import SharedEvent
 from sagong.server.http.exchange import Exchange
@@ -25,24 +26,32 @@ if TYPE_CHECKING:
 CLIENT_LOOK_SECONDS = 10.0
 # Events written at a time, so that a large initial state notices that its client is behind.
 EVENTS_AT_A_TIME = 64
-HEADERS = {"Content-Type": "application/json"}
 _LAST_CHUNK = b"0\r\n\r\n"
 
-# From an event to its line; None for the line that all watchers of the event share.
-Shape = Callable[[Event], bytes] | None
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a watch's events are written where they are not the lines that all watchers share."""
+
+    write: Callable[[Event], bytes]
+    media_type: str = "application/json"
 
 
-def line_of(event: Event, shape: Shape) -> bytes:
-    """``{"type":...,"object":...}`` and a line feed."""
-    if shape is not None and event.type is not EventType.ERROR:
-        return shape(event)
+def _headers(shape: Shape | None) -> dict[str, str]:
+    return {"Content-Type": "application/json" if shape is None else shape.media_type}
+
+
+def line_of(event: Event, shape: Shape | None) -> bytes:
+    """``{"type":...,"object":...}`` and a line feed, or what the shape makes of the event."""
+    if shape is not None:
+        return shape.write(event)
     if isinstance(event, SharedEvent):
         return event.line
     obj = event.encoded.data
     return b'{"type":%b,"object":%b}\n' % (orjson.dumps(event.type), obj)
 
 
-def chunk_of(events: Sequence[Event], shape: Shape) -> bytes:
+def chunk_of(events: Sequence[Event], shape: Shape | None) -> bytes:
     """Events as one chunk of a chunked body."""
     if len(events) == 1 and shape is None and isinstance(events[0], SharedEvent):
         return events[0].chunk
@@ -50,14 +59,14 @@ def chunk_of(events: Sequence[Event], shape: Shape) -> bytes:
     return b"%x\r\n%b\r\n" % (len(lines), lines)
 
 
-async def stream(exchange: Exchange, answer: Watching, shape: Shape) -> Answered:
+async def stream(exchange: Exchange, answer: Watching, shape: Shape | None) -> Answered:
     """Send events until the watch ends or the client goes."""
     try:
         if exchange.incoming.taken is not None:
             return await _taken(exchange, answer, shape)
         to = exchange.incoming.stream
         assert to is not None, "a request came from nowhere"
-        to.start(exchange, HEADERS)
+        to.start(exchange, _headers(shape))
         if isinstance(answer.events, WatchStream):
             await _feed(to, answer.events, shape)
         else:
@@ -70,7 +79,7 @@ async def stream(exchange: Exchange, answer: Watching, shape: Shape) -> Answered
             await closing()
 
 
-async def _feed(to: Stream, events: WatchStream, shape: Shape) -> None:
+async def _feed(to: Stream, events: WatchStream, shape: Shape | None) -> None:
     feed = Feed(to, events, shape)
     to.listen(feed)
     events.feed(feed.flush)
@@ -78,7 +87,7 @@ async def _feed(to: Stream, events: WatchStream, shape: Shape) -> None:
     await feed.done
 
 
-async def _pass_on(to: Stream, events: AsyncIterator[Event], shape: Shape) -> None:
+async def _pass_on(to: Stream, events: AsyncIterator[Event], shape: Shape | None) -> None:
     async for event in events:
         to.write(chunk_of([event], shape))
         await to.drain()
@@ -89,7 +98,7 @@ class Feed:
 
     __slots__ = ("_events", "_shape", "_to", "_writable", "done")
 
-    def __init__(self, to: Stream, events: WatchStream, shape: Shape) -> None:
+    def __init__(self, to: Stream, events: WatchStream, shape: Shape | None) -> None:
         self._to = to
         self._events = events
         self._shape = shape
@@ -118,7 +127,7 @@ class Feed:
 # On connections in aiohttp's hands
 
 
-async def _taken(exchange: Exchange, answer: Watching, shape: Shape) -> Answered:
+async def _taken(exchange: Exchange, answer: Watching, shape: Shape | None) -> Answered:
     if isinstance(answer.events, WatchStream):
         _end_with_client(exchange.request, answer.events)
     if exchange.incoming.headers.get("Upgrade").lower() == "websocket":
@@ -153,10 +162,10 @@ def _end_with_client(request: "web.BaseRequest", events: WatchStream) -> None:
     events.call_later(CLIENT_LOOK_SECONDS, look)
 
 
-async def _as_lines(exchange: Exchange, answer: Watching, shape: Shape) -> Answered:
+async def _as_lines(exchange: Exchange, answer: Watching, shape: Shape | None) -> Answered:
     from aiohttp import web  # it is there: the connection is in its hands
 
-    response = web.StreamResponse(headers=HEADERS)
+    response = web.StreamResponse(headers=_headers(shape))
     response.headers["Audit-Id"] = exchange.audit_id
     response.headers["Cache-Control"] = "no-cache, private"
     if exchange.request.version >= (1, 1):
@@ -171,7 +180,7 @@ async def _as_lines(exchange: Exchange, answer: Watching, shape: Shape) -> Answe
     return response
 
 
-async def _over_websocket(exchange: Exchange, answer: Watching, shape: Shape) -> Answered:
+async def _over_websocket(exchange: Exchange, answer: Watching, shape: Shape | None) -> Answered:
     from aiohttp import web  # as above
 
     socket = web.WebSocketResponse()
@@ -181,7 +190,11 @@ async def _over_websocket(exchange: Exchange, answer: Watching, shape: Shape) ->
         try:
             async for batch in _batches(answer.events):
                 for event in batch:
-                    await socket.send_str(line_of(event, shape).decode().rstrip("\n"))
+                    line = line_of(event, shape)
+                    if shape is not None and shape.media_type != "application/json":
+                        await socket.send_bytes(line)
+                    else:
+                        await socket.send_str(line.decode().rstrip("\n"))
         except ConnectionError:
             pass  # as above
     await socket.close()
