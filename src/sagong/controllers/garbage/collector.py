@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 
 NAME = "garbage-collector"
 WORKERS = 20  # upstream's --concurrent-gc-syncs
-RESOURCES_SECONDS = 30.0  # how soon a new custom resource is collected too
+RESOURCES_SECONDS = 1.0  # how soon a new custom resource is collected too
+UNKNOWN_SECONDS = 30.0  # after which an owner of a kind that is not served is looked for again
 _NEEDED_VERBS = {"list", "watch", "delete"}
 # Never collected, and too busy to be worth watching for it (upstream ignores events as well).
 _IGNORED = {"events", "events.events.k8s.io"}
@@ -70,7 +71,9 @@ class GarbageCollector:
                 for number in range(WORKERS):
                     tasks.start(self._work(), name=f"{NAME} worker {number}")
                 while True:
-                    await asyncio.sleep(RESOURCES_SECONDS)
+                    version = self._client.resources.version
+                    while version == self._client.resources.version:  # noqa: ASYNC110
+                        await asyncio.sleep(RESOURCES_SECONDS)
                     self._watch_new_resources()
         finally:
             self._queue.close()
@@ -152,7 +155,7 @@ class GarbageCollector:
         if verdict.step is Step.DROP_REFERENCES:
             await self._drop_references(resource, obj, verdict)
         elif verdict.step is Step.UNKNOWN:
-            self._queue.add_after(item_of(resource.name, obj), RESOURCES_SECONDS)
+            self._queue.add_after(item_of(resource.name, obj), UNKNOWN_SECONDS)
         elif verdict.step is Step.DELETE:
             if verdict.policy == "Foreground":
                 obj = await self._break_circle(resource, obj)
@@ -192,7 +195,9 @@ class GarbageCollector:
             # be looked up, so nothing follows from it.
             return Owner.UNRESOLVABLE
         where = namespace if resource.namespaced else ""
-        owner = self._cache.get(resource.name, where, reference["name"])
+        owner = None
+        if self._cache.declared(resource.name):
+            owner = self._cache.get(resource.name, where, reference["name"])
         if owner is None or uid_of(owner) != reference["uid"]:
             try:
                 owner = await self._client.get(

@@ -23,6 +23,8 @@ SWEEP_SECONDS = 15.0  # how often they are looked for
 # What a stop waits for requests under way; watches have been ended before.
 STOP_SECONDS = 5.0
 STOP_LOOK_SECONDS = 0.02
+# How long an idle connection's client may take to say goodbye when the server stops.
+GOODBYE_SECONDS = 0.25
 BACKLOG = 1024  # connections that wait to be accepted
 
 
@@ -95,13 +97,16 @@ class HttpServer:
     async def _stop(self, shared: Shared) -> None:
         """Close idle connections, let requests end, then cut off what is left."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + STOP_SECONDS
+        began = loop.time()
         for connection in tuple(shared.open):
             connection.close()
         if self._taken is not None:
             await self._taken.shutdown(STOP_SECONDS)
-        while shared.open and loop.time() < until:  # noqa: ASYNC110 - seldom, and short
+        while shared.open and loop.time() < began + STOP_SECONDS:
             await asyncio.sleep(STOP_LOOK_SECONDS)
+            if loop.time() > began + GOODBYE_SECONDS:
+                for connection in tuple(c for c in shared.open if not c.is_busy):
+                    connection.abort()
         for connection in tuple(shared.open):
             connection.abort()
 

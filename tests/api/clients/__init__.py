@@ -1,0 +1,1 @@
+"""Published clients, unmodified, against a whole control plane with simulated nodes."""
