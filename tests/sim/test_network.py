@@ -42,8 +42,10 @@ def resolved(network: NodeNetwork, name: str) -> list[str]:
 
 def forwarded(network: NodeNetwork) -> set[str]:
     """The endpoints that the planned rules rewrite to."""
-    chains = network.proxy.plan_nowait().chains.values()
-    return {rule.rpartition(" ")[2] for rules in chains for rule in rules if "dnat to" in rule}
+    plan = network.proxy.plan_nowait()
+    rules = {rule for rules in plan.chains.values() for rule in rules if "dnat to" in rule}
+    elements = {value for (name, _), value in plan.elements.items() if name == "endpoints"}
+    return {rule.rpartition(" ")[2] for rule in rules} | {e.replace(" . ", ":") for e in elements}
 
 
 async def scenario(seen: World) -> None:
