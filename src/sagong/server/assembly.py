@@ -4,7 +4,7 @@ Everything that differs between a real server, a test and a simulation is a para
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +22,7 @@ from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 from sagong.server.caches import Caches
+from sagong.server.custom_resources.conversion import converter_of
 from sagong.server.custom_resources.serving import CustomResources, Serving
 from sagong.server.dispatch import ApiServer
 from sagong.server.handlers import Context, Handler, Storage
@@ -31,6 +32,7 @@ from sagong.server.kinds.table import STRATEGIES
 from sagong.server.registry.backend import Backend, Settler
 from sagong.server.registry.registry import Registry
 from sagong.server.registry.served import Served
+from sagong.server.remote.posting import Poster
 from sagong.server.subresources.table import subresource_handlers
 from sagong.store.interface import Store
 
@@ -50,8 +52,6 @@ class Security:
     allocator: ServiceAllocator | None = None
     # Those that tokens of service accounts are signed with; for all to see.
     token_keys: Sequence[ec.EllipticCurvePublicKey] = ()
-    # What is to be closed when the server stops.
-    closing: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Surroundings:
     kinds: "KindIndex"
     # The registry, once it is there: not before the first call.
     storage: Callable[[], Storage]
+    # Sends reviews to webhooks.
+    poster: Poster
     # What the server shows of itself under /metrics.
     metrics: CollectorRegistry
 
@@ -178,7 +180,10 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         return registry
 
     metrics = CollectorRegistry()
-    security = parts.security(Surroundings(caches, schemas, resources, kinds, storage, metrics))
+    poster = Poster(caches, parts.ids)
+    security = parts.security(
+        Surroundings(caches, schemas, resources, kinds, storage, poster, metrics)
+    )
     backend = Backend(
         store=parts.store,
         caches=caches,
@@ -200,7 +205,16 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
     )
     handlers = {**subresource_handlers(schemas), **security.handlers}
     custom = CustomResources(
-        Serving(resources, caches, schemas, handlers, kinds.add, kinds.remove), parts.clock
+        Serving(
+            resources,
+            caches,
+            schemas,
+            handlers,
+            kinds.add,
+            kinds.remove,
+            lambda definition: converter_of(definition, poster, parts.ids),
+        ),
+        parts.clock,
     )
     server = ApiServer(
         registry=registry,
@@ -210,6 +224,7 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         is_stored=is_stored,
     )
     async with task_group() as tasks:
+        backend.tasks = tasks
         await caches.load()
         if custom.load():
             await caches.load()  # again, now that it is known which objects there are
@@ -220,5 +235,4 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
                 server, backend, resources, schemas, kinds, caches, security, custom, metrics
             )
         finally:
-            for close in security.closing:
-                await close()
+            await poster.close()

@@ -24,7 +24,6 @@ from sagong.server.authz.rbac import RbacAuthorizer
 from sagong.server.authz.union import UnionAuthorizer
 from sagong.server.handlers import Facet, Storage
 from sagong.server.pki.authority import key_from_pem
-from sagong.server.remote.posting import Poster
 from sagong.server.reviews.table import reviews
 
 NODE_PORTS = range(30000, 32768)  # upstream's default --service-node-port-range
@@ -83,8 +82,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        poster = Poster(lister, ids)
-        webhooks = admission_webhooks(around.kinds, poster, clock, ids, around.metrics)
+        webhooks = admission_webhooks(around.kinds, around.poster, clock, ids, around.metrics)
         plugins = default_plugins(
             authorizer=authorizer, resolver=rbac, storage=storage, ids=ids, webhooks=webhooks
         )
@@ -108,7 +106,6 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
             settlers={"services": allocator},
             allocator=allocator,
             token_keys=[_public_key(settings)],
-            closing=[poster.close],
         )
 
     return build

@@ -9,7 +9,7 @@ from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import Clock, format_time, parse_time
 from sagong.server.admission.interface import Attributes, Operation, admit, validate
 from sagong.server.cache import Item
-from sagong.server.registry.answers import shown, success
+from sagong.server.registry.answers import answer, success, worked_on
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.served import Served
 from sagong.server.registry.update import OUTDATED
@@ -49,7 +49,8 @@ async def delete(backend: Backend, call: Call, user: User, *, is_admitted: bool 
             break
         check_preconditions(served, item, call.options.preconditions)
         if not is_admitted:
-            warnings = await _admit(backend, served, call, user, item.encoded.obj)
+            old = (await worked_on(served, item.encoded)).obj
+            warnings = await _admit(backend, served, call, user, old)
         try:
             encoded, done = await delete_item(backend, served, item, call.options)
         except Lost as lost:
@@ -58,7 +59,8 @@ async def delete(backend: Backend, call: Call, user: User, *, is_admitted: bool 
         if done and served.storage.name not in RETURN_OBJECT:
             return Single(success(served, item.encoded.obj), warnings=warnings)
         later = not done and call.options.orphan_dependents is False
-        return Single(shown(served, encoded), 202 if later else 200, warnings)
+        code = 202 if later else 200
+        return await answer(served, encoded, code=code, warnings=warnings)
     resource = served.resource
     if item is None:
         raise errors.not_found(resource.group, resource.plural, call.name)

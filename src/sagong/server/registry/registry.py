@@ -8,9 +8,10 @@ from sagong.api.call import Answer, Call, Preconditions, Single, Verb
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
 from sagong.server.handlers import Facet
-from sagong.server.registry.answers import single
+from sagong.server.registry.answers import answer
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.collection import delete_collection
+from sagong.server.registry.converting import watch_converted
 from sagong.server.registry.create import create
 from sagong.server.registry.deletion import delete
 from sagong.server.registry.listing import list_, parse_version, wait_for_revision
@@ -33,6 +34,9 @@ class Registry:
         if call.verb is Verb.LIST:
             return await list_(backend, call)
         if call.verb is Verb.WATCH:
+            served = backend.served(call.resource)
+            if served.converter is not None:
+                return await watch_converted(backend, call, served)
             return await watch(backend, call)
         if call.verb is Verb.DELETE_COLLECTION:
             return await delete_collection(backend, call, user)
@@ -48,7 +52,7 @@ class Registry:
             revision = parse_version(call.options.resource_version)
             await wait_for_revision(self.backend, revision)
         item = await self.backend.item(served, call.namespace, call.name)
-        return single(served, item.encoded)
+        return await answer(served, item.encoded)
 
     async def modify(
         self,

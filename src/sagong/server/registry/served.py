@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sagong.api.schema import Node
-from sagong.api.types import Obj, Resource
+from sagong.api.types import Encoded, Obj, Resource
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -22,6 +22,10 @@ class Converter(Protocol):
 
         Raises ``api.errors``. Never changes what it is given.
         """
+        ...
+
+    async def read(self, objects: Sequence[Encoded], api_version: str) -> Sequence[Encoded]:
+        """The same for states as they are stored, of which the results may be remembered."""
         ...
 
 
@@ -46,4 +50,5 @@ class Served:
 
     @property
     def is_converted(self) -> bool:
-        return self.is_completed or self.resource != self.storage
+        """Does ``from_storage`` change anything?"""
+        return self.is_completed or (self.converter is None and self.resource != self.storage)

@@ -11,7 +11,7 @@ from sagong.server.cache import Item
 from sagong.server.handlers import Facet
 from sagong.server.keys import path_of, prefix_of
 from sagong.server.kinds.object_meta import validate_status_update, validate_update
-from sagong.server.registry.answers import single
+from sagong.server.registry.answers import answer, to_be_stored, worked_on
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
 from sagong.server.registry.ownership import record, same_but_times
@@ -91,7 +91,7 @@ async def _create_instead(
     if body["metadata"].get("resourceVersion") or body["metadata"].get("uid"):
         raise errors.not_found(resource.group, resource.plural, call.name)
     encoded = await create_object(backend, call, user, body, warnings)
-    return single(served, encoded, code=201, warnings=warnings)
+    return await answer(served, encoded, code=201, warnings=warnings)
 
 
 class Flow:
@@ -127,7 +127,7 @@ class Flow:
     async def run(self, item: Item) -> Single:
         """Change the object, again if somebody else was faster. Raises Conflict, ..."""
         encoded = await self._store(item)
-        return single(self._served, encoded, warnings=self._warnings)
+        return await answer(self._served, encoded, warnings=self._warnings)
 
     async def _store(self, item: Item) -> Encoded:
         for _ in range(self._attempts):
@@ -178,7 +178,7 @@ class Flow:
 
     async def _attempt(self, item: Item) -> Encoded:
         backend, served, call = self._backend, self._served, self._call
-        old = item.encoded.obj
+        old = (await worked_on(served, item.encoded)).obj
         new = self._change(old)
         if new is old:
             return item.encoded
@@ -210,7 +210,7 @@ class Flow:
             await remove(backend, served, item)
             await released(backend, served, old)
             return Encoded({**new, "metadata": {**new["metadata"]}})
-        return await replace(backend, served, item, new)
+        return await replace(backend, served, item, await to_be_stored(served, new))
 
     async def _admit(self, new: Obj, old: Obj) -> Attributes:
         served, call, facet = self._served, self._call, self._facet
