@@ -206,13 +206,8 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
     handlers = {**subresource_handlers(schemas), **security.handlers}
     custom = CustomResources(
         Serving(
-            resources,
-            caches,
-            schemas,
-            handlers,
-            kinds.add,
-            kinds.remove,
-            lambda definition: converter_of(definition, poster, parts.ids),
+            *(resources, caches, schemas, handlers, kinds.add, kinds.remove),
+            converter=lambda definition: converter_of(definition, poster, parts.ids),
         ),
         parts.clock,
     )
