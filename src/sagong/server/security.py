@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sagong.api.call import Answer, Call
-from sagong.api.schema import Schemas
 from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
-from sagong.server.admission.interface import Lister
+from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
-from sagong.server.assembly import Security, SecurityBuilder
+from sagong.server.assembly import Security, SecurityBuilder, Surroundings
 from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from sagong.server.authn.interface import TokenAuthenticator
 from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator, TokenIssuer
@@ -23,7 +22,7 @@ from sagong.server.authn.x509 import X509Authenticator
 from sagong.server.authz.node import NodeAuthorizer
 from sagong.server.authz.rbac import RbacAuthorizer
 from sagong.server.authz.union import UnionAuthorizer
-from sagong.server.handlers import Storage
+from sagong.server.handlers import Facet, Storage
 from sagong.server.pki.authority import key_from_pem
 from sagong.server.reviews.table import reviews
 
@@ -51,16 +50,27 @@ class LaterStorage:
         return await self._storage().execute(call, user)
 
     async def modify(
-        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+        self,
+        call: Call,
+        user: User,
+        change: Callable[[Obj], Obj],
+        *,
+        subresource: str,
+        facet: Facet | None = None,
     ) -> Answer:
-        return await self._storage().modify(call, user, change, subresource=subresource)
+        storage = self._storage()
+        return await storage.modify(call, user, change, subresource=subresource, facet=facet)
+
+    async def remove(self, call: Call, user: User) -> Answer:
+        return await self._storage().remove(call, user)
 
 
 def security_builder(settings: SecuritySettings) -> SecurityBuilder:
     """Makes the security of one server once its caches are there."""
 
-    def build(lister: Lister, schemas: Schemas, storage: Callable[[], Storage]) -> Security:
+    def build(around: Surroundings) -> Security:
         clock, ids = settings.clock, settings.ids
+        lister, storage = around.lister, around.storage
         tokens: list[TokenAuthenticator] = [
             # In its group beforehand, so that no request has to be put into it.
             StaticTokenAuthenticator(
@@ -72,7 +82,10 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        plugins = default_plugins(authorizer=authorizer, resolver=rbac, storage=storage, ids=ids)
+        webhooks = admission_webhooks(around.kinds, around.poster, clock, ids, around.metrics)
+        plugins = default_plugins(
+            authorizer=authorizer, resolver=rbac, storage=storage, ids=ids, webhooks=webhooks
+        )
         allocator = ServiceAllocator(
             LaterStorage(storage),
             lister,
@@ -85,7 +98,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
             authorizer=authorizer,
             plugins=(*plugins, allocator),
             handlers=reviews(
-                schemas=schemas,
+                schemas=around.schemas,
                 resolver=rbac,
                 issuer=TokenIssuer(settings.account_key_pem, clock, ids),
                 api_audiences=[ISSUER],

@@ -1,7 +1,7 @@
 """The plugins of a server, in upstream's recommended order (``kubeapiserver/options/plugins.go``).
 
-Not served yet, and where they belong: MutatingAdmissionPolicy, MutatingAdmissionWebhook,
-ValidatingAdmissionPolicy and ValidatingAdmissionWebhook before ResourceQuota; PodTopologyLabels
+Not served yet, and where they belong: MutatingAdmissionPolicy before the webhooks,
+ValidatingAdmissionPolicy between them; PodTopologyLabels
 after DefaultTolerationSeconds; ClusterTrustBundleAttest after CertificateSigning (its resource is
 not part of the stable API). Plugins that upstream leaves off by default are not there.
 """
@@ -16,7 +16,7 @@ from sagong.server.admission.certificates import (
     CertificateSubjectRestriction,
 )
 from sagong.server.admission.default_toleration_seconds import DefaultTolerationSeconds
-from sagong.server.admission.interface import Attributes, Plugin
+from sagong.server.admission.interface import Attributes, Plugin, admit, validate
 from sagong.server.admission.limit_ranger import LimitRanger
 from sagong.server.admission.namespace_lifecycle import NamespaceLifecycle
 from sagong.server.admission.node_restriction import NodeRestriction
@@ -37,7 +37,12 @@ from sagong.server.handlers import Storage
 
 
 def default_plugins(
-    *, authorizer: Authorizer, resolver: Resolver, storage: Callable[[], Storage], ids: Ids
+    *,
+    authorizer: Authorizer,
+    resolver: Resolver,
+    storage: Callable[[], Storage],
+    ids: Ids,
+    webhooks: Sequence[Plugin],
 ) -> Sequence[Plugin]:
     """All plugins, in the order in which they admit and validate.
 
@@ -62,6 +67,7 @@ def default_plugins(
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
+        *webhooks,
         ResourceQuota(storage),
         RbacEscalation(authorizer, resolver),
     )
@@ -76,9 +82,7 @@ class Chain:
         self.plugins = tuple(plugins)
 
     async def admit(self, attributes: Attributes) -> None:
-        for plugin in self.plugins:
-            await plugin.admit(attributes)
+        await admit(self.plugins, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        for plugin in self.plugins:
-            await plugin.validate(attributes)
+        await validate(self.plugins, attributes)

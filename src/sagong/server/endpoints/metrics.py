@@ -19,10 +19,10 @@ _LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
 class Metrics:
     """The server's counters; one registry a server, none is global."""
 
-    def __init__(self, clock: Clock, caches: Caches) -> None:
+    def __init__(self, clock: Clock, caches: Caches, registry: CollectorRegistry) -> None:
         self._clock = clock
         self._caches = caches
-        self._registry = CollectorRegistry()
+        self._registry = registry
         self._requests = Counter(
             "apiserver_request",
             "Requests by verb, dry run, resource, scope and response code.",

@@ -147,6 +147,8 @@ class Router:
         await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         exchange.verb = "CONNECT"
+        asked = query.parse_all(exchange.query)
+        await self.server.admit_connection(call, exchange.user, asked, target.rest)
         connect = self.connections[call.resource.name, call.subresource]
         return await connect(exchange, call, target.rest)
 

@@ -50,7 +50,7 @@ async def evict(call: Call, user: User, context: Context) -> Answer:
                 preconditions=replace(wanted, uid=wanted.uid or pod["metadata"]["uid"]),
             )
             deletion = replace(deletion, options=options)
-    await context.storage.execute(deletion, user)
+    await context.storage.remove(deletion, user)
     return done()
 
 
