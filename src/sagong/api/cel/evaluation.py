@@ -26,6 +26,7 @@ from sagong.api.cel.declarations import Functions, Overload
 from sagong.api.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from sagong.api.cel.folds import fold
 from sagong.api.cel.merging_lists import same_list, united
+from sagong.api.cel.mutation_types import Made
 from sagong.api.cel.types import Kind, Type, is_optional
 from sagong.api.cel.values import Optional, Selectable, TypeValue, equal, to_key
 
@@ -217,7 +218,8 @@ class Compiler:
         return run
 
     def _struct(self, node: StructExpr) -> Run:
-        known = self._structs[node.name.removeprefix(".")].fields
+        name = node.name.removeprefix(".")
+        known = self._structs[name].fields
         fields = [(known[f.name].key, self.compile(f.value), f.optional) for f in node.fields]
 
         def run(frame: Frame) -> Any:
@@ -230,7 +232,7 @@ class Compiler:
                         continue
                     value = value.value
                 found[key] = value
-            return found
+            return Made(name, found)
 
         return run
 
