@@ -10,6 +10,9 @@ from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.policies.index import Around
+from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
+from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
 from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.assembly import Security, SecurityBuilder, Surroundings
@@ -82,9 +85,21 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        webhooks = admission_webhooks(around.kinds, around.poster, clock, ids, around.metrics)
+        mutating, validating = admission_webhooks(
+            around.kinds, around.poster, clock, ids, around.metrics, authorizer
+        )
+        policies = Around(around.kinds, around.resources, authorizer)
         plugins = default_plugins(
-            authorizer=authorizer, resolver=rbac, storage=storage, ids=ids, webhooks=webhooks
+            authorizer=authorizer,
+            resolver=rbac,
+            storage=storage,
+            ids=ids,
+            dynamic=(
+                MutatingAdmissionPolicy(policies),
+                mutating,
+                ValidatingAdmissionPolicy(policies),
+                validating,
+            ),
         )
         allocator = ServiceAllocator(
             LaterStorage(storage),

@@ -54,7 +54,7 @@ class Caller:
         shown = await versions.shown(wanted)
         if hook.conditions is not None:
             try:
-                matches = await hook.conditions.match(attributes, shown.obj, shown.old)
+                matches = await hook.conditions.match(attributes, shown)
             except ConditionsFailed as error:
                 raise refuse(attributes, str(error)) from None
             if not matches:

@@ -8,6 +8,7 @@ from typing import Protocol
 from sagong.api.selectors import Selector, selector_from_object
 from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes, Lister
+from sagong.server.admission.webhooks.versions import Shown
 from sagong.server.remote.locating import Target, target_of
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ EXEMPT = frozenset(
 class Conditions(Protocol):
     """The compiled ``matchConditions`` of one webhook."""
 
-    async def match(self, attributes: Attributes, obj: Obj | None, old: Obj | None) -> bool:
-        """Do all hold for the object as the webhook sees it? Raises ConditionsFailed."""
+    async def match(self, attributes: Attributes, shown: Shown) -> bool:
+        """Do all hold for the write as the webhook sees it? Raises ConditionsFailed."""
         ...
 
 
@@ -51,6 +52,8 @@ class Rule:
     versions: frozenset[str]
     resources: tuple[tuple[str, str], ...]  # plural and subresource, each may be "*"
     scope: str
+    # Of policies: names of objects; none means any.
+    object_names: frozenset[str] = frozenset()
 
     def names(self, group: str, plural: str, subresource: str) -> bool:
         """Does the rule speak of this resource, in whatever version?"""
@@ -101,7 +104,7 @@ def _hook(webhook: Obj, configuration: str, uid: str, compile_: Compile) -> Hook
         uid=uid,
         name=webhook["name"],
         configuration=configuration,
-        rules=tuple(_rule(rule) for rule in webhook.get("rules") or ()),
+        rules=tuple(rule_of(rule) for rule in webhook.get("rules") or ()),
         target=target_of(webhook["clientConfig"]),
         namespace_selector=selector_from_object(webhook.get("namespaceSelector") or {}),
         object_selector=selector_from_object(webhook.get("objectSelector") or {}),
@@ -115,7 +118,7 @@ def _hook(webhook: Obj, configuration: str, uid: str, compile_: Compile) -> Hook
     )
 
 
-def _rule(rule: Obj) -> Rule:
+def rule_of(rule: Obj) -> Rule:
     resources = []
     for text in rule.get("resources") or ():
         plural, _, subresource = text.partition("/")
@@ -126,6 +129,7 @@ def _rule(rule: Obj) -> Rule:
         frozenset(rule.get("apiVersions") or ()),
         tuple(resources),
         rule.get("scope") or "*",
+        frozenset(rule.get("resourceNames") or ()),
     )
 
 
