@@ -1,7 +1,8 @@
 """The plugins of a server, in upstream's recommended order (``kubeapiserver/options/plugins.go``).
 
 Not served yet, and where they belong: PodTopologyLabels after DefaultTolerationSeconds;
-ClusterTrustBundleAttest after CertificateSigning (its resource is not part of the stable API). Plugins that upstream leaves off by default are not there.
+ClusterTrustBundleAttest after CertificateSigning (its resource is not part of the stable API).
+Plugins that upstream leaves off by default are not there.
 """
 
 from collections.abc import Callable, Sequence

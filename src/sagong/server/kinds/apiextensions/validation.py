@@ -9,6 +9,7 @@ from sagong.api.validation import ErrorList, Path
 from sagong.server.custom_resources.values import pattern_problem
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
+from sagong.server.kinds.apiextensions.rules import validate_rules
 
 _SPEC = Path("spec")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
@@ -124,7 +125,10 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path.child("type"), "must not be empty at the root")
     elif schema["type"] != "object":
         errors.invalid(path.child("type"), schema["type"], "must be object at the root")
+    before = len(errors)
     _validate_nested(schema, path, errors)
+    if len(errors) == before:
+        validate_rules(schema, path, errors)
 
 
 def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
