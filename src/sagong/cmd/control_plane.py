@@ -17,6 +17,7 @@ from sagong.core.tasks import task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
 from sagong.ctl.runner import Runner
+from sagong.scheduler.configuration import SchedulerSettings
 from sagong.scheduler.scheduler import NAME as SCHEDULER
 from sagong.scheduler.scheduler import Scheduler
 
@@ -28,6 +29,9 @@ _SCHEDULER_USER = User("system:kube-scheduler", groups=(_AUTHENTICATED,))
 # Service accounts of controllers, where they are not called "<controller>-controller".
 _ACCOUNTS = {
     "bootstrap-signer": "bootstrap-signer",
+    "config-rollout-daemonsets": "config-rollout-controller",
+    "config-rollout-deployments": "config-rollout-controller",
+    "config-rollout-statefulsets": "config-rollout-controller",
     "csrapproving": "certificate-controller",
     "csrcleaner": "certificate-controller",
     "csrsigning": "certificate-controller",
@@ -41,6 +45,7 @@ _ACCOUNTS = {
     "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
     "horizontal-pod-autoscaler": "horizontal-pod-autoscaler",
+    "resource-claim-release": "resource-claim-controller",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
     "service-ca-cert-publisher": "service-ca-cert-publisher",
     "token-cleaner": "token-cleaner",
@@ -64,6 +69,7 @@ async def control_plane(
     settings: Settings,
     clock: Clock,
     ids: Ids,
+    scheduling: SchedulerSettings | None = None,
 ) -> AsyncIterator[Scheduler]:
     """Controllers and scheduler run while the block does."""
 
@@ -79,9 +85,9 @@ async def control_plane(
     collector = GarbageCollector(
         client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock
     )
-    scheduling = client_of(_SCHEDULER_USER, "kube-scheduler")
-    recorder = Recorder(scheduling, component=SCHEDULER, clock=clock, ids=ids)
-    scheduler = Scheduler(scheduling, cache, recorder, clock, ids)
+    schedules = client_of(_SCHEDULER_USER, "kube-scheduler")
+    recorder = Recorder(schedules, component=SCHEDULER, clock=clock, ids=ids)
+    scheduler = Scheduler(schedules, cache, recorder, clock, ids, scheduling)
     async with task_group() as tasks:
         tasks.start(cache.run(), name="cache")
         tasks.start(recorder.run(), name="scheduler events")

@@ -5,18 +5,22 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagong.api.protobuf.messages import Messages
-from sagong.api.resources import ResourceTable
+from sagong.api.resources import BUILT_IN, ResourceTable
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
+from sagong.core.tasks import task_group
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
+from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
+from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -34,6 +38,9 @@ from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
 
+if TYPE_CHECKING:
+    from sagong.scheduler.configuration import SchedulerSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -47,8 +54,11 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
+    authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
+    encryption_provider_config: Path | None = None
     store: str = "sqlite"  # or "memory"
 
 
@@ -69,7 +79,11 @@ class Running:
 
 
 async def run_server(config: ServerConfig) -> None:
-    """The whole control plane, until cancelled; says one line when ready."""
+    """The whole control plane, until cancelled; says one line when ready.
+
+    Raises ConfigurationError for a scheduler's configuration that cannot be used.
+    """
+    scheduling = read_scheduler_config(config.scheduler_config)
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there.
@@ -84,9 +98,26 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
+        async with control_plane(
+            core.server.dispatch, core.resources, settings, clock, ids, scheduling
+        ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()
+
+
+def read_scheduler_config(path: Path | None) -> "SchedulerSettings | None":
+    """The scheduler's settings from a file; None where there is no file. Raises OSError too."""
+    if path is None:
+        return None
+    import yaml
+
+    from sagong.scheduler.config_errors import ConfigurationError
+    from sagong.scheduler.configuration import settings_of
+
+    try:
+        return settings_of(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
 
 
 @contextlib.asynccontextmanager
@@ -115,6 +146,7 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (
                 upkeep(core, core.security.allocator),
+                _rewriting(store),
                 http.listen(config.host, config.port) as listening,
             ):
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
@@ -132,13 +164,40 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
         await store.close()
 
 
+@contextlib.asynccontextmanager
+async def _rewriting(store: Store) -> AsyncIterator[None]:
+    """Bring values under today's key in the background, if the store encrypts."""
+    rewrite = getattr(store, "rewrite", None)
+    async with task_group() as tasks:
+        if rewrite is not None:
+            tasks.start(rewrite(), name="rewriting under the newest key")
+        yield
+
+
 def _reachable(host: str) -> str:
     """Where this machine's own clients reach a listener: "all addresses" is none of them."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def open_store(config: ServerConfig) -> Store:
-    """The store that the configuration names. Raises ValueError, store Unavailable."""
+    """The store that the configuration names, encrypted if it says so.
+
+    Raises ValueError, BadConfiguration, store Unavailable.
+    """
+    inner = _plain_store(config)
+    if config.encryption_provider_config is None:
+        return inner
+    import yaml  # as the ciphers: only needed with a file
+
+    from sagong.server.encryption.configuration import parse
+    from sagong.server.encryption.store import EncryptedStore
+
+    encryption = parse(yaml.safe_load(config.encryption_provider_config.read_text()))
+    core = frozenset(resource.plural for resource in BUILT_IN if not resource.group)
+    return EncryptedStore(inner, encryption, core)
+
+
+def _plain_store(config: ServerConfig) -> Store:
     if config.store == "memory":
         return MemoryStore()
     if config.store == "sqlite":
@@ -154,6 +213,7 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
+        authentication=_authentication(config),
     )
 
 
@@ -168,6 +228,15 @@ def _http(
     address = f"{config.advertise_address}:{config.port}"
     auditor = _auditor(config, clock)
     return http_server(core, Front(clock, ids, tls, address, auditor, connections=streams))
+
+
+def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
+    """Raises BadConfiguration, OSError."""
+    if config.authentication_config is None:
+        return DEFAULT
+    import yaml  # slow to import, and only needed with a file
+
+    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:
