@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagong.api.protobuf.messages import Messages
+from sagong.api.resources import ResourceTable
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
@@ -15,10 +17,13 @@ from sagong.server.aggregation.aggregator import Aggregator, aggregation
 from sagong.server.aggregation.identity import authentication_config
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
+from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
+from sagong.server.audit.policy import parse as parse_policy
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
 from sagong.server.http.assembly import Front, http_server
+from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.metrics_api.resources import metrics_api
@@ -51,6 +56,8 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    audit_policy_file: Path | None = None  # without a policy nothing is recorded
+    audit_log: LogSettings = STANDARD_OUTPUT
     store: str = "sqlite"  # or "memory"
 
 
@@ -186,10 +193,22 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         core.backend.ids,
         tls,
         address,
+        _auditor(config, core.backend.clock),
         connections=outside.streams,
         aggregator=outside.aggregator,
     )
     return http_server(core, front)
+
+
+def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:
+    """Raises BadPolicy, OSError."""
+    if config.audit_policy_file is None:
+        return None
+    import yaml  # slow to import, and only needed with a policy
+
+    policy = parse_policy(yaml.safe_load(config.audit_policy_file.read_text()))
+    log = AuditLog(config.audit_log, clock)
+    return lambda resources: Auditor(policy, log, clock, resources, Messages())
 
 
 def _write_admin_kubeconfig(running: Running) -> None:

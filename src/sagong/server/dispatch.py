@@ -31,12 +31,13 @@ class ApiServer:
         await self.authorize(call, user)
         return await self.carry_out(call, user)
 
-    async def authorize(self, call: Call, user: User) -> None:
-        """Raises Forbidden."""
+    async def authorize(self, call: Call, user: User) -> str:
+        """Why it is allowed. Raises Forbidden."""
         asked = attributes_of(call, user)
         decision = await self.authorizer.authorize(asked)
         if decision.effect is not Effect.ALLOW:
             raise refusal(asked, decision.reason)
+        return decision.reason
 
     async def carry_out(self, call: Call, user: User) -> Answer:
         """What an authorised call asks for."""

@@ -10,6 +10,7 @@ from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.webhooks.calling import Means
 from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.assembly import Security, SecurityBuilder, Surroundings
@@ -82,7 +83,8 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        webhooks = admission_webhooks(around.kinds, around.poster, clock, ids, around.metrics)
+        means = Means(around.kinds, around.poster, clock, ids, authorizer)
+        webhooks = admission_webhooks(means, around.metrics)
         plugins = default_plugins(
             authorizer=authorizer, resolver=rbac, storage=storage, ids=ids, webhooks=webhooks
         )

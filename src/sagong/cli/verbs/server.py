@@ -10,6 +10,7 @@ import click
 from sagong.cli import options
 from sagong.cmd.server import ServerConfig, run_server
 from sagong.local.addresses import default_route_address
+from sagong.server.audit.log import LogSettings
 
 # Flags by their name in a configuration file (camelCase, as in Kubernetes' own files).
 _FILE_KEYS = {
@@ -20,6 +21,11 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
+    "auditPolicyFile": "audit_policy_file",
+    "auditLogPath": "audit_log_path",
+    "auditLogMaxSize": "audit_log_maxsize",
+    "auditLogMaxAge": "audit_log_maxage",
+    "auditLogMaxBackup": "audit_log_maxbackup",
     "store": "store",
 }
 
@@ -39,13 +45,24 @@ _FILE_KEYS = {
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
 )
+@click.option(
+    "--audit-policy-file",
+    type=click.Path(path_type=Path, exists=True),
+    help="What to record of requests (audit.k8s.io/v1 Policy).",
+)
+@click.option("--audit-log-path", default="-", help="Where to record it; - is standard output.")
+@click.option("--audit-log-maxsize", default=100, help="Megabytes after which it is rotated.")
+@click.option("--audit-log-maxage", default=0, help="Days to keep rotated logs; 0: for ever.")
+@click.option("--audit-log-maxbackup", default=0, help="Rotated logs to keep; 0: all.")
 @click.option("--store", type=click.Choice(["sqlite", "memory"]), default="sqlite")
 def command(config: Path | None, listen: str, advertise_address: str, **settings: Any) -> None:
     """Run API server, controllers and scheduler; writes DATA_DIR/admin.kubeconfig."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("--listen must be HOST:PORT, for example 127.0.0.1:6443")
+    size, age, backups = (settings.pop(f"audit_log_max{n}") for n in ("size", "age", "backup"))
     server = ServerConfig(
+        audit_log=LogSettings(settings.pop("audit_log_path"), size, age, backups),
         host=host,
         port=int(port),
         advertise_address=advertise_address or _address_of(host),

@@ -1,9 +1,10 @@
 """The HTTPS side of an API server, put together."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.aggregation.aggregator import Aggregator
@@ -15,6 +16,7 @@ from sagong.server.endpoints.metrics import Metrics
 from sagong.server.endpoints.openid import openid_endpoints
 from sagong.server.endpoints.paths import paths
 from sagong.server.endpoints.version import KUBERNETES, version
+from sagong.server.http.audit import Auditor
 from sagong.server.http.authentication import authentication
 from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
@@ -35,7 +37,8 @@ class Front:
     tls: ssl.SSLContext | None
     # host:port as clients are told of it
     address: str
-    # Between authentication and routing: impersonation, fairness, audit.
+    auditor: Callable[[ResourceTable], Auditor] | None = None
+    # Between impersonation and routing.
     middlewares: Sequence[Middleware] = ()
     connections: Mapping[tuple[str, str], Connect] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -86,6 +89,8 @@ def http_server(core: Core, front: Front) -> HttpServer:
         failures(metrics.count_panic),
         authentication(core.security.authenticator),
     ]
+    if front.auditor is not None:
+        outer.append(front.auditor(core.resources).middleware())
     return HttpServer(
         handler=router.handle,
         middlewares=[

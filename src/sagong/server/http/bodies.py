@@ -36,7 +36,8 @@ async def read(incoming: Request) -> bytes:
         if size > BODY_BYTES_MAX:
             raise _too_large()
         chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    incoming.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return incoming.body
 
 
 def _too_large() -> errors.RequestEntityTooLarge:

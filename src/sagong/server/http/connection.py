@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_block", "_buffer", "_certificate", "_closing", "_drained", "_handling", "_headers",
-        "_owner", "_paused", "_reading", "_shared", "_stepping", "_transport", "since",
+        "_owner", "_paused", "_peer", "_reading", "_shared", "_stepping", "_transport", "since",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._owner: StreamOwner | None = None
         self._certificate = b""
+        self._peer = ""
         # The fields of the last request: clients send the same ones again and again.
         self._block = b""
         self._headers = Headers(())
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports have all methods of asyncio's, but not its class.
         self._transport = cast(asyncio.Transport, transport)
         self._shared.open.add(self)
+        self._peer = str((transport.get_extra_info("peername") or ("",))[0])
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(binary_form=True) or b""
@@ -186,7 +188,9 @@ class Connection(asyncio.Protocol):
             return False
         body = data[start:whole]
         self._buffer = data[whole:]
-        request = Request(headers, body, certificate=self._certificate, stream=self)
+        request = Request(
+            headers, body, certificate=self._certificate, peer=self._peer, stream=self
+        )
         self._handling = True
         exchange = self._shared.answerer.exchange(request, *line)
         tasks = self._shared.tasks
@@ -270,6 +274,8 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError
         head = self._shared.heads.of(exchange, 200, headers)
         self._transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        if exchange.on_start is not None:
+            exchange.on_start(200)
 
     def write(self, data: bytes) -> bool:
         if self._transport is None:

@@ -33,6 +33,10 @@ class Exchange:
     scope: str = ""
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    # Why the request is allowed, once that is known.
+    allowed_because: str | None = None
+    # Whom to tell that an answer which goes on has begun, with its status.
+    on_start: Callable[[int], None] | None = None
 
     @property
     def request(self) -> "web.BaseRequest":

@@ -87,7 +87,7 @@ class StreamOwner(Protocol):
 class Request:
     """One request. ``body`` is None where it has to be read from ``taken``, aiohttp's request."""
 
-    __slots__ = ("body", "certificate", "headers", "stream", "taken")
+    __slots__ = ("body", "certificate", "headers", "peer", "stream", "taken")
 
     def __init__(
         self,
@@ -95,12 +95,14 @@ class Request:
         body: bytes | None = b"",
         *,
         certificate: bytes = b"",  # DER, of the client; its chain has been verified
+        peer: str = "",  # the address of the client
         stream: Stream | None = None,
         taken: "web.BaseRequest | None" = None,
     ) -> None:
         self.headers = headers
         self.body = body
         self.certificate = certificate
+        self.peer = peer
         self.stream = stream
         self.taken = taken
 

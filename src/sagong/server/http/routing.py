@@ -89,7 +89,7 @@ class Router:
             call = self._call(exchange, target, verb or Verb.GET, {})
             return await self._connect(exchange, call, target)
         call = self._call(exchange, target, verb, parameters)
-        await self.server.authorize(call, exchange.user)
+        exchange.allowed_because = await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         # Reviews, which can only be created, are kept nowhere and have no table.
         tables = target.resource is None or target.resource.verbs != ("create",)
@@ -164,6 +164,7 @@ class Router:
         decision = await self.server.authorizer.authorize(asked)
         if decision.effect is not Effect.ALLOW:
             raise refusal(asked, decision.reason)
+        exchange.allowed_because = decision.reason
         endpoint = self.endpoint(exchange.path)
         if endpoint is None:
             return _nothing_here(exchange)
@@ -171,11 +172,13 @@ class Router:
 
     async def _connect(self, exchange: Exchange, call: Call, target: Target) -> Answered:
         # Every method of a connection counts as a get or a create, as upstream has it.
-        await self.server.authorize(call, exchange.user)
+        exchange.allowed_because = await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         exchange.verb = "CONNECT"
         asked = query.parse_all(exchange.query)
         await self.server.admit_connection(call, exchange.user, asked, target.rest)
+        if exchange.on_start is not None:
+            exchange.on_start(101 if "Upgrade" in exchange.incoming.headers else 200)
         connect = self.connections[call.resource.name, call.subresource]
         return await connect(exchange, call, target.rest)
 

@@ -47,7 +47,13 @@ class Taken:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = Headers(tuple(request.headers.items()))
-        incoming = Request(headers, None, certificate=_certificate_of(request), taken=request)
+        incoming = Request(
+            headers,
+            None,
+            certificate=_certificate_of(request),
+            peer=request.remote or "",
+            taken=request,
+        )
         exchange = self._answerer.exchange(incoming, request.method, request.raw_path)
         answered = await self._answerer.answer(exchange)
         if isinstance(answered, Response):

@@ -26,7 +26,7 @@ from sagong.server.streams.spdy_tunnel import TUNNEL_PROTOCOL, unwrap
 
 _OPTIONS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
-Authorize = Callable[[Call, User], Awaitable[None]]
+Authorize = Callable[[Call, User], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
