@@ -10,7 +10,7 @@ from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, Resource
 from sagong.server.aggregation.aggregator import Aggregator
 from sagong.server.aggregation.contents import Content, merged
-from sagong.server.custom_resources.openapi import in_version2
+from sagong.server.custom_resources.openapi import definition_in_version2, described
 from sagong.server.openapi.operations import paths_of
 from sagong.server.openapi.version2 import to_version2
 
@@ -99,7 +99,7 @@ class OpenApi:
             paths: dict[str, Obj] = {}
             for resource in self._table:
                 paths.update(paths_of(resource, self._find))
-            custom = {name: in_version2(d) for name, d in self._custom().items()}
+            custom = {name: definition_in_version2(d) for name, d in self._described().items()}
             document = to_version2(paths, {**self._built_in(), **custom}, self._info())
             if self._aggregator is not None:
                 document = merged(document, self._aggregator.version2_documents())
@@ -113,6 +113,9 @@ class OpenApi:
             found.setdefault(name, []).append(resource)
         return found
 
+    def _described(self) -> dict[str, Obj]:
+        return described(self._custom(), self._built_in())
+
     def _built_in(self) -> dict[str, Obj]:
         if self._definitions is None:
             self._definitions = self._load()
@@ -125,7 +128,7 @@ class OpenApi:
         paths: dict[str, Obj] = {}
         for resource in resources:
             paths.update(paths_of(resource, self._find))
-        schemas = _closure(paths, {**self._built_in(), **self._custom()})
+        schemas = _closure(paths, {**self._built_in(), **self._described()})
         return {
             "openapi": "3.0.0",
             "info": self._info(),
