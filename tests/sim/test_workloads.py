@@ -8,8 +8,11 @@ import pytest
 from sagong.api.meta import condition, labels_of, name_of, owner_references_of
 from sagong.api.pods import is_finished
 from sagong.api.types import Obj
+from sagong.sim import lives
 from sagong.sim.loop import run_virtual
+from sagong.sim.world import Simulation
 
+from .rehearsals import play
 from .world import EXIT_CODE, RUNS_SECONDS, World, available, images, template, workload, world
 
 SEEDS = range(3)
@@ -237,6 +240,29 @@ def test_a_job_runs_to_completion(mode: str) -> None:
         assert seen.events("Completed") == ["Job completed"]
 
     run(test)
+
+
+def test_a_job_restarts_its_containers_in_place() -> None:
+    """With OnFailure a failed container runs again in its pod, and the pod may still succeed."""
+
+    def scenario_job() -> Obj:
+        made = template("x", **{lives.RUNS_SECONDS: "3", lives.EXIT_CODE: "1,0"})
+        made["spec"]["restartPolicy"] = "OnFailure"
+        spec = {"completions": 4, "parallelism": 2, "template": made}
+        return workload("batch/v1", "Job", "work", **spec)
+
+    async def scenario(seen: Simulation) -> None:
+        await seen.apply("jobs.batch", scenario_job())
+        await seen.wait(lambda: "completionTime" in seen.status("jobs.batch", "work"))
+        status = seen.status("jobs.batch", "work")
+        assert status["succeeded"] == 4
+        assert not status.get("failed")
+        pods = seen.view.list("pods", "default")
+        assert len(pods) == 4
+        assert {p["status"]["containerStatuses"][0]["restartCount"] for p in pods} == {1}
+        assert {p["status"]["phase"] for p in pods} == {"Succeeded"}
+
+    play(scenario, 0)
 
 
 def test_a_job_gives_up_after_its_limit_and_goes_after_its_time() -> None:

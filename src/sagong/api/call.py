@@ -49,6 +49,7 @@ class Options:
     resource_version_match: str = ""
     label_selector: str = ""
     field_selector: str = ""
+    metric_label_selector: str = ""  # of custom.metrics.k8s.io
     limit: int = 0
     continue_: str = ""
     timeout_seconds: int | None = None

@@ -61,6 +61,7 @@ def _query(call: Call) -> dict[str, str]:
         query |= {
             "labelSelector": options.label_selector,
             "fieldSelector": options.field_selector,
+            "metricLabelSelector": options.metric_label_selector,
             "limit": options.limit or "",
             "continue": options.continue_,
             "resourceVersion": options.resource_version,

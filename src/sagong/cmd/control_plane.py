@@ -28,6 +28,9 @@ _SCHEDULER_USER = User("system:kube-scheduler", groups=(_AUTHENTICATED,))
 # Service accounts of controllers, where they are not called "<controller>-controller".
 _ACCOUNTS = {
     "bootstrap-signer": "bootstrap-signer",
+    "config-rollout-daemonsets": "config-rollout-controller",
+    "config-rollout-deployments": "config-rollout-controller",
+    "config-rollout-statefulsets": "config-rollout-controller",
     "csrapproving": "certificate-controller",
     "csrcleaner": "certificate-controller",
     "csrsigning": "certificate-controller",
@@ -41,6 +44,7 @@ _ACCOUNTS = {
     "persistentvolume-reclaimer": "persistent-volume-binder",
     "pod-garbage-collector": "pod-garbage-collector",
     "horizontal-pod-autoscaler": "horizontal-pod-autoscaler",
+    "resource-claim-release": "resource-claim-controller",
     "root-ca-cert-publisher": "root-ca-cert-publisher",
     "service-ca-cert-publisher": "service-ca-cert-publisher",
     "token-cleaner": "token-cleaner",

@@ -19,6 +19,8 @@ from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
+from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
+from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -56,6 +58,7 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     store: str = "sqlite"  # or "memory"
@@ -170,6 +173,7 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
+        authentication=_authentication(config),
     )
 
 
@@ -198,6 +202,15 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         aggregator=outside.aggregator,
     )
     return http_server(core, front)
+
+
+def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
+    """Raises BadConfiguration, OSError."""
+    if config.authentication_config is None:
+        return DEFAULT
+    import yaml  # slow to import, and only needed with a file
+
+    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:

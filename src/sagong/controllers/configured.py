@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagong.controllers.apps import config_rollout, daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
-from sagong.controllers.storage import local_provisioner
+from sagong.controllers.storage import attach_detach, local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
 
 
@@ -34,10 +35,13 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
         ),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
+        (daemonset.CONTROLLER, daemonset.reconciler()),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
+        (attach_detach.CONTROLLER, attach_detach.reconciler()),
         (horizontal.CONTROLLER, horizontal.reconciler()),
         (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),
         (signing.CONTROLLER, signing.reconciler(settings.signer)),
+        *config_rollout.MEMBERS,
         *local_provisioner.makers(settings.helper_image),
     )

@@ -4,7 +4,7 @@ The garbage collector is not of this shape (``garbage/collector.py``), and those
 something stand in ``configured.py``.
 """
 
-from sagong.controllers.apps import daemonset, deployment, replicaset, statefulset
+from sagong.controllers.apps import deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.bootstrap import signer, token_cleaner
 from sagong.controllers.certificates import approving, cleaning
@@ -21,10 +21,12 @@ from sagong.controllers.core import (
 from sagong.controllers.discovery import endpointslice, mirroring
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.rbac import aggregation
+from sagong.controllers.resource import claim_making, claim_release
 from sagong.controllers.storage import (
     attributes_protection,
     binder,
     ephemeral,
+    expansion,
     protection,
     reclaiming,
 )
@@ -35,7 +37,6 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (replicaset.CONTROLLER, replicaset.reconcile),
     (replicationcontroller.CONTROLLER, replicationcontroller.reconcile),
     (statefulset.CONTROLLER, statefulset.reconcile),
-    (daemonset.CONTROLLER, daemonset.reconcile),
     (job.CONTROLLER, job.reconcile),
     (cronjob.CONTROLLER, cronjob.reconcile),
     (ttl_after_finished.CONTROLLER, ttl_after_finished.reconcile),
@@ -59,6 +60,9 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (aggregation.CONTROLLER, aggregation.reconcile),
     (token_cleaner.CONTROLLER, token_cleaner.reconcile),
     (signer.CONTROLLER, signer.reconcile),
+    (expansion.CONTROLLER, expansion.reconcile),
     (ephemeral.CONTROLLER, ephemeral.reconcile),
+    (claim_making.CONTROLLER, claim_making.reconcile),
+    (claim_release.CONTROLLER, claim_release.reconcile),
     (attributes_protection.CONTROLLER, attributes_protection.reconcile),
 )

@@ -64,8 +64,11 @@ async def claim(
     resource: str,
     objects: Iterable[Obj],
     matches: Callable[[Obj], bool],
+    finalizers: Sequence[str] = (),
 ) -> list[Obj]:
     """Adopt and release as planned; the objects that are now the owner's.
+
+    ``finalizers`` are given to what is adopted, and taken off what is released.
 
     Before the first adoption the owner is looked at again, live: it may be gone, or another one
     of the same name. Raises Conflict then.
@@ -73,11 +76,11 @@ async def claim(
     claims = plan_claims(owner, objects, matches)
     owned = list(claims.kept)
     for obj in claims.release:
-        await release(client, owner, resource, obj)
+        await release(client, owner, resource, obj, finalizers)
     if claims.adopt:
         await check_alive(client, owner_resource, owner)
     for obj in claims.adopt:
-        adopted = await adopt(client, owner, resource, obj)
+        adopted = await adopt(client, owner, resource, obj, finalizers)
         if adopted is not None:
             owned.append(adopted)
     return owned
@@ -95,16 +98,25 @@ async def check_alive(client: Client, owner_resource: str, owner: Obj) -> None:
         raise conflict(group, plural, name_of(owner), "it is being deleted")
 
 
-async def adopt(client: Client, owner: Obj, resource: str, obj: Obj) -> Obj | None:
+async def adopt(
+    client: Client, owner: Obj, resource: str, obj: Obj, finalizers: Sequence[str] = ()
+) -> Obj | None:
     """Make the owner the object's controller. None if the object is gone."""
-    patch = {"metadata": {"ownerReferences": [owner_reference(owner)], "uid": uid_of(obj)}}
-    return await _patch(client, resource, obj, patch)
+    metadata: Obj = {"ownerReferences": [owner_reference(owner)], "uid": uid_of(obj)}
+    if finalizers:
+        metadata["finalizers"] = list(finalizers)
+    return await _patch(client, resource, obj, {"metadata": metadata})
 
 
-async def release(client: Client, owner: Obj, resource: str, obj: Obj) -> None:
-    """Take the owner's reference off the object."""
+async def release(
+    client: Client, owner: Obj, resource: str, obj: Obj, finalizers: Sequence[str] = ()
+) -> None:
+    """Take the owner's reference off the object, and the owner's finalizers."""
     gone = {"$patch": "delete", "uid": uid_of(owner)}
-    patch = {"metadata": {"ownerReferences": [gone], "uid": uid_of(obj)}}
+    metadata: Obj = {"ownerReferences": [gone], "uid": uid_of(obj)}
+    if finalizers:
+        metadata["$deleteFromPrimitiveList/finalizers"] = list(finalizers)
+    patch = {"metadata": metadata}
     try:
         await _patch(client, resource, obj, patch)
     except Invalid:

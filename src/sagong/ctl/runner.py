@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 # Upstream's ExpectationsTimeout: a write that is not seen by then is taken to have been missed.
 UNSEEN_LIMIT_SECONDS = 300.0
+# Seconds since the epoch are told apart by some 2e-7 only: a key whose time is nearly up would come
+# again and again without the clock having moved.
+SOON_SECONDS = 0.001
 
 
 class Runner:
@@ -173,7 +176,7 @@ class Loop:
         else:
             self._queue.forget(key)
             if result.after_seconds is not None:
-                self._queue.add_after(key, result.after_seconds)
+                self._queue.add_after(key, max(result.after_seconds, SOON_SECONDS))
 
     async def _settle(self, key: Key, writes: Writes) -> None:
         if not await writes.wait_seen(self._cache, UNSEEN_LIMIT_SECONDS):

@@ -36,6 +36,7 @@ from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
 from sagong.node.pods.runtime_view import RuntimeView
+from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
@@ -156,7 +157,17 @@ class NodeAgent:
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+            tenancy=Tenancy(
+                facts.allocatable,
+                self._node,
+                unsafe_sysctls=self.config.allowed_unsafe_sysctls,
+            ),
         )
+
+    def _node(self) -> Obj:
+        """Our Node as the API last told."""
+        known = self.cache.get("nodes", "", self.config.name)
+        return known or {"metadata": {"name": self.config.name}}
 
     def _services(self, namespace: str) -> Iterable[Obj]:
         yield from self.cache.list("services", namespace)

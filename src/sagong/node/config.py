@@ -42,6 +42,9 @@ class NodeConfig:
     # Several agents on one machine each report a share of it: 1/capacity_share of CPU and memory.
     capacity_share: int = 1
 
+    # Sysctls beyond the safe ones that pods may set; may end in "*" (allowedUnsafeSysctls).
+    allowed_unsafe_sysctls: Sequence[str] = ()
+
     # Cgroups. One root for each agent on a machine: "kubepods" alone, else "kubepods-<node>".
     cgroup_root: str = "kubepods"
     cgroup_mount: Path = Path("/sys/fs/cgroup")

@@ -46,6 +46,8 @@ class Security:
 
     authenticator: Authenticator
     authorizer: Authorizer
+    # Where requests without credentials are let in; None for everywhere, if at all.
+    anonymous_paths: frozenset[str] | None = None
     plugins: Sequence[Plugin] = ()
     handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
     settlers: Mapping[str, Settler] = field(default_factory=dict)

@@ -16,6 +16,9 @@ from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.assembly import Security, SecurityBuilder, Surroundings
 from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from sagong.server.authn.interface import TokenAuthenticator
+from sagong.server.authn.oidc.authenticator import OidcAuthenticator
+from sagong.server.authn.oidc.claims import Expression
+from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
 from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator, TokenIssuer
 from sagong.server.authn.static_tokens import StaticTokenAuthenticator
 from sagong.server.authn.union import UnionAuthenticator, with_authenticated_group
@@ -39,6 +42,7 @@ class SecuritySettings:
     service_cidr: str
     static_tokens: Mapping[str, User]
     account_key_pem: bytes  # private; signs and checks the tokens of service accounts
+    authentication: AuthenticationConfiguration = DEFAULT
 
 
 class LaterStorage:
@@ -80,7 +84,15 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
             ServiceAccountAuthenticator([_public_key(settings)], lister, clock),
             BootstrapTokenAuthenticator(lister, clock),
         ]
-        authenticator = UnionAuthenticator([X509Authenticator()], tokens, api_audiences=[ISSUER])
+        outside = settings.authentication
+        if outside.jwt:
+            tokens.append(OidcAuthenticator(outside.jwt, _compile, clock, api_audiences=[ISSUER]))
+        authenticator = UnionAuthenticator(
+            [X509Authenticator()],
+            tokens,
+            api_audiences=[ISSUER],
+            anonymous=outside.anonymous.enabled,
+        )
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
         means = Means(around.kinds, around.poster, clock, ids, authorizer)
@@ -97,6 +109,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         )
         return Security(
             authenticator=authenticator,
+            anonymous_paths=outside.anonymous.paths,
             authorizer=authorizer,
             plugins=(*plugins, allocator),
             handlers=reviews(
@@ -111,6 +124,13 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         )
 
     return build
+
+
+def _compile(text: str, *, of_user: bool = False) -> Expression:
+    """Raises BadConfiguration."""
+    from sagong.server.authn.oidc.expressions import compile_expression  # CEL is large
+
+    return compile_expression(text, of_user=of_user)
 
 
 def _public_key(settings: SecuritySettings) -> ec.EllipticCurvePublicKey:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sagong.api import errors
 from sagong.api.call import PatchType
-from sagong.api.meta import is_deleting, key_of, uid_of
+from sagong.api.meta import annotations_of, is_deleting, key_of, uid_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock, format_micro_time, format_time
@@ -287,6 +287,9 @@ class Fleet:
             self._schedule(uid, 0.0)
         elif life.is_contradicted(new):
             # Somebody else wrote: the node knows better, and says so again (kubelets reconcile).
+            self._schedule(uid, 0.0)
+        elif old is not None and annotations_of(old) != annotations_of(new):
+            life.note_annotations(new, self._clock.now())
             self._schedule(uid, 0.0)
         if is_deleting(new):
             # A shorter grace period may come later: a second delete says so.

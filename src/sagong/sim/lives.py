@@ -14,10 +14,12 @@ from sagong.core.clock import format_time
 
 # Annotations with which a pod says how its containers behave.
 RUNS_SECONDS = "sim.sagong.dev/runs-seconds"  # they end by themselves after so long
-EXIT_CODE = "sim.sagong.dev/exit-code"  # with this code; 0 if not given
+# ... with this code; 0 if not given. Several, with commas: of the first run, the second, and so on.
+EXIT_CODE = "sim.sagong.dev/exit-code"
 START_SECONDS = "sim.sagong.dev/start-seconds"
 READY_SECONDS = "sim.sagong.dev/ready-seconds"  # from running to ready
 STOP_SECONDS = "sim.sagong.dev/stop-seconds"  # from the signal to the end
+NOT_READY = "sim.sagong.dev/not-ready"  # "true": the readiness probe fails, until this goes
 PULL_FAILURES = "sim.sagong.dev/pull-failures"  # so many pulls fail before one succeeds
 
 BACKOFF_FIRST_SECONDS = 10.0  # the kubelet's, for restarts and for pulls
@@ -137,10 +139,17 @@ class Life:
         self.deleting = True
         self.stops_at = min(self.stops_at, now + bound)
 
+    def note_annotations(self, pod: Obj, now: float) -> None:
+        """A running pod is told how long it runs, or otherwise than before."""
+        if self.stage is Stage.READY and RUNS_SECONDS in annotations_of(pod):
+            self.due_at = now + float(annotations_of(pod)[RUNS_SECONDS])
+
     def _end_run(self, pod: Obj, now: float) -> float | None:
         annotations = annotations_of(pod)
-        said = RUNS_SECONDS in annotations
-        return self._ended(pod, now, int(annotations.get(EXIT_CODE, "0")) if said else 1)
+        if RUNS_SECONDS not in annotations:
+            return self._ended(pod, now, 1)
+        codes = annotations.get(EXIT_CODE, "0").split(",")
+        return self._ended(pod, now, int(codes[min(self.restarts, len(codes) - 1)]))
 
     def _ended(self, pod: Obj, now: float, code: int) -> float | None:
         self.exit_code, self.ended_at = code, now
@@ -173,7 +182,8 @@ class Life:
 
     def status(self, pod: Obj, now: float) -> Obj:
         """The pod's status, all of what a kubelet owns of it."""
-        ready = self.stage is Stage.READY and not self.deleting
+        broken = annotations_of(pod).get(NOT_READY) == "true"
+        ready = self.stage is Stage.READY and not self.deleting and not broken
         started = format_time(self.began_at)
         return {
             "phase": self._phase(),

@@ -8,12 +8,17 @@ import pytest_asyncio
 from rest import ADMIN, Api
 from spaces import Space
 
+from sagong.api.types import User
+from sagong.client.client import Client
 from sagong.cmd.control_plane import control_plane
 from sagong.cmd.server import Running, ServerConfig, serving
 from sagong.controllers.configured import Settings
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
+from sagong.core.tasks import task_group
 from sagong.server.pki.signing import Signer
+from sagong.sim.fleet import Fleet, FleetConfig
+from sagong.sim.lives import Profile
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,6 +47,29 @@ async def plane(server: Running) -> AsyncIterator[Running]:
         core.server.dispatch, core.resources, settings, SystemClock(), SystemIds()
     ):
         yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nodes(plane: Running) -> AsyncIterator[Fleet]:
+    """Three pretended nodes, whose pods start and end as fast as the API allows."""
+    quick = Profile(start_seconds=(0.0, 0.02), ready_seconds=(0.0, 0.0), stop_seconds=(0.0, 0.02))
+
+    def client_of(name: str) -> Client:
+        groups = ("system:nodes", "system:authenticated")
+        return plane.client(User(f"system:node:{name}", groups=groups))
+
+    config = FleetConfig(3, profile=quick)
+    fleet = Fleet(config, plane.client(ADMIN), client_of, SystemClock(), SystemIds())
+    async with task_group() as tasks:
+        tasks.start(fleet.run(), name="simulated nodes")
+        await fleet.wait_registered()
+        yield fleet
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def live(nodes: Fleet, space: Space) -> Space:
+    """A namespace in which pods run, as far as the API can tell."""
+    return space
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -8,6 +8,7 @@ import pytest
 from sagong.api.meta import labels_of, name_of
 from sagong.api.types import Obj
 from sagong.controllers.apps import daemonset_nodes, daemonset_plan, statefulset_plan
+from sagong.controllers.apps.daemonset_backoff import FailedPods
 from sagong.controllers.apps.statefulset_identity import retained_claim
 from sagong.controllers.apps.statefulset_plan import CreatePod, DeletePod
 from sagong.controllers.pods.revisions import current, data_of
@@ -183,7 +184,6 @@ NODES = [node("a"), node("b"), node("c")]
         (daemon(), [node("a", ("k", "NoExecute"))], [on("a")], [], ["new-a"]),
         (daemon(), [node("a", ("node.kubernetes.io/unreachable", "NoExecute"))], [], ["a"], []),
         (daemon(), NODES[:1], [on("a", phase="Failed")], [], ["new-a"]),
-        (daemon(), NODES[:1], [on("a", phase="Failed", age=2)], [], []),
         (daemon(), NODES, [on(n, "old") for n in "abc"], [], ["old-a"]),
         (daemon(0, 2), NODES, [on(n, "old") for n in "abc"], [], ["old-a", "old-b"]),
         (daemon(), NODES, [on("a", ready_for=None), on("b", "old"), on("c", "old")], [], []),
@@ -203,6 +203,34 @@ def test_daemon_steps(
     ds: Obj, nodes: Sequence[Obj], pods: Sequence[Obj], create: list[str], delete: list[str]
 ) -> None:
     assert daemon_steps(ds, nodes, pods) == (create, delete)
+
+
+def test_failed_daemon_pods_wait_longer_each_time() -> None:
+    """1 s, 2 s, 4 s ... 15 min; a new template, or half an hour without, begins anew."""
+    failed, at, waited = FailedPods(), NOW, []
+    for _ in range(12):
+        failed.note("u", 1, ["a"], at)
+        waited.append(failed.waits("u", 1, at)["a"])
+        at += waited[-1]
+        assert not failed.waits("u", 1, at)
+    assert waited == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+    failed.note("u", 1, ["b"], at)
+    failed.note("u", 2, ["a"], at)
+    assert failed.waits("u", 1, at) == {"b": 1}
+    assert failed.waits("u", 2, at) == {"a": 1}
+    assert not failed.waits("v", 1, at)
+    failed.note("u", 1, ["b"], at + 1801)
+    assert failed.waits("u", 1, at + 1801) == {"b": 1}
+
+
+def test_a_failed_daemon_pod_stays_while_its_node_waits() -> None:
+    pods = [on("a", phase="Failed"), on("b", phase="Failed"), on("c")]
+    seen = daemonset_plan.Seen(daemon(), NODES, pods, "new", {"a": 3.0})
+    found = daemonset_plan.plan(seen, now=NOW)
+    assert [name_of(gone) for gone in found.delete] == ["new-b"]
+    assert found.failed_nodes == ["b"]
+    assert found.look_again == 3.0
+    assert [event[1] for event in found.events] == ["FailedDaemonPod"]
 
 
 def test_daemon_status() -> None:

@@ -238,3 +238,19 @@ def test_events_are_about_the_controller_component() -> None:
         assert [c.body["source"] for c in calls] == [{"component": "test-controller"}]
 
     scenario(controller(), emitting, body, seeds=1)
+
+
+def test_a_time_that_is_nearly_up_lets_the_clock_move() -> None:
+    """What is left is less than a wall clock of that size can tell apart."""
+    seen: list[float] = []
+
+    async def due(key: Key, env: Env) -> Result:
+        seen.append(env.clock.now())
+        return after(1e-8) if len(seen) < 3 or seen[-1] == seen[0] else DONE
+
+    async def body(server: PlainServer, cache: SharedCache) -> None:
+        await server.client().create(SETS, replica_set("a", 1))
+        await asyncio.sleep(1)
+        assert len(set(seen)) == len(seen) == 3
+
+    scenario(controller(), due, body, seeds=1)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from sagong.api.pod_references import references
 from sagong.api.types import Obj, User
 from sagong.server.authz.interface import Attributes, Effect
 from sagong.server.authz.node import NodeAuthorizer
-from sagong.server.authz.pod_references import references
 
 from .objects import Objects
 

@@ -20,7 +20,7 @@ def _triple(name: str, *words: str) -> Type:
 
 _KIND = _triple("GroupVersionKind", "group", "version", "kind")
 _RESOURCE = _triple("GroupVersionResource", "group", "version", "resource")
-_USER = struct(
+USER_INFO = struct(
     "kubernetes.UserInfo",
     _fields(
         username=STRING, uid=STRING, groups=list_of(STRING), extra=map_of(STRING, list_of(STRING))
@@ -38,7 +38,7 @@ REQUEST = struct(
         name=STRING,
         namespace=STRING,
         operation=STRING,
-        userInfo=_USER,
+        userInfo=USER_INFO,
         dryRun=BOOL,
         options=DYN,
     ),

@@ -21,6 +21,7 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
+    "authenticationConfig": "authentication_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
     "auditLogMaxSize": "audit_log_maxsize",
@@ -44,6 +45,11 @@ _FILE_KEYS = {
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
+)
+@click.option(
+    "--authentication-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
 )
 @click.option(
     "--audit-policy-file",

@@ -8,8 +8,9 @@ bound by the scheduler; node affinity to metadata.name leaves it one choice.
 
 from collections.abc import Iterable, Sequence
 
-from sagong.api.meta import key_of, labels_of, name_of
+from sagong.api.meta import key_of, labels_of, name_of, uid_of
 from sagong.api.types import Key, Obj
+from sagong.controllers.apps.daemonset_backoff import FailedPods
 from sagong.controllers.apps.daemonset_plan import Plan, Seen, plan
 from sagong.controllers.pods import revisions
 from sagong.controllers.pods.candidates import ORPHAN_INDEX, candidates, claims, matches_of
@@ -17,7 +18,7 @@ from sagong.controllers.pods.control import create_pods, delete_pods, namespace_
 from sagong.controllers.pods.history import claim_revisions, delete_revision, write_current
 from sagong.controllers.pods.state import seconds_to_available
 from sagong.controllers.pods.template import CONTROLLER_REVISION_HASH
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch, after
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
 from sagong.ctl.ownership import claim
 
 RESOURCE = "daemonsets.apps"
@@ -48,7 +49,17 @@ CONTROLLER = Controller(
 )
 
 
-async def reconcile(key: Key, env: Env) -> Result:
+def reconciler() -> Reconcile:
+    """Reconcile with a memory of the nodes that failed pods."""
+    failed_pods = FailedPods()
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        return await _reconcile(key, env, failed_pods)
+
+    return reconcile
+
+
+async def _reconcile(key: Key, env: Env, failed_pods: FailedPods) -> Result:
     daemon_set = env.cache.get(RESOURCE, key.namespace, key.name)
     if daemon_set is None:
         return DONE
@@ -64,13 +75,16 @@ async def reconcile(key: Key, env: Env) -> Result:
     pods = await claim(env.client, RESOURCE, daemon_set, "pods", found, matches_of(daemon_set))
     hash_ = labels_of(current.revision).get(CONTROLLER_REVISION_HASH, "")
     nodes = sorted(env.cache.list("nodes"), key=name_of)
-    decided = plan(Seen(daemon_set, nodes, pods, hash_), now=env.clock.now())
+    uid, generation = uid_of(daemon_set), (daemon_set.get("status") or {}).get("observedGeneration")
+    waits = failed_pods.waits(uid, generation or 0, env.clock.now())
+    decided = plan(Seen(daemon_set, nodes, pods, hash_, waits), now=env.clock.now())
+    failed_pods.note(uid, generation or 0, decided.failed_nodes, env.clock.now())
     await _apply(env, daemon_set, decided)
     await _truncate(env, daemon_set, history, current.revision, pods)
     seconds = daemon_set["spec"].get("minReadySeconds") or 0
     left = seconds_to_available(pods, seconds, env.clock.now())
-    waits = [t for t in (left, decided.look_again) if t is not None]
-    return after(min(waits)) if waits else DONE
+    times = [t for t in (left, decided.look_again) if t is not None]
+    return after(min(times)) if times else DONE
 
 
 async def _apply(env: Env, daemon_set: Obj, decided: Plan) -> None:

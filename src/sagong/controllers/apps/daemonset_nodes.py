@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sagong.api.meta import annotations_of, labels_of, name_of
+from sagong.api.placement import is_selected, tolerates
 from sagong.api.types import Obj
 from sagong.controllers.pods.state import node_of
 from sagong.controllers.pods.template import (
@@ -55,75 +56,18 @@ def _is_same(new: Obj, present: Obj) -> bool:
 def fit(spec: Obj, node: Obj) -> Fit:
     """``spec`` is the template's, with the tolerations that daemons get."""
     pinned = spec.get("nodeName")
-    if (pinned and pinned != name_of(node)) or not _is_selected(spec, node):
+    if (pinned and pinned != name_of(node)) or not is_selected(spec, node):
         return Fit(False, False)
     taints = (node.get("spec") or {}).get("taints") or ()
     tolerations = spec.get("tolerations") or ()
     refused = {
         taint["effect"]
         for taint in taints
-        if not any(_tolerates(toleration, taint) for toleration in tolerations)
+        if not any(tolerates(toleration, taint) for toleration in tolerations)
     }
     if refused & {"NoSchedule", "NoExecute"}:
         return Fit(False, "NoExecute" not in refused)
     return Fit(True, True)
-
-
-def _tolerates(toleration: Obj, taint: Obj) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    operator, value = toleration.get("operator") or "Equal", taint.get("value") or ""
-    if operator == "Exists":
-        return True
-    if operator == "Equal":
-        return bool((toleration.get("value") or "") == value)
-    return _compare(value, operator, toleration.get("value") or "")
-
-
-def _is_selected(spec: Obj, node: Obj) -> bool:
-    labels = labels_of(node)
-    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
-
-
-def _term_matches(term: Obj, node: Obj) -> bool:
-    expressions = term.get("matchExpressions") or ()
-    fields = term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    labels = labels_of(node)
-    return all(_holds(e, labels.get(e["key"])) for e in expressions) and all(
-        _holds(e, name_of(node)) for e in fields
-    )
-
-
-def _holds(requirement: Obj, value: str | None) -> bool:
-    values = requirement.get("values") or ()
-    match requirement["operator"]:
-        case "In":
-            return value is not None and value in values
-        case "NotIn":
-            return value is None or value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    return value is not None and any(_compare(value, requirement["operator"], v) for v in values)
-
-
-def _compare(value: str, operator: str, bound: str) -> bool:
-    try:
-        left, right = int(value), int(bound)
-    except ValueError:
-        return False
-    return left > right if operator == "Gt" else left < right
 
 
 def target_of(pod: Obj) -> str:

@@ -18,8 +18,6 @@ from sagong.controllers.apps.daemonset_nodes import (
 from sagong.controllers.pods.state import created_at, is_available, is_ready, node_of
 
 BURST_PODS = 250
-# A node that refuses the pod fails it at once: do not make a new one faster than this.
-FAILED_PAUSE_SECONDS = 10.0
 
 Event = tuple[str, str, str]  # type, reason, message
 
@@ -30,6 +28,8 @@ class Seen:
     nodes: Sequence[Obj]
     pods: Sequence[Obj]
     hash_: str  # of the present revision
+    # By node, the seconds for which a failed pod stays: nodes that refuse pods fail them at once.
+    waits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Plan:
     create: Sequence[Obj] = ()
     delete: Sequence[Obj] = ()
     events: Sequence[Event] = ()
+    failed_nodes: Sequence[str] = ()  # whose failed pods are among those to delete
     look_again: float | None = None
 
 
@@ -49,6 +50,7 @@ class _Step:
     delete: dict[str, Obj] = field(default_factory=dict)  # pods by name
     events: list[Event] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    failed_nodes: list[str] = field(default_factory=list)
 
     def remove(self, pods: Sequence[Obj]) -> None:
         self.delete.update((name_of(pod), pod) for pod in pods)
@@ -63,6 +65,7 @@ class _View:
     now: float
     fits: Mapping[str, Fit]
     pods: Mapping[str, Sequence[Obj]]
+    waits: Mapping[str, float]
 
     def available(self, pod: Obj) -> bool:
         seconds = self.daemon_set["spec"].get("minReadySeconds") or 0
@@ -95,6 +98,7 @@ def plan(seen: Seen, *, now: float) -> Plan:
         create=new_pods(seen.daemon_set, create, seen.hash_),
         delete=list(step.delete.values())[:BURST_PODS],
         events=step.events,
+        failed_nodes=step.failed_nodes,
         look_again=min(step.waits, default=None),
     )
 
@@ -107,7 +111,7 @@ def _view(seen: Seen, now: float) -> _View:
         if not (is_deleting(pod) and is_finished(pod)):
             by_node.setdefault(target_of(pod), []).append(pod)
     fits = {name_of(node): fit(spec, node) for node in seen.nodes}
-    return _View(seen.daemon_set, seen.hash_, now, fits, by_node)
+    return _View(seen.daemon_set, seen.hash_, now, fits, by_node, seen.waits)
 
 
 def _limits(view: _View, desired: int) -> tuple[int, int]:
@@ -162,12 +166,12 @@ def _plan_finished(view: _View, node: str, pod: Obj, step: _Step) -> None:
         step.events.append(("Normal", "SucceededDaemonPod", text))
         step.remove([pod])
         return
-    wait = created_at(pod) + FAILED_PAUSE_SECONDS - view.now
-    if wait > 0:
-        step.waits.append(wait)
+    if node in view.waits:
+        step.waits.append(view.waits[node])
         return
     text = f"Found failed daemon pod {place}, will try to kill it"
     step.events.append(("Warning", "FailedDaemonPod", text))
+    step.failed_nodes.append(node)
     step.remove([pod])
 
 
@@ -218,7 +222,7 @@ def _plan_replacement(view: _View, step: _Step, most: int) -> None:
         elif pair.new is not None:
             unavailable += not view.available(pair.new)
         elif pair.old is not None and not view.available(pair.old):
-            # It costs nothing to replace what does not work; but failed ones have their pause.
+            # It costs nothing to replace what does not work; but failed ones have their back-off.
             if not is_finished(pair.old):
                 step.remove([pair.old])
             unavailable += 1

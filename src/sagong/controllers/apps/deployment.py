@@ -1,7 +1,7 @@
 """Roll each Deployment's template out over ReplicaSets, keeping within surge and unavailability.
 
 Reads: Deployment, ReplicaSet, Pod.  Writes: ReplicaSet (create, scale, annotate, delete, adopt,
-release), Deployment.status and its revision annotation.
+release), Deployment.status and its revision annotation; its template when it is to be rolled back.
 Invariant: never act while one of our own earlier writes is still unseen in the cache.
 
 Semantics: upstream's ``pkg/controller/deployment``.
@@ -28,6 +28,7 @@ from sagong.controllers.apps.deployment_facts import (
     progressing,
     replicas_of,
 )
+from sagong.controllers.apps.deployment_rollback import Rewrite, plan_rollback
 from sagong.controllers.apps.deployment_rolling import plan_recreate, plan_rolling
 from sagong.controllers.apps.deployment_rollout import (
     Action,
@@ -87,6 +88,8 @@ class Plan:
     deployment: Obj
     # Seconds until progress counts as stuck, if that should be looked at.
     look_again: float | None = None
+    # Instead of all that: the Deployment goes back to another template.
+    rewrite: Rewrite | None = None
 
 
 def observe(deployment: Obj, sets: Sequence[Obj], cache: Cache) -> Seen:
@@ -105,6 +108,9 @@ def plan(seen: Seen, *, now: float) -> Plan:
         return _finish(rollout, counted(rollout))
     _note_pause(rollout)
     paused = bool(seen.deployment["spec"].get("paused"))
+    rewrite = None if paused else plan_rollback(rollout)
+    if rewrite is not None:
+        return Plan((), seen.deployment, rewrite=rewrite)
     if paused or is_scaling(rollout):
         rollout.sync_revision(create=False)
         plan_scaling(rollout)
@@ -155,6 +161,10 @@ async def reconcile(key: Key, env: Env) -> Result:
     found = candidates(env.cache, SETS, deployment)
     sets = await claim(env.client, RESOURCE, deployment, SETS, found, matches_of(deployment))
     decided = plan(observe(deployment, sets, env.cache), now=env.clock.now())
+    if decided.rewrite is not None:
+        await env.client.update(RESOURCE, decided.rewrite.deployment)
+        env.events.emit(deployment, *decided.rewrite.event)
+        return DONE
     for action in decided.actions:
         await _apply(env, deployment, action)
     await _write(env, deployment, decided.deployment)

@@ -14,6 +14,11 @@ REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
+# Our own (docs/rollouts.md). "true": a rollout that passes its progress deadline is taken back.
+ROLLBACK_IF_STUCK = "sagong.dev/rollback-on-deadline"
+# The hash of the template that was gone back to, so that it is not left again if it fails too.
+WENT_BACK_TO = "sagong.dev/rolled-back-to"
 UNSET = 2**31 - 1  # upstream's way to say "no limit" in an int32
 
 

@@ -9,6 +9,9 @@ from sagong.controllers.apps.deployment_facts import (
     MAX_REPLICAS,
     REVISION,
     REVISION_HISTORY,
+    ROLLBACK_IF_STUCK,
+    ROLLBACK_TO,
+    WENT_BACK_TO,
     by_age,
     fenceposts,
     new_set_replicas,
@@ -20,13 +23,16 @@ from sagong.ctl.ownership import template_hash
 
 HISTORY_CHARS_MAX = 2000  # of the revision-history annotation; the oldest are dropped past it
 NAME_CHARS_MAX = 253
-_NOT_COPIED = frozenset({
+# Annotations that a Deployment and its sets do not share.
+NOT_COPIED = frozenset({
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
     REVISION_HISTORY,
     DESIRED_REPLICAS,
     MAX_REPLICAS,
-    "deprecated.deployment.rollback.to",
+    ROLLBACK_TO,
+    ROLLBACK_IF_STUCK,
+    WENT_BACK_TO,
 })  # fmt: skip
 
 
@@ -81,7 +87,7 @@ def replicas_annotations(deployment: Obj) -> dict[str, str]:
 
 def new_set_annotations(deployment: Obj, rs: Obj, revision: int) -> dict[str, str]:
     """The set's annotations with the Deployment's copied and the revision raised."""
-    copied = {k: v for k, v in annotations_of(deployment).items() if k not in _NOT_COPIED}
+    copied = {k: v for k, v in annotations_of(deployment).items() if k not in NOT_COPIED}
     found = {**annotations_of(rs), **copied}
     old_text = found.get(REVISION)
     if old_text and not old_text.isdecimal():

@@ -5,18 +5,20 @@ Writes: the target's Scale, HorizontalPodAutoscaler.status.
 Invariant: a target that is scaled to zero is left alone; without metrics nothing is scaled, unless
 the target is outside of minReplicas and maxReplicas.
 
-Custom and external metrics are served by adapters that a cluster may or may not have; without one
-such a metric is reported as upstream reports it.
+Custom and external metrics are served by adapters that a cluster may or may not have (values.py);
+without one such a metric is reported as upstream reports it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sagong.api import errors
-from sagong.api.meta import deep_copy, labels_of, name_of
+from sagong.api.meta import deep_copy, labels_of, name_of, namespace_of
+from sagong.api.pods import phase_of
 from sagong.api.quantities import Quantity, parse
 from sagong.api.selectors import parse_label_selector
 from sagong.api.types import Key, Obj
+from sagong.controllers.autoscaling import values
 from sagong.controllers.autoscaling.pace import Bounds, History, Paced, Why, pace
 from sagong.controllers.autoscaling.usage import (
     Proposal,
@@ -26,6 +28,7 @@ from sagong.controllers.autoscaling.usage import (
     propose,
     samples_of,
 )
+from sagong.controllers.pods.state import is_ready
 from sagong.core.clock import format_time
 from sagong.ctl.controller import Cache, Controller, Env, Reconcile, Result, after, reads
 
@@ -50,6 +53,9 @@ class Seen:
     pods: Sequence[Obj]  # of the target
     # PodMetrics of the target, or why there are none.
     metrics: Sequence[Obj] | str
+    # By the index of a metric that an adapter serves: its values, or why there are none.
+    values: Mapping[int, Sequence[Obj] | str] = field(default_factory=dict)
+    present: int = 0  # status.replicas of the scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,9 @@ def plan(seen: Seen, history: History, *, now: float, monotonic: float) -> Plan:
         return Plan(maximum, "Current number of replicas above Spec.MaxReplicas", {})
     if bounds.current < bounds.minimum:
         return Plan(bounds.minimum, "Current number of replicas below Spec.MinReplicas", {})
-    computed = [_compute(seen, metric, now) for metric in spec.get("metrics") or ()]
+    computed = [
+        _compute(seen, i, metric, now) for i, metric in enumerate(spec.get("metrics") or ())
+    ]
     good = [c for c in computed if not c.failure]
     bad = [c for c in computed if c.failure]
     best = max(good, key=lambda c: c.replicas, default=None)
@@ -131,10 +139,10 @@ def _paced(paced: Paced) -> dict[str, tuple[bool, Why]]:
     }
 
 
-def _compute(seen: Seen, metric: Obj, now: float) -> Computed:
+def _compute(seen: Seen, index: int, metric: Obj, now: float) -> Computed:
     type_ = metric["type"]
-    if type_ not in ("Resource", "ContainerResource"):
-        return _unserved(metric)
+    if type_ in values.ADAPTED:
+        return _adapted(seen, metric, seen.values.get(index, "not asked"), now)
     part = metric["resource" if type_ == "Resource" else "containerResource"]
     target = _target(part)
     what = "container resource" if type_ == "ContainerResource" else "resource"
@@ -163,16 +171,27 @@ def _compute(seen: Seen, metric: Obj, now: float) -> Computed:
     return Computed(name, _status(type_, part, found), found.replicas)
 
 
-def _unserved(metric: Obj) -> Computed:
-    type_ = metric["type"]
-    part = metric[type_[0].lower() + type_[1:]]
-    name = part["metric"]["name"]
-    api = "external" if type_ == "External" else "custom"
-    failure = (
-        f"failed to get {type_.lower()} metric value: unable to get metric {name}: "
-        f"no metrics returned from {api} metrics API"
-    )
-    return Computed(name, None, failure=failure, reason=f"FailedGet{type_}Metric")
+def _adapted(seen: Seen, metric: Obj, found: Sequence[Obj] | str, now: float) -> Computed:
+    title, type_ = values.title_of(metric), metric["type"]
+    tolerance = _tolerance(seen.autoscaler["spec"].get("behavior"))
+    try:
+        if isinstance(found, str):
+            raise Unknown(found)
+        if type_ == "Pods":
+            target = Target("", milli=parse(metric["pods"]["target"]["averageValue"]).milli_value)
+            samples = values.samples_of(found)
+            proposal = propose(
+                seen.current, target, seen.pods, samples, tolerance=tolerance, now=now
+            )
+            status = values.pods_status(metric, proposal.average_milli)
+            return Computed(title, status, proposal.replicas)
+        ready = sum(phase_of(pod) == "Running" and is_ready(pod) for pod in seen.pods)
+        scale = values.Scale(seen.current, seen.present, ready)
+        scaled = values.scale_by(metric, found, scale, tolerance)
+    except Unknown as error:
+        failure = values.failure_of(metric, namespace_of(seen.autoscaler), str(error))
+        return Computed(title, None, failure=failure, reason=f"FailedGet{type_}Metric")
+    return Computed(title, scaled.status, scaled.replicas)
 
 
 def _target(part: Obj) -> Target:
@@ -252,7 +271,14 @@ async def _autoscale(autoscaler: Obj, key: Key, history: History, env: Env) -> N
         return
     matching = parse_label_selector(selector)
     pods = [p for p in env.cache.list("pods", key.namespace) if matching.matches(labels_of(p))]
-    seen = Seen(autoscaler, current, pods, await _metrics(key.namespace, selector, env))
+    seen = Seen(
+        autoscaler,
+        current,
+        pods,
+        await _metrics(key.namespace, selector, env),
+        await _values(autoscaler, selector, env),
+        (scale.get("status") or {}).get("replicas") or 0,
+    )
     steps = plan(seen, history, now=env.clock.now(), monotonic=env.clock.monotonic())
     conditions = {"AbleToScale": (True, _ABLE), **steps.conditions}
     status: Obj = {"currentReplicas": current, "desiredReplicas": steps.replicas}
@@ -298,6 +324,15 @@ async def _metrics(namespace: str, selector: str, env: Env) -> Sequence[Obj] | s
     if not found.items:
         return "no metrics returned from resource metrics API"
     return [item.obj for item in found.items]
+
+
+async def _values(autoscaler: Obj, selector: str, env: Env) -> Mapping[int, Sequence[Obj] | str]:
+    namespace = namespace_of(autoscaler)
+    return {
+        index: await values.fetch(metric, namespace, selector, env)
+        for index, metric in enumerate(autoscaler["spec"].get("metrics") or ())
+        if metric["type"] in values.ADAPTED
+    }
 
 
 async def _scale(

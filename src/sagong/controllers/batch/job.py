@@ -87,18 +87,10 @@ async def _free_strangers(key: Key, job: Obj | None, env: Env) -> None:
 
 
 async def _claim(env: Env, job: Obj) -> list[Obj]:
+    """The Job's pods. An adopted one must be counted as one that we made; a released one not."""
     found = candidates(env.cache, "pods", job)
-    known = {uid_of(pod) for pod in found if controller_uid(pod) == uid_of(job)}
-    pods = await claim(env.client, RESOURCE, job, "pods", found, matches_of(job))
-    return [pod if uid_of(pod) in known else await _track(env, pod) for pod in pods]
-
-
-async def _track(env: Env, pod: Obj) -> Obj:
-    """An adopted pod must be counted as one that we made."""
-    if is_tracked(pod):
-        return pod
-    patch = {"metadata": {"finalizers": [TRACKING], "uid": uid_of(pod)}}
-    return await _patch(env, pod, patch)
+    matches = matches_of(job)
+    return await claim(env.client, RESOURCE, job, "pods", found, matches, (TRACKING,))
 
 
 async def _untrack(env: Env, pod: Obj) -> None:

@@ -77,6 +77,15 @@ class CgroupTree:
         relative = self.parent_of(uid, quality).lstrip("/")
         return self._mount / relative if self.is_unified else self._mount / controller / relative
 
+    def memory_used(self, uid: str, quality: str, container_id: str) -> int | None:
+        """Bytes that a container uses now; None if its cgroup is not where we look for it."""
+        directory = self.directory(uid, quality, "memory") / container_id
+        file = "memory.current" if self.is_unified else "memory.usage_in_bytes"
+        try:
+            return int((directory / file).read_text())
+        except (OSError, ValueError):
+            return None
+
     def _bases(self) -> list[Path]:
         if self.is_unified:
             return [self._mount]

@@ -15,6 +15,7 @@ from sagong.node.pods.model import (
     Stage,
     Waiting,
 )
+from sagong.node.pods.resize import RESIZABLE
 from sagong.node.pods.spec import containers_of, is_sidecar, restarts_after
 
 UNKNOWN_EXIT_CODE = 137
@@ -27,9 +28,18 @@ def container_statuses(situation: Situation, kind: Kind) -> list[Obj]:
     return [
         _status(situation, kind, container, previous.get(container["name"], {}))
         for container in containers_of(situation.pod, kind)
-        if kind is not Kind.EPHEMERAL or situation.memory.stage is Stage.RUNNING
-        or container["name"] in previous or situation.seen.latest(container["name"])
-    ]  # fmt: skip
+        if _is_told_of(situation, kind, container["name"], previous)
+    ]
+
+
+def _is_told_of(situation: Situation, kind: Kind, name: str, previous: Mapping[str, Obj]) -> bool:
+    """Nothing is told of what never was: containers of a pod that the node has refused."""
+    if name in previous or situation.seen.latest(name) is not None:
+        return True
+    refused = situation.memory.ending is not None and situation.memory.ending.is_refusal
+    if refused or (situation.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return False
+    return kind is not Kind.EPHEMERAL or situation.memory.stage is Stage.RUNNING
 
 
 def _previous(pod: Obj, kind: Kind) -> Mapping[str, Obj]:
@@ -62,7 +72,7 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     running = latest is not None and "running" in status["state"]
     status["started"] = running and is_started(situation, container, latest)
     status["ready"] = is_ready(situation, kind, container, status)
-    _add_resources(container, status)
+    _add_resources(situation, container, running=running, status=status)
     return status
 
 
@@ -88,7 +98,8 @@ def _state_without(situation: Situation, kind: Kind, container: Obj, previous: O
     old = previous.get("state") or {}
     if "terminated" in old:
         return {"terminated": old["terminated"]}
-    if "running" in old or situation.memory.stage is not Stage.RUNNING:
+    ended = situation.memory.stage is not Stage.RUNNING
+    if "running" in old or (ended and _was_due(situation, kind, container["name"])):
         what = "deleted" if situation.memory.stage is not Stage.RUNNING else "terminated"
         return {
             "terminated": {
@@ -101,6 +112,32 @@ def _state_without(situation: Situation, kind: Kind, container: Obj, previous: O
         }
     initializing = kind is not Kind.EPHEMERAL and bool(containers_of(situation.pod, Kind.INIT))
     return {"waiting": {"reason": "PodInitializing" if initializing else "ContainerCreating"}}
+
+
+def _was_due(situation: Situation, kind: Kind, name: str) -> bool:
+    """Whether a container should have been started before the pod's end (upstream's
+    ``hasPodInitialized``, ``initializedContainers``): else it is still waiting for ever."""
+    init = containers_of(situation.pod, Kind.INIT)
+    begun = _previous(situation.pod, Kind.INIT)
+    if kind is Kind.INIT:
+        names = [c["name"] for c in init]
+        after = names[names.index(name) + 1 :]
+        return any(_has_begun(situation, other, begun) for other in after)
+    if not init:
+        return True
+    main = _previous(situation.pod, Kind.MAIN)
+    if any(_has_begun(situation, c["name"], main) for c in containers_of(situation.pod, Kind.MAIN)):
+        return True
+    last = situation.seen.latest(init[-1]["name"])
+    if is_sidecar(init[-1]):
+        return last is not None and last.started_at > 0
+    return last is not None and last.state is RunState.EXITED and last.exit_code == 0
+
+
+def _has_begun(situation: Situation, name: str, previous: Mapping[str, Obj]) -> bool:
+    old = previous.get(name) or {}
+    told = {*(old.get("state") or {}), *(old.get("lastState") or {})}
+    return situation.seen.latest(name) is not None or bool(told & {"running", "terminated"})
 
 
 def _last_state(older: Sequence[SeenContainer], previous: Obj, latest: SeenContainer) -> Obj:
@@ -164,15 +201,30 @@ def is_ready(situation: Situation, kind: Kind, container: Obj, status: Obj) -> b
     )
 
 
-def _add_resources(container: Obj, status: Obj) -> None:
-    """What in-place resize reports: what was asked for is what was given."""
-    resources = container.get("resources") or {}
-    if resources.get("requests"):
-        status["allocatedResources"] = resources["requests"]
+def _add_resources(situation: Situation, container: Obj, *, running: bool, status: Obj) -> None:
+    """What the node has agreed to give, and what the container has now."""
+    allocation, name = situation.memory.allocation, container["name"]
+    allocated = _with_others(container, allocation.allocated.get(name))
+    if allocated.get("requests"):
+        status["allocatedResources"] = allocated["requests"]
     if "containerID" in status:
-        status["resources"] = {k: v for k, v in resources.items() if k in ("limits", "requests")}
+        given = allocation.actuated.get(name) if running else None
+        status["resources"] = _with_others(container, given) if given is not None else allocated
         if mounts := container.get("volumeMounts"):
             status["volumeMounts"] = [_mount_status(mount) for mount in mounts]
+
+
+def _with_others(container: Obj, given: Obj | None) -> Obj:
+    """cpu and memory as given, if they may change; everything else as the spec has it."""
+    found = {}
+    for which in ("limits", "requests"):
+        listed = (container.get("resources") or {}).get(which) or {}
+        if given is not None:
+            kept = {k: v for k, v in listed.items() if k not in RESIZABLE}
+            listed = {**kept, **given.get(which, {})}
+        if listed:
+            found[which] = listed
+    return found
 
 
 def _mount_status(mount: Obj) -> Obj:

@@ -48,5 +48,9 @@ class VolumeFailure(Exception):
     """A volume could not be mounted; the text is that of upstream's FailedMount event."""
 
 
+class ResizeFailure(Exception):
+    """Running containers could not be given other resources (PodResizeInProgress, Error)."""
+
+
 class SandboxFailure(Exception):
     """The sandbox could not be made (FailedCreatePodSandBox)."""

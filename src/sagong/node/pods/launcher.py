@@ -31,6 +31,7 @@ from sagong.node.pods.failures import (
     CreateFailure,
     HookFailure,
     ImageFailure,
+    ResizeFailure,
     RunFailure,
     SandboxFailure,
     StartFailure,
@@ -40,7 +41,7 @@ from sagong.node.pods.lifecycle import StartContainer
 from sagong.node.pods.model import Kind, SeenPod, SeenSandbox
 from sagong.node.pods.naming import hosts_file, parse_resolv_conf, resolver_of
 from sagong.node.pods.references import container_reference, pod_reference
-from sagong.node.pods.resources import pod_limits
+from sagong.node.pods.resources import container_resources, largest, pod_limits
 from sagong.node.pods.sandbox_config import SandboxFacts, sandbox_config
 from sagong.node.pods.security import check_non_root
 from sagong.node.pods.spec import find_container, is_host_network, qos_class
@@ -81,11 +82,28 @@ class Launcher:
         """Make and start the sandbox; its id. Raises SandboxFailure."""
         config = self._sandbox_config(pod, attempt)
         try:
-            return await self.cri.run_sandbox(config)
-        except RuntimeFailure as error:
+            return await self.cri.run_sandbox(config, handler=await self._handler(pod))
+        except (RuntimeFailure, SandboxFailure) as error:
             text = f"Failed to create pod sandbox: {error}"
             self.events.emit(pod_reference(pod), "Warning", "FailedCreatePodSandBox", text)
             raise SandboxFailure(str(error)) from error
+
+    async def _handler(self, pod: Obj) -> str:
+        """The runtime's handler that the pod's RuntimeClass names; "" is the runtime's default."""
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        try:
+            found = await self.objects.get(
+                "runtimeclasses.node.k8s.io", "", name, max_age_seconds=REFERENCE_AGE_SECONDS
+            )
+        except ApiError as error:
+            raise SandboxFailure(f"failed to get sandbox runtime: {error}") from error
+        if found is None:
+            raise SandboxFailure(
+                f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found'
+            )
+        return str(found["handler"])
 
     def _sandbox_config(self, pod: Obj, attempt: int) -> Any:
         quality, uid = qos_class(pod), pod["metadata"]["uid"]
@@ -268,6 +286,46 @@ class Launcher:
             await self.cri.start_container(container_id)
         except RuntimeFailure as error:
             raise RunFailure(str(error)) from error
+
+    async def resize(self, before: Obj, after: Obj, names: Sequence[str], seen: SeenPod) -> None:
+        """Give running containers other limits: ``before`` and ``after`` have the pod's resources.
+
+        A group below another may never be promised more than it: the pod's cgroup grows first and
+        shrinks last. Raises ResizeFailure.
+        """
+        uid, quality = after["metadata"]["uid"], qos_class(after)
+        old, new = pod_limits(before), pod_limits(after)
+        try:
+            self.cgroups.create_pod(uid, quality, largest(old, new))
+            for name in names:
+                await self._resize_container(after, name, quality, seen)
+            self.cgroups.create_pod(uid, quality, new)
+        except (RuntimeFailure, OSError) as error:
+            raise ResizeFailure(str(error)) from error
+
+    async def _resize_container(self, pod: Obj, name: str, quality: str, seen: SeenPod) -> None:
+        found = find_container(pod, name)
+        running = next((c for c in seen.running if c.name == name), None)
+        if found is None or running is None:
+            return
+        fields = self._resources(pod, found[1])
+        limit = fields.get("memory_limit_in_bytes")
+        used = self.cgroups.memory_used(pod["metadata"]["uid"], quality, running.id)
+        if limit is not None and used is not None and used >= limit:
+            raise ResizeFailure(
+                f'attempting to set container "{name}" memory limit ({limit}) '
+                f"below current usage ({used})"
+            )
+        del fields["oom_score_adj"]  # of a running process it stays as it is
+        await self.cri.update_resources(running.id, fields)
+
+    def _resources(self, pod: Obj, container: Obj) -> dict[str, Any]:
+        return container_resources(
+            pod,
+            container,
+            memory_capacity_bytes=self.memory_capacity_bytes,
+            may_lower=self.config.may_lower_oom_score,
+        )
 
     async def _post_start(
         self, pod: Obj, container: Obj, container_id: str, sandbox: SeenSandbox

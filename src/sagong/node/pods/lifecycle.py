@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sagong.api.meta import is_deleting
 from sagong.api.types import Obj
 from sagong.core.clock import parse_time
-from sagong.node.pods import backoff
+from sagong.node.pods import backoff, resize
 from sagong.node.pods.model import (
     Ending,
     Kind,
@@ -65,6 +65,7 @@ class KillContainer:
     name: str
     message: str
     probe: ProbeKind | None = None  # whose own grace period then counts
+    is_resize: bool = False  # it starts again whatever its policy says
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,13 @@ class StartContainer:
     kind: Kind
     attempt: int
     sandbox: SeenSandbox
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeContainers:
+    """Change the limits of running containers, and of their pod, to what was agreed to."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ Action = (
     | KillSandbox
     | KillContainer
     | StartContainer
+    | ResizeContainers
     | RemoveDead
     | Terminate
     | TearDown
@@ -204,6 +213,7 @@ def failed_init(situation: Situation) -> SeenContainer | None:
 
 
 def _plan_running(situation: Situation) -> Plan:
+    situation = _with_allocation(situation)
     steps = _Steps(situation)
     sandbox = situation.seen.sandbox
     if sandbox is None or not _is_usable(situation, sandbox):
@@ -216,8 +226,19 @@ def _plan_running(situation: Situation) -> Plan:
     if _plan_init(situation, steps, sandbox, active):
         for container in containers_of(situation.pod, Kind.MAIN):
             _plan_main(situation, steps, sandbox, container)
+    if updated := resize.to_update(situation.pod, situation.memory.allocation, situation.seen):
+        steps.add(ResizeContainers(tuple(updated)))
     steps.collect_dead()
     return steps.plan()
+
+
+def _with_allocation(situation: Situation) -> Situation:
+    """Agree to what the spec asks for, or not; note what is in place."""
+    allocation = situation.memory.allocation
+    if situation.room is not None:
+        allocation = resize.agree(situation.pod, allocation, situation.room)
+    allocation = resize.settled(allocation, situation.seen)
+    return replace_memory(situation, replace(situation.memory, allocation=allocation))
 
 
 def _is_usable(situation: Situation, sandbox: SeenSandbox) -> bool:
@@ -278,7 +299,10 @@ def _plan_sidecar(
         steps.start(container, Kind.INIT, sandbox)
         return False
     if seen.state is not RunState.RUNNING:
-        steps.restart(container, Kind.INIT, sandbox, seen)
+        if container["name"] in situation.memory.allocation.restarting:
+            steps.start(container, Kind.INIT, sandbox)
+        else:
+            steps.restart(container, Kind.INIT, sandbox, seen)
         # One that started before does not hold up those after it while it restarts.
         return seen.started_at > 0 and "startupProbe" not in container
     if (kill := _kill_reason(situation, container, seen)) is not None:
@@ -297,6 +321,8 @@ def _plan_main(situation: Situation, steps: "_Steps", sandbox: SeenSandbox, cont
     elif seen.state is RunState.CREATED:
         # Made but never started: the agent died between the two.
         steps.start(container, Kind.MAIN, sandbox)
+    elif container["name"] in situation.memory.allocation.restarting:
+        steps.start(container, Kind.MAIN, sandbox)
     elif restarts_after(situation.pod, container, Kind.MAIN, seen.exit_code):
         if seen.sandbox_id != sandbox.id:
             # It ended with its sandbox, or for want of one: no crash of its own to wait out.
@@ -311,6 +337,9 @@ def _kill_reason(situation: Situation, container: Obj, seen: SeenContainer) -> K
     if is_outdated(container, seen):
         message = f"Container {name} definition changed"
         return KillContainer(seen.id, name, f"{message}, will be restarted")
+    if resize.needs_restart(container, situation.memory.allocation):
+        message = f"Container {name} resize requires restart"
+        return KillContainer(seen.id, name, message, is_resize=True)
     if probe is None:
         return None
     message = f"Container {name} failed {probe.value.lower()} probe"
@@ -388,5 +417,9 @@ class _Steps:
 
     def plan(self) -> Plan:
         memory = replace(self._situation.memory, crashes=self._crashes, failures=self._failures)
+        stopped = {a.name for a in self._actions if isinstance(a, KillContainer) and a.is_resize}
+        if stopped:
+            restarting = memory.allocation.restarting | stopped
+            memory = replace(memory, allocation=replace(memory.allocation, restarting=restarting))
         after = min(self._after) if self._after else None
         return Plan(tuple(self._actions), memory, tuple(self._backing_off), after)

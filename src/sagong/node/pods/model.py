@@ -138,6 +138,31 @@ class Ending:
 
     reason: str
     message: str
+    is_refusal: bool = False  # nothing of the pod was ever started
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A resize that the node does not take up: the reason and message of PodResizePending."""
+
+    reason: str  # Deferred or Infeasible
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The resources of one pod's containers, by name: {"requests": ..., "limits": ...}.
+
+    The spec says what is wanted; ``allocated`` is what the node has agreed to, and ``actuated``
+    what the running containers have.
+    """
+
+    allocated: Mapping[str, Obj] = field(default_factory=dict)
+    actuated: Mapping[str, Obj] = field(default_factory=dict)
+    pending: Pending | None = None
+    error: str = ""  # why what was agreed to could not be carried out
+    # Containers that were stopped only to start again with other resources.
+    restarting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +173,16 @@ class Memory:
     failures: Mapping[str, Waiting] = field(default_factory=dict)  # why the last start failed
     ending: Ending | None = None
     stage: Stage = Stage.RUNNING
+    allocation: Allocation = Allocation()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the node has, and what its other pods have been promised; units of ``pod_requests``."""
+
+    allocatable: Mapping[str, int]
+    used: Mapping[str, int]
+    infeasible: str = ""  # why this node can take up no resize of this pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,5 +195,6 @@ class Situation:
     memory: Memory
     now: float
     volumes_ready: bool = True  # all volumes are mounted
+    room: Room | None = None  # set while the pod asks for other resources than it has
     host_ips: Sequence[str] = ()
     crash_back_off_max_seconds: float = 300.0

@@ -10,6 +10,7 @@ from sagong.api.types import Obj
 from sagong.core.clock import format_time
 from sagong.node.pods.container_status import container_statuses
 from sagong.node.pods.model import Kind, Situation, Stage
+from sagong.node.pods.resize import is_in_progress
 from sagong.node.pods.spec import (
     containers_of,
     is_host_network,
@@ -18,7 +19,10 @@ from sagong.node.pods.spec import (
     restart_policy,
 )
 
-OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+_RESIZE_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
+OWNED_CONDITIONS = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", *_RESIZE_CONDITIONS
+)  # fmt: skip
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
 
@@ -26,6 +30,8 @@ def pod_status(situation: Situation) -> Obj:
     """The complete status. The phase never leaves Succeeded or Failed."""
     pod = situation.pod
     old = pod.get("status") or {}
+    if situation.memory.ending is not None and situation.memory.ending.is_refusal:
+        return _refused(situation, old)
     init = container_statuses(situation, Kind.INIT)
     main = container_statuses(situation, Kind.MAIN)
     ephemeral = container_statuses(situation, Kind.EPHEMERAL)
@@ -39,12 +45,25 @@ def pod_status(situation: Situation) -> Obj:
     status["startTime"] = old.get("startTime") or format_time(situation.now)
     if init:
         status["initContainerStatuses"] = init
-    status["containerStatuses"] = main
+    if main:
+        status["containerStatuses"] = main
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = old.get("qosClass") or qos_class(pod)
     kept = ("nominatedNodeName", "resize", "resourceClaimStatuses", "extendedResourceClaimStatus")
     return status | {name: old[name] for name in kept if name in old}
+
+
+def _refused(situation: Situation, old: Obj) -> Obj:
+    """The status of a pod that this node has not taken: nothing of it was ever here."""
+    status: Obj = {"phase": "Failed"}
+    if generation := situation.pod["metadata"].get("generation"):
+        status["observedGeneration"] = generation
+    _add_ending(situation, old, "Failed", status)
+    status["conditions"] = old.get("conditions") or []
+    status["startTime"] = old.get("startTime") or format_time(situation.now)
+    status["qosClass"] = old.get("qosClass") or qos_class(situation.pod)
+    return status
 
 
 def _add_ending(situation: Situation, old: Obj, phase: str, status: Obj) -> None:
@@ -63,9 +82,15 @@ def _phase(situation: Situation, init: Sequence[Obj], main: Sequence[Obj], old: 
         return "Failed" if ended else _live_phase(situation, init, main)
     if not ended:
         return _live_phase(situation, init, main)
-    specs = containers_of(situation.pod, Kind.INIT)
-    plain = [s for c, s in zip(specs, init, strict=True) if not is_sidecar(c)]
+    plain = [s for c, s in _init_pairs(situation, init) if not is_sidecar(c)]
     return "Succeeded" if all(_succeeded(s) for s in (*plain, *main)) else "Failed"
+
+
+def _init_pairs(situation: Situation, init: Sequence[Obj]) -> list[tuple[Obj, Obj]]:
+    """Init containers with their statuses; a refused pod has none."""
+    told = {status["name"]: status for status in init}
+    specs = containers_of(situation.pod, Kind.INIT)
+    return [(c, told[c["name"]]) for c in specs if c["name"] in told]
 
 
 def _succeeded(status: Obj) -> bool:
@@ -77,7 +102,7 @@ def _live_phase(situation: Situation, init: Sequence[Obj], main: Sequence[Obj]) 
     """The phase while the pod may still run. Succeeded and Failed wait until the pod's end has
     been carried out, so that a terminal pod never has a running container."""
     any_started = any("waiting" not in s["state"] or s["lastState"] for s in main)
-    for container, status in zip(containers_of(situation.pod, Kind.INIT), init, strict=True):
+    for container, status in _init_pairs(situation, init):
         done = status["started"] if is_sidecar(container) else _succeeded(status)
         if not done and not any_started:
             return "Pending"
@@ -98,9 +123,26 @@ def _conditions(
         "Initialized": _initialized(situation, phase, init, main),
         "Ready": _ready(situation, containers, old),
         "ContainersReady": containers,
+        **_resize(situation),
     }
     made = [_stamped(situation, type_, facts, old.get(type_)) for type_, facts in wanted.items()]
     return made + [c for type_, c in old.items() if type_ not in OWNED_CONDITIONS]
+
+
+def _resize(situation: Situation) -> dict[str, Obj]:
+    """What an in-place resize waits for, and whether one is under way."""
+    allocation = situation.memory.allocation
+    if situation.memory.stage is not Stage.RUNNING:
+        return {}
+    found = {}
+    if (pending := allocation.pending) is not None:
+        facts = {"status": "True", "reason": pending.reason, "message": pending.message}
+        found["PodResizePending"] = facts
+    if is_in_progress(allocation):
+        reason = "Error" if allocation.error else ""
+        facts = {"status": "True", "reason": reason, "message": allocation.error}
+        found["PodResizeInProgress"] = facts
+    return found
 
 
 def _stamped(situation: Situation, type_: str, facts: Obj, old: Obj | None) -> Obj:
@@ -142,9 +184,7 @@ def _containers_ready(
     if phase == "Failed":
         return _false("PodFailed")
     sidecars = [
-        status
-        for container, status in zip(containers_of(situation.pod, Kind.INIT), init, strict=True)
-        if is_sidecar(container)
+        status for container, status in _init_pairs(situation, init) if is_sidecar(container)
     ]
     unready = [s["name"] for s in (*sidecars, *main) if not s["ready"]]
     if unready:
@@ -179,7 +219,7 @@ def _initialized(situation: Situation, phase: str, init: Sequence[Obj], main: Se
         return _true()
     incomplete = [
         status["name"]
-        for container, status in zip(containers_of(situation.pod, Kind.INIT), init, strict=True)
+        for container, status in _init_pairs(situation, init)
         if not (status["started"] if is_sidecar(container) else status["ready"])
     ]
     if incomplete:

@@ -106,6 +106,41 @@ def pod_limits(pod: Obj) -> PodLimits:
     )
 
 
+def largest(one: PodLimits, other: PodLimits) -> PodLimits:
+    """Limits that satisfy both; no limit is the largest."""
+    return PodLimits(
+        max(one.cpu_shares, other.cpu_shares),
+        _largest(one.cpu_quota, other.cpu_quota),
+        _largest(one.memory_bytes, other.memory_bytes),
+    )
+
+
+def _largest(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def pod_requests(pod: Obj) -> dict[str, int]:
+    """What the pod takes of each resource: thousandths of cores for cpu, else whole units."""
+    sources = [container.get("resources") or {} for _, container in all_containers(pod)]
+    sources.append(pod["spec"].get("resources") or {})
+    names = {name for source in sources for name in source.get("requests") or {}}
+    names |= set(pod["spec"].get("overhead") or {})
+    level = (pod["spec"].get("resources") or {}).get("requests") or {}
+    found = {}
+    for name in sorted(names):
+        if name in level:
+            found[name] = count(name, level[name]) + _overhead(pod, name)
+        else:
+            found[name] = _total(pod, "requests", name) or 0
+    return found
+
+
+def count(name: str, text: str | int) -> int:
+    """A quantity of a resource in the unit in which it is counted here, rounded up."""
+    quantity = parse(text)
+    return quantity.milli_value if name == "cpu" else quantity.value
+
+
 def _pod_total(pod: Obj, which: str) -> Amounts:
     if level := pod["spec"].get("resources"):
         return amounts(level, which)
@@ -118,8 +153,8 @@ def _total(pod: Obj, which: str, name: str) -> int | None:
     values = []
     for kind, container in all_containers(pod):
         if kind is not Kind.EPHEMERAL:
-            found = amounts(container.get("resources") or {}, which)
-            values.append(found.cpu_milli if name == "cpu" else found.memory_bytes)
+            text = ((container.get("resources") or {}).get(which) or {}).get(name)
+            values.append(count(name, text) if text is not None else None)
     if which == "limits" and any(value is None for value in values):
         return None
     init, main = containers_of(pod, Kind.INIT), containers_of(pod, Kind.MAIN)
@@ -130,8 +165,9 @@ def _total(pod: Obj, which: str, name: str) -> int | None:
         if is_sidecar(container):
             sidecars += amount
     together = sidecars + sum(value or 0 for value in values[len(init) : len(init) + len(main)])
-    overhead = (pod["spec"].get("overhead") or {}).get(name)
-    extra = 0
-    if overhead is not None:
-        extra = parse(overhead).milli_value if name == "cpu" else parse(overhead).value
-    return max(peak, together) + extra
+    return max(peak, together) + _overhead(pod, name)
+
+
+def _overhead(pod: Obj, name: str) -> int:
+    text = (pod["spec"].get("overhead") or {}).get(name)
+    return count(name, text) if text is not None else 0

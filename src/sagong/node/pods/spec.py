@@ -80,6 +80,12 @@ def is_host_network(pod: Obj) -> bool:
     return bool(pod["spec"].get("hostNetwork"))
 
 
+def is_static(pod: Obj) -> bool:
+    """Whether the pod comes from a file of this node, not from the API."""
+    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
+    return source not in (None, "api")
+
+
 def qos_class(pod: Obj) -> str:
     """Guaranteed, Burstable or BestEffort, as ``ComputePodQOS``."""
     pod_level = pod["spec"].get("resources") or {}

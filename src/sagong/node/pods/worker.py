@@ -13,6 +13,7 @@ from typing import Any
 
 from sagong.api.errors import ApiError, Conflict, NotFound
 from sagong.api.meta import is_deleting
+from sagong.api.pods import is_finished
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock, format_time
@@ -22,17 +23,33 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
-from sagong.node.pods import lifecycle
+from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.cleaning import Cleaner
-from sagong.node.pods.failures import SandboxFailure, StartFailure, VolumeFailure
+from sagong.node.pods.failures import (
+    ResizeFailure,
+    SandboxFailure,
+    StartFailure,
+    VolumeFailure,
+)
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
-from sagong.node.pods.model import Kind, Memory, ProbeView, SeenPod, Situation, Stage, Waiting
+from sagong.node.pods.model import (
+    Ending,
+    Kind,
+    Memory,
+    ProbeView,
+    Room,
+    SeenPod,
+    Situation,
+    Stage,
+    Waiting,
+)
 from sagong.node.pods.pod_status import pod_status
 from sagong.node.pods.references import container_reference, pod_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.spec import describe, find_container, grace_seconds
 from sagong.node.pods.status_writer import StatusWriter, is_newer
+from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
@@ -46,6 +63,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
@@ -63,6 +81,7 @@ class Workshop:
     launcher: Launcher
     stopper: Stopper
     cleaner: Cleaner
+    tenancy: Tenancy
 
 
 class PodWorker:
@@ -71,7 +90,10 @@ class PodWorker:
     def __init__(self, pod: Obj, workshop: Workshop) -> None:
         self._pod = pod
         self._shop = workshop
-        self._memory = Memory()
+        self._memory = Memory(allocation=resize.initial(pod))
+        self._is_admitted = _has_begun(pod)
+        if self._is_admitted:
+            workshop.tenancy.take(self._as_allocated())
         self._volumes: Mapping[str, Mounted] | None = None
         self._refreshes_volumes = False
         self._gone = False  # the API object is no more
@@ -175,12 +197,47 @@ class PodWorker:
         self._is_unsure = True
         return float(min(RETRY_SECONDS * 2 ** min(self._failures, 10), RETRY_LIMIT_SECONDS))
 
+    def _as_allocated(self) -> Obj:
+        """The pod with the resources that this node has agreed to."""
+        return resize.as_allocated(self._pod, self._memory.allocation)
+
+    def _admit(self, seen: SeenPod) -> None:
+        """Decide once whether this node takes the pod; what runs here already was taken before."""
+        self._is_admitted = True
+        if is_deleting(self._pod) or is_finished(self._pod):
+            return
+        if seen.sandboxes or seen.containers:
+            self._shop.tenancy.take(self._as_allocated())
+            return
+        refused = self._shop.tenancy.admit(self._as_allocated())
+        if refused is None:
+            return
+        self._shop.events.emit(pod_reference(self._pod), "Warning", refused.reason, refused.message)
+        text = f"Pod was rejected: {refused.message}"
+        ending = Ending(refused.reason, text, is_refusal=True)
+        self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
+
+    def _remember(self, memory: Memory) -> None:
+        """Take over what was decided; tell others of a changed allocation."""
+        before, self._memory = self._memory.allocation, memory
+        if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
+            self._shop.tenancy.leave(self.uid)
+        elif memory.allocation.allocated != before.allocated:
+            self._shop.tenancy.take(self._as_allocated())
+        for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
+            self._shop.events.emit(pod_reference(self._pod), type_, reason, text)
+        pending = memory.allocation.pending
+        if pending is not None and pending.reason == "Deferred":
+            self._shop.tenancy.wait(self.uid, self.wake)
+
     async def _round(self) -> float | None:
         for _ in range(STEPS_AT_ONCE):
             seen = await self._observe()
+            if not self._is_admitted:
+                self._admit(seen)
             situation = self._situation(seen)
             plan = lifecycle.plan(situation)
-            self._memory = plan.memory
+            self._remember(plan.memory)
             self._look_after_probes(seen)
             self._announce_back_offs(plan)
             self._report(replace(situation, memory=plan.memory))
@@ -215,9 +272,16 @@ class PodWorker:
             memory=self._memory,
             now=self._shop.clock.now(),
             volumes_ready=self._volumes is not None,
+            room=self._room(),
             host_ips=self._shop.config.host_ips,
             crash_back_off_max_seconds=self._shop.config.crash_back_off_max_seconds,
         )
+
+    def _room(self) -> Room | None:
+        if not resize.is_resized(self._pod, self._memory.allocation):
+            pending = self._memory.allocation.pending
+            return Room({}, {}) if pending is not None else None
+        return self._shop.tenancy.room(self.uid)
 
     def _report(self, situation: Situation) -> None:
         if not self._gone:
@@ -247,6 +311,8 @@ class PodWorker:
                 await self._kill_container(action, seen)
             case lifecycle.StartContainer():
                 return await self._start_container(action, seen)
+            case lifecycle.ResizeContainers():
+                return await self._resize(action, seen)
             case lifecycle.RemoveDead():
                 await self._remove_dead(action)
             case lifecycle.Terminate():
@@ -287,7 +353,9 @@ class PodWorker:
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
-            sandbox_id = await self._shop.launcher.create_sandbox(self._pod, action.attempt)
+            sandbox_id = await self._shop.launcher.create_sandbox(
+                self._as_allocated(), action.attempt
+            )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
         except SandboxFailure as error:
             self._is_unsure = True
@@ -332,7 +400,7 @@ class PodWorker:
             return left
         try:
             container_id = await self._shop.launcher.start_container(
-                self._pod, action, self._volumes or {}, seen
+                self._as_allocated(), action, self._volumes or {}, seen
             )
         except StartFailure as failure:
             self._is_unsure = True
@@ -344,6 +412,23 @@ class PodWorker:
         await self._shop.view.note_container(self.uid, container_id, action.sandbox.id)
         self._retry_at.pop(attempted, None)
         self._remember_failure(action.name, None)
+        return None
+
+    async def _resize(self, action: lifecycle.ResizeContainers, seen: SeenPod) -> float | None:
+        allocation = self._memory.allocation
+        try:
+            await self._shop.launcher.resize(
+                resize.as_actuated(self._pod, allocation), self._as_allocated(), action.names, seen
+            )
+        except ResizeFailure as failure:
+            log.info("pod %s cannot be resized yet: %s", describe(self._pod), failure)
+            self._remember(
+                replace(self._memory, allocation=replace(allocation, error=str(failure)))
+            )
+            return RESIZE_RETRY_SECONDS
+        for name in action.names:
+            allocation = resize.actuate(allocation, name)
+        self._remember(replace(self._memory, allocation=replace(allocation, error="")))
         return None
 
     def _remember_failure(self, name: str, waiting: Waiting | None) -> None:
@@ -377,6 +462,7 @@ class PodWorker:
             await self._delete_object()
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
+        self._shop.tenancy.leave(self.uid)
         self._done = True
 
     async def _delete_object(self) -> None:
@@ -411,6 +497,12 @@ class PodWorker:
         if self._prober is not None:
             terminating = self._memory.stage is not Stage.RUNNING
             self._prober.sync(self._pod, seen, terminating=terminating)
+
+
+def _has_begun(pod: Obj) -> bool:
+    """Whether a node has taken the pod before: an agent that begins takes it over."""
+    status = pod.get("status") or {}
+    return bool(status.get("startTime")) and not is_deleting(pod) and not is_finished(pod)
 
 
 def _what_starts_depend_on(pod: Obj) -> tuple[Any, ...]:

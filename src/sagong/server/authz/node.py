@@ -7,11 +7,11 @@ semantics: upstream's ``plugin/pkg/auth/authorizer/node``.
 
 from collections.abc import Callable, Iterator
 
+from sagong.api.pod_references import references, volume_secrets
 from sagong.api.types import Obj
 from sagong.server.admission.interface import Lister
 from sagong.server.admission.node_restriction import LEASE_NAMESPACE, NODES_GROUP, node_of
 from sagong.server.authz.interface import NO_OPINION, Attributes, Decision, Effect
-from sagong.server.authz.pod_references import references, volume_secrets
 from sagong.server.authz.rules import Rule
 from sagong.server.bootstrap.policy.cluster_roles import CLUSTER_ROLES
 

@@ -87,7 +87,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
     outer = [
         metrics.middleware(),
         failures(metrics.count_panic),
-        authentication(core.security.authenticator),
+        authentication(core.security.authenticator, core.security.anonymous_paths),
     ]
     if front.auditor is not None:
         outer.append(front.auditor(core.resources).middleware())

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sagong.api import errors
-from sagong.api.call import Answer, Call, Options, Preconditions, Verb
+from sagong.api.call import Answer, Call, Options, Preconditions, Single, Verb
 from sagong.api.meta import condition, labels_of
 from sagong.api.resources import ResourceTable
 from sagong.api.selectors import selector_from_object
@@ -50,8 +50,46 @@ async def evict(call: Call, user: User, context: Context) -> Answer:
                 preconditions=replace(wanted, uid=wanted.uid or pod["metadata"]["uid"]),
             )
             deletion = replace(deletion, options=options)
+    if not dry_run:
+        deletion = await _mark(deletion, user, context)
     await context.storage.remove(deletion, user)
     return done()
+
+
+async def _mark(deletion: Call, user: User, context: Context) -> Call:
+    """Say in the pod why it goes, before it does; the deletion of the pod as it is then."""
+    now = format_time(context.clock.now())
+    wanted = deletion.options.preconditions
+    status = replace(
+        deletion,
+        verb=Verb.UPDATE,
+        subresource="status",
+        options=Options(preconditions=wanted),
+    )
+    answer = await context.storage.modify(
+        status, user, lambda pod: _disrupted(pod, now), subresource="status"
+    )
+    if wanted is None or not wanted.resource_version or not isinstance(answer, Single):
+        return deletion
+    marked = replace(wanted, resource_version=answer.obj["metadata"]["resourceVersion"])
+    return replace(deletion, options=replace(deletion.options, preconditions=marked))
+
+
+def _disrupted(pod: Obj, now: str) -> Obj:
+    current = condition(pod, "DisruptionTarget")
+    if current is not None and current.get("status") == "True":
+        now = current.get("lastTransitionTime") or now
+    target = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastTransitionTime": now,
+    }
+    status = pod.setdefault("status", {})
+    others = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"]
+    status["conditions"] = [*others, target]
+    return pod
 
 
 def _deletion(call: Call, asked: Mapping[str, Any], dry_run: bool) -> Call:

@@ -72,6 +72,9 @@ class AuthenticationConfiguration:
     anonymous: Anonymous = Anonymous()
 
 
+DEFAULT = AuthenticationConfiguration()
+
+
 def parse(config: Obj) -> AuthenticationConfiguration:
     """The configuration in a decoded file. Raises BadConfiguration."""
     if config.get("kind") != KIND or config.get("apiVersion") not in API_VERSIONS:

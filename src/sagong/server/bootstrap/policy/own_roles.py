@@ -19,11 +19,20 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "discovery.k8s.io", "endpointslices"),
         WRITE_EVENTS,
     ),
+    # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
+    "sagong:config-rollout": (
+        allow("patch", "apps", "daemonsets deployments statefulsets"),
+        WRITE_EVENTS,
+    ),
 }
 
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:config-rollout": (
+        "sagong:config-rollout",
+        (account("kube-system", "config-rollout-controller"),),
+    ),
     # As kubeadm:node-proxier, which goes to the proxy's account there.
     "sagong:node-proxier": ("system:node-proxier", (_NODES,)),
     # As kubeadm:kubelet-bootstrap and kubeadm:node-autoapprove-*.

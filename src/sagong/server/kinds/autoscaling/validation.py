@@ -15,7 +15,7 @@ _PERIOD_SECONDS_MAX = 1800
 def validate_autoscaler(obj: Obj, errors: ErrorList) -> None:
     spec = obj["spec"]
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    if least is not None and least < 1:
+    if least is not None and least < (0 if _can_rest(spec) else 1):
         message = "must be greater than or equal to 1"
         errors.invalid(_SPEC.child("minReplicas"), least, message)
     if most < 1:
@@ -32,7 +32,14 @@ def validate_autoscaler(obj: Obj, errors: ErrorList) -> None:
             _validate_rules(rules, _SPEC.child("behavior", name), errors)
 
 
-def _validate_reference(reference: Obj, path: Path, errors: ErrorList) -> None:
+def _can_rest(spec: Obj) -> bool:
+    """Whether a metric remains that says when to wake a target without pods."""
+    return any(m.get("type") in ("Object", "External") for m in spec.get("metrics") or ())
+
+
+def _validate_reference(
+    reference: Obj, path: Path, errors: ErrorList, *, needs_group: bool = True
+) -> None:
     for field in ("kind", "name"):
         value = reference.get(field) or ""
         if checks.required(value, path.child(field), errors):
@@ -41,7 +48,7 @@ def _validate_reference(reference: Obj, path: Path, errors: ErrorList) -> None:
     group = version.rpartition("/")[0]
     if version.count("/") > 1:
         errors.invalid(where, version, f"unexpected GroupVersion string: {version}")
-    elif not group and reference.get("kind") != "ReplicationController":
+    elif needs_group and not group and reference.get("kind") != "ReplicationController":
         errors.invalid(where, version, "apiVersion must specify API group")
 
 
@@ -73,9 +80,9 @@ def _validate_metric(metric: Obj, path: Path, errors: ErrorList) -> None:
     else:
         _validate_identifier(source.get("metric") or {}, at.child("metric"), errors)
     if expected == "object":
-        _validate_reference(
-            source.get("describedObject") or {}, at.child("describedObject"), errors
-        )
+        # A Service, as others of the core group, may well be described.
+        described = source.get("describedObject") or {}
+        _validate_reference(described, at.child("describedObject"), errors, needs_group=False)
     _validate_target(source.get("target") or {}, expected, at.child("target"), errors)
 
 

@@ -1,0 +1,194 @@
+"""In-place resize: what of a changed spec the node takes up, and what then is to be done. Pure.
+
+Semantics: upstream's allocation manager. cpu and memory of main containers and sidecars may change
+under them. A resize that never fits the node is Infeasible, one that does not fit now is Deferred;
+both leave the pod as it is. What the API's status said last is the checkpoint: a restarted agent
+goes on from there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from sagong.api.quantities import parse
+from sagong.api.types import Obj
+from sagong.node.pods.model import Allocation, Kind, Pending, Room, SeenPod
+from sagong.node.pods.resources import pod_requests
+from sagong.node.pods.spec import containers_of, is_sidecar, is_static
+
+RESIZABLE = ("cpu", "memory")
+_STATUSES = {Kind.INIT: "initContainerStatuses", Kind.MAIN: "containerStatuses"}
+
+
+def resizable(pod: Obj) -> Iterator[tuple[Kind, Obj]]:
+    """Containers whose resources may change while they run."""
+    for container in containers_of(pod, Kind.INIT):
+        if is_sidecar(container):
+            yield Kind.INIT, container
+    for container in containers_of(pod, Kind.MAIN):
+        yield Kind.MAIN, container
+
+
+def initial(pod: Obj) -> Allocation:
+    """Where to go on from: what the last status tells of each container, else the spec."""
+    allocated = {}
+    for kind, container in resizable(pod):
+        statuses = (pod.get("status") or {}).get(_STATUSES[kind]) or []
+        told: Obj = next((s for s in statuses if s["name"] == container["name"]), {})
+        wanted = of(container)
+        if "containerID" not in told or "resources" not in told:
+            allocated[container["name"]] = wanted
+            continue
+        given = {"requests": told.get("allocatedResources") or {}}
+        given["limits"] = (told["resources"] or {}).get("limits") or {}
+        allocated[container["name"]] = of({"resources": given})
+    return Allocation(allocated, allocated)
+
+
+def of(container: Obj) -> Obj:
+    """cpu and memory of a container's resources, in one form."""
+    resources = container.get("resources") or {}
+    listed = {
+        which: {k: v for k, v in (resources.get(which) or {}).items() if k in RESIZABLE}
+        for which in ("requests", "limits")
+    }
+    return {which: found for which, found in listed.items() if found}
+
+
+def is_same(one: Obj, other: Obj) -> bool:
+    """Whether two resources have the same quantities, however they are written."""
+    return _amounts(one) == _amounts(other)
+
+
+def _amounts(resources: Obj) -> dict[tuple[str, str], int]:
+    return {
+        (which, name): parse(text).nano
+        for which, listed in resources.items()
+        for name, text in listed.items()
+    }
+
+
+def wanted(pod: Obj) -> dict[str, Obj]:
+    return {container["name"]: of(container) for _, container in resizable(pod)}
+
+
+def is_resized(pod: Obj, allocation: Allocation) -> bool:
+    """Whether the spec asks for something other than what was agreed to."""
+    return _differ(wanted(pod), allocation.allocated)
+
+
+def is_in_progress(allocation: Allocation) -> bool:
+    return _differ(allocation.allocated, allocation.actuated)
+
+
+def _differ(one: Mapping[str, Obj], other: Mapping[str, Obj]) -> bool:
+    return one.keys() != other.keys() or any(not is_same(one[n], other[n]) for n in one)
+
+
+def as_allocated(pod: Obj, allocation: Allocation) -> Obj:
+    """The pod with the resources that the node has agreed to: what is started and limited."""
+    if not is_resized(pod, allocation):
+        return pod
+    spec = {**pod["spec"]}
+    for kind in _STATUSES:
+        if kind.value in spec:
+            spec[kind.value] = [_allocated(c, allocation) for c in spec[kind.value]]
+    return {**pod, "spec": spec}
+
+
+def as_actuated(pod: Obj, allocation: Allocation) -> Obj:
+    """The pod with the resources that its running containers have."""
+    return as_allocated(pod, replace(allocation, allocated=allocation.actuated))
+
+
+def _allocated(container: Obj, allocation: Allocation) -> Obj:
+    given = allocation.allocated.get(container["name"])
+    if given is None:
+        return container
+    old = container.get("resources") or {}
+    resources = {**old}
+    for which in ("requests", "limits"):
+        kept = {k: v for k, v in (old.get(which) or {}).items() if k not in RESIZABLE}
+        resources[which] = {**kept, **given.get(which, {})}
+    return {**container, "resources": {k: v for k, v in resources.items() if v}}
+
+
+def agree(pod: Obj, allocation: Allocation, room: Room) -> Allocation:
+    """The allocation after the node has looked at what the spec asks for."""
+    if not is_resized(pod, allocation):
+        return replace(allocation, pending=None)
+    pending = _refusal(pod, room)
+    if pending is not None:
+        return replace(allocation, pending=pending)
+    return replace(allocation, allocated=wanted(pod), pending=None, error="")
+
+
+def _refusal(pod: Obj, room: Room) -> Pending | None:
+    if is_static(pod):
+        return Pending("Infeasible", "In-place resize of static-pods is not supported")
+    if room.infeasible:
+        return Pending("Infeasible", room.infeasible)
+    requests = pod_requests(pod)
+    for name in RESIZABLE:
+        asked, has = requests.get(name, 0), room.allocatable.get(name, 0)
+        if asked > has:
+            text = f"Node didn't have enough capacity: {name}, requested: {asked}, capacity: {has}"
+            return Pending("Infeasible", text)
+    for name in RESIZABLE:
+        asked, used = requests.get(name, 0), room.used.get(name, 0)
+        if asked and asked + used > room.allocatable.get(name, 0):
+            text = (
+                f"Node didn't have enough resource: {name}, requested: {asked}, "
+                f"used: {used}, capacity: {room.allocatable.get(name, 0)}"
+            )
+            return Pending("Deferred", text)
+    return None
+
+
+def changed_resources(allocation: Allocation, name: str) -> set[str]:
+    """Which of cpu and memory a running container has other than agreed to."""
+    new = _amounts(allocation.allocated.get(name, {}))
+    old = _amounts(allocation.actuated.get(name, {}))
+    keys = {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+    return {resource for _, resource in keys}
+
+
+def needs_restart(container: Obj, allocation: Allocation) -> bool:
+    """Whether a changed resource's ``resizePolicy`` wants the container to begin anew."""
+    changed = changed_resources(allocation, container["name"])
+    return any(
+        policy["resourceName"] in changed and policy["restartPolicy"] == "RestartContainer"
+        for policy in container.get("resizePolicy") or []
+    )
+
+
+def to_update(pod: Obj, allocation: Allocation, seen: SeenPod) -> list[str]:
+    """Running containers whose limits are to be changed under them."""
+    running = {container.name for container in seen.running}
+    return [
+        container["name"]
+        for _, container in resizable(pod)
+        if container["name"] in running
+        and changed_resources(allocation, container["name"])
+        and not needs_restart(container, allocation)
+    ]
+
+
+def settled(allocation: Allocation, seen: SeenPod) -> Allocation:
+    """What does not run has whatever was agreed to: it will be started with it."""
+    running = {container.name for container in seen.running}
+    actuated = {
+        name: allocation.actuated.get(name, agreed) if name in running else agreed
+        for name, agreed in allocation.allocated.items()
+    }
+    restarting = allocation.restarting - running
+    if (actuated, restarting) == (allocation.actuated, allocation.restarting):
+        return allocation
+    return replace(allocation, actuated=actuated, restarting=restarting)
+
+
+def actuate(allocation: Allocation, name: str) -> Allocation:
+    """A container has been given what was agreed to."""
+    agreed = allocation.allocated.get(name)
+    if agreed is None:
+        return allocation
+    return replace(allocation, actuated={**allocation.actuated, name: agreed})
