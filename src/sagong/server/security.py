@@ -13,6 +13,7 @@ from sagong.server.admission.chain import default_plugins
 from sagong.server.admission.policies.index import Around
 from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
 from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
+from sagong.server.admission.webhooks.calling import Means
 from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.assembly import Security, SecurityBuilder, Surroundings
@@ -97,9 +98,8 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         )
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        mutating, validating = admission_webhooks(
-            around.kinds, around.poster, clock, ids, around.metrics, authorizer
-        )
+        means = Means(around.kinds, around.poster, clock, ids, authorizer)
+        mutating, validating = admission_webhooks(means, around.metrics)
         policies = Around(around.kinds, around.resources, authorizer)
         plugins = default_plugins(
             authorizer=authorizer,

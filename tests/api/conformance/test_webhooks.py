@@ -741,3 +741,70 @@ async def test_definitions_are_denied(api: Api, hooks: Hooks, installed: Install
     assert "the crd contains unwanted label" in error["message"]
     crd["metadata"]["labels"] = {}
     await make(api, CRD_PATH, crd)
+
+
+# Match conditions
+
+
+@pytest.mark.parametrize("sort", ["Validating", "Mutating"])
+async def test_match_conditions_are_kept_and_changed(
+    api: Api, hooks: Hooks, installed: Installed, sort: str
+) -> None:
+    conditions = [{"name": "expression-1", "expression": "object.metadata.namespace == 'try'"}]
+    hook = webhook(
+        "conditions.k8s.io",
+        hooks.client("/nowhere"),
+        rules=[rule("configmaps")],
+        matchConditions=conditions,
+    )
+    name = f"conditions-{sort.lower()}"
+    made = await installed(sort, name, hook)
+    assert made["webhooks"][0]["matchConditions"] == conditions
+    more = [*conditions, {"name": "expression-2", "expression": "request.operation == 'CREATE'"}]
+    made["webhooks"][0]["matchConditions"] = more
+    updated = await api.call("PUT", f"{path_of(sort)}/{name}", made)
+    assert updated.status == 200, updated.text
+    assert updated.body["webhooks"][0]["matchConditions"] == more
+    # The webhook, which nobody answers for, is not called where the conditions do not hold.
+    await make(api, CONFIG_MAPS, config_map(f"unmatched-{sort.lower()}"))
+
+
+async def test_all_but_skipped_config_maps_are_mutated(
+    api: Api, hooks: Hooks, installed: Installed
+) -> None:
+    client = hooks.play("/all-but", lambda asked: patch(add("/data/mutation-stage-1", "yes")))
+    conditions = [{"name": "skip-me", "expression": "object.metadata.name != 'skip-me'"}]
+    hook = webhook("all-but.k8s.io", client, rules=[rule("configmaps")], matchConditions=conditions)
+    await installed("Mutating", "all-but", hook)
+    mutated = await make(api, CONFIG_MAPS, config_map("mutate-me", **{"mutation-start": "yes"}))
+    assert mutated["data"] == {"mutation-start": "yes", "mutation-stage-1": "yes"}
+    skipped = await make(api, CONFIG_MAPS, config_map("skip-me", **{"mutation-start": "yes"}))
+    assert skipped["data"] == {"mutation-start": "yes"}
+    text = (await api.call("GET", "/metrics")).text
+    assert (
+        'apiserver_admission_match_condition_exclusions_total{kind="webhook",'
+        'name="all-but.k8s.io",operation="CREATE",type="admit"} 1.0' in text
+    )
+
+
+@pytest.mark.parametrize("policy", ["Fail", "Ignore"])
+async def test_conditions_that_fail_count_as_the_policy_says(
+    api: Api, hooks: Hooks, installed: Installed, policy: str
+) -> None:
+    client = hooks.play("/failing", lambda asked: deny("asked"))
+    conditions = [{"name": "fails", "expression": "object.data.absent == 'x'"}]
+    hook = webhook(
+        "failing.k8s.io",
+        client,
+        rules=[rule("configmaps")],
+        matchConditions=conditions,
+        failurePolicy=policy,
+    )
+    await installed("Validating", f"failing-{policy.lower()}", hook)
+    answer = await api.call("POST", CONFIG_MAPS, config_map(f"failing-{policy.lower()}", a="b"))
+    if policy == "Fail":
+        assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
+        assert "no such key: absent" in answer.body["message"]
+    else:
+        assert answer.status == 201
+    assert hooks.asked["/failing"] == []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.server.aggregation.aggregator import Aggregator
 from sagong.server.assembly import Core
 from sagong.server.authn.service_accounts import ISSUER
 from sagong.server.discovery.endpoints import Discovery
@@ -41,13 +42,14 @@ class Front:
     middlewares: Sequence[Middleware] = ()
     connections: Mapping[tuple[str, str], Connect] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    aggregator: Aggregator | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
     readiness: Mapping[str, Check] = field(default_factory=dict)
 
 
 def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
-    discovery = Discovery(core.resources, front.address)
+    discovery = Discovery(core.resources, front.address, front.aggregator)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
     metrics = Metrics(front.clock, core.caches, core.metrics)
     fixed: dict[str, Endpoint] = {
@@ -62,6 +64,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         lambda *gvk: core.schemas.definition_name(*gvk) or core.custom.definition_name(*gvk),
         version=f"v{KUBERNETES}",
         custom=core.custom.definitions,
+        aggregator=front.aggregator,
     )
     openapi = OpenApiEndpoints(documents)
     fixed["/"] = paths(
@@ -79,6 +82,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         find,
         front.connections,
         core.custom.printer_of,
+        front.aggregator,
     )
     outer = [
         metrics.middleware(),

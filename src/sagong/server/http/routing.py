@@ -27,6 +27,9 @@ from sagong.server.http.targets import Target, target_of, verb_of
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from sagong.server.aggregation.aggregator import Aggregator
+    from sagong.server.aggregation.services import Extension
+
 # A subresource that takes over its connection (exec, log, proxy, ...). Called after authorisation,
 # with the call and what follows the subresource in the path.
 Connect = Callable[[Exchange, Call, str], Awaitable["web.StreamResponse"]]
@@ -50,6 +53,7 @@ class Router:
     endpoint: FindEndpoint
     connections: Mapping[tuple[str, str], Connect]
     printer_of: PrinterOf
+    aggregator: "Aggregator | None" = None
     messages: Messages = field(default_factory=Messages)
     _targets: dict[str, Target | None] = field(default_factory=dict)
     _targets_version: int = 0
@@ -57,6 +61,8 @@ class Router:
     def manner(self, method: str, target: str) -> Manner:
         """How to answer a request: reads of the caches at once, connections by their handlers."""
         path, _, query_text = target.partition("?")
+        if self.aggregator is not None and self.aggregator.extensions.of_path(path) is not None:
+            return Manner.TAKEN
         found = self._target(path)
         if found is None or found.resource is None:
             return Manner.TASK
@@ -69,6 +75,10 @@ class Router:
 
     async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
+        if self.aggregator is not None:
+            extension = self.aggregator.extensions.of_path(exchange.path)
+            if extension is not None and exchange.incoming.taken is not None:
+                return await self._extension(exchange, extension, self.aggregator)
         target = self._target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
@@ -128,6 +138,23 @@ class Router:
             options=options,
             user_agent=exchange.incoming.headers.get("User-Agent", ""),
         )
+
+    async def _extension(
+        self, exchange: Exchange, extension: "Extension", aggregator: "Aggregator"
+    ) -> Answered:
+        """Authorise here, as far as the path tells, and let the extension answer."""
+        from sagong.server.aggregation.asking import asked_of
+        from sagong.server.aggregation.proxying import pass_on
+
+        parameters = query.parse(exchange.query)
+        asked = asked_of(exchange.path, exchange.method, parameters, exchange.user)
+        decision = await self.server.authorizer.authorize(asked)
+        if decision.effect is not Effect.ALLOW:
+            raise refusal(asked, decision.reason)
+        exchange.verb = "CONNECT" if asked.verb == "watch" else asked.verb
+        exchange.group, exchange.version = asked.group, asked.version
+        exchange.resource, exchange.subresource = asked.resource, asked.subresource
+        return await pass_on(exchange, extension, aggregator.caller)
 
     async def _endpoint(self, exchange: Exchange) -> Answered:
         exchange.verb = exchange.method

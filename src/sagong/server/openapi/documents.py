@@ -8,7 +8,9 @@ import orjson
 
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, Resource
-from sagong.server.custom_resources.openapi import in_version2
+from sagong.server.aggregation.aggregator import Aggregator
+from sagong.server.aggregation.contents import Content, merged
+from sagong.server.custom_resources.openapi import definition_in_version2, described
 from sagong.server.openapi.operations import paths_of
 from sagong.server.openapi.version2 import to_version2
 
@@ -37,6 +39,7 @@ class OpenApi:
         *,
         version: str,
         custom: Callable[[], Mapping[str, Obj]] = dict,
+        aggregator: Aggregator | None = None,
     ) -> None:
         """``definitions`` are the built-in ones, ``custom`` those of custom resources now."""
         self._table = table
@@ -44,15 +47,20 @@ class OpenApi:
         self._find = find
         self._version = version
         self._custom = custom
+        self._aggregator = aggregator
         self._definitions: dict[str, Obj] | None = None
         self._documents: dict[str, bytes] = {}
-        self._documents_of = table.version
+        self._documents_of = self._state()
+
+    def _state(self) -> object:
+        return self._table.version, self._aggregator.state() if self._aggregator else None
 
     def _forget_outdated(self) -> None:
         """If the table has changed, make anew what custom resources are in."""
-        if self._documents_of == self._table.version:
+        state = self._state()
+        if self._documents_of == state:
             return
-        self._documents_of = self._table.version
+        self._documents_of = state
         built_in = {name for name, found in self._names().items() if not _any_custom(found)}
         for name in self._documents.keys() - built_in:
             del self._documents[name]
@@ -64,7 +72,15 @@ class OpenApi:
             name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={hash_of(self.document(name))}"}
             for name in sorted(self._names())
         }
-        return {"paths": paths}
+        for (group, version), content in self._extensions().items():
+            name = f"apis/{group}/{version}"
+            paths.pop(name, None)
+            if content.version3_url:
+                paths[name] = {"serverRelativeURL": content.version3_url}
+        return {"paths": dict(sorted(paths.items()))}
+
+    def _extensions(self) -> Mapping[tuple[str, str], Content]:
+        return self._aggregator.contents() if self._aggregator else {}
 
     def document(self, name: str) -> bytes:
         """The v3 document of ``api/v1`` or ``apis/<group>/<version>``. Raises KeyError."""
@@ -83,8 +99,10 @@ class OpenApi:
             paths: dict[str, Obj] = {}
             for resource in self._table:
                 paths.update(paths_of(resource, self._find))
-            custom = {name: in_version2(d) for name, d in self._custom().items()}
+            custom = {name: definition_in_version2(d) for name, d in self._described().items()}
             document = to_version2(paths, {**self._built_in(), **custom}, self._info())
+            if self._aggregator is not None:
+                document = merged(document, self._aggregator.version2_documents())
             data = self._documents["v2"] = orjson.dumps(document)
         return data
 
@@ -94,6 +112,9 @@ class OpenApi:
             name = f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
             found.setdefault(name, []).append(resource)
         return found
+
+    def _described(self) -> dict[str, Obj]:
+        return described(self._custom(), self._built_in())
 
     def _built_in(self) -> dict[str, Obj]:
         if self._definitions is None:
@@ -107,7 +128,7 @@ class OpenApi:
         paths: dict[str, Obj] = {}
         for resource in resources:
             paths.update(paths_of(resource, self._find))
-        schemas = _closure(paths, {**self._built_in(), **self._custom()})
+        schemas = _closure(paths, {**self._built_in(), **self._described()})
         return {
             "openapi": "3.0.0",
             "info": self._info(),

@@ -7,7 +7,8 @@ from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.interface import Attributes
 from sagong.server.admission.plugin import refuse
-from sagong.server.admission.webhooks.hooks import ConditionsFailed, Hook
+from sagong.server.admission.policies.inputs import Seen
+from sagong.server.admission.webhooks.hooks import Hook
 from sagong.server.admission.webhooks.matching import wanted_as
 from sagong.server.admission.webhooks.metrics import WebhookMetrics
 from sagong.server.admission.webhooks.reviews import (
@@ -19,6 +20,7 @@ from sagong.server.admission.webhooks.reviews import (
     version_of,
 )
 from sagong.server.admission.webhooks.versions import Kinds, Shown, Versions
+from sagong.server.authz.interface import Authorizer
 from sagong.server.remote.posting import CallFailed, Poster
 
 _UNAVAILABLE = 503  # what metrics count a call without an answer as
@@ -33,13 +35,21 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """What all webhooks are called with. ``sort`` is ``admit`` or ``validating``."""
+class Means:
+    """What calling webhooks takes."""
 
     kinds: Kinds
     poster: Poster
     clock: Clock
     ids: Ids
+    authorizer: Authorizer  # whom match conditions may ask
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls webhooks of one sort: ``admit`` or ``validating``."""
+
+    means: Means
     metrics: WebhookMetrics
     sort: str
 
@@ -47,20 +57,26 @@ class Caller:
         self, hook: Hook, attributes: Attributes, versions: Versions
     ) -> Shown | None:
         """The write as the webhook sees it; None if it does not concern it. Raises ``errors``."""
-        equivalents = self.kinds.equivalents(attributes.resource, attributes.subresource)
+        kinds = self.means.kinds
+        equivalents = kinds.equivalents(attributes.resource, attributes.subresource)
         wanted = wanted_as(hook, attributes, equivalents)
         if wanted is None:
             return None
         shown = await versions.shown(wanted)
-        if hook.conditions is not None:
-            try:
-                matches = await hook.conditions.match(attributes, shown)
-            except ConditionsFailed as error:
-                raise refuse(attributes, str(error)) from None
-            if not matches:
-                self.metrics.excluded(hook.name, self.sort, attributes.operation.value)
-                return None
+        if hook.conditions is not None and not await self._holds(hook, attributes, shown):
+            self.metrics.excluded(hook.name, self.sort, attributes.operation.value)
+            return None
         return shown
+
+    async def _holds(self, hook: Hook, attributes: Attributes, shown: Shown) -> bool:
+        """Do the match conditions? Raises Forbidden if nobody can tell and that counts."""
+        assert hook.conditions is not None
+        seen = Seen(attributes, shown.wanted, shown.obj, shown.old)
+        policy = "Ignore" if hook.fails_open else "Fail"
+        match = await hook.conditions.match(seen, self.means.authorizer, failure_policy=policy)
+        if match.error:
+            raise refuse(attributes, match.error)
+        return match.matches
 
     async def ask(self, hook: Hook, attributes: Attributes, shown: Shown) -> Verdict | None:
         """What the webhook allows; None if it did not answer and its policy is to go on.
@@ -71,7 +87,7 @@ class Caller:
         if attributes.dry_run and hook.has_side_effects:
             self.metrics.rejected(hook.name, self.sort, operation, "apiserver_internal_error", 0)
             raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
-        started = self.clock.monotonic()
+        started = self.means.clock.monotonic()
         code, refused, failure = 200, False, ""
         try:
             said = await self._verdict(hook, attributes, shown)
@@ -89,13 +105,13 @@ class Caller:
             failure = "calling_webhook_error"
             raise internal(str(error)) from error
         finally:
-            seconds = self.clock.monotonic() - started
+            seconds = self.means.clock.monotonic() - started
             self.metrics.asked(hook.name, self.sort, operation, code, seconds, rejected=refused)
             if failure:
                 self.metrics.rejected(hook.name, self.sort, operation, failure, code)
 
     async def _verdict(self, hook: Hook, attributes: Attributes, shown: Shown) -> Verdict:
-        uid, mutating = self.ids.uid(), self.sort == "admit"
+        uid, mutating = self.means.ids.uid(), self.sort == "admit"
         try:
             version = version_of(hook.review_versions)
             question = review(
@@ -106,7 +122,9 @@ class Caller:
                 obj=shown.obj,
                 old=shown.old,
             )
-            answer = await self.poster.post(hook.target, question, seconds=hook.timeout_seconds)
+            answer = await self.means.poster.post(
+                hook.target, question, seconds=hook.timeout_seconds
+            )
         except CallFailed as error:
             why = f"failed to call webhook: {error}"
             raise Unanswered(hook.name, why, error.code or _UNAVAILABLE) from error

@@ -1,17 +1,16 @@
 """Webhook configurations, compiled once for each change of them, found by what a write is about."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from sagong.api.selectors import Selector, selector_from_object
 from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes, Lister
-from sagong.server.admission.webhooks.versions import Shown
 from sagong.server.remote.locating import Target, target_of
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from sagong.server.admission.policies.match_conditions import MatchConditions
 
 MUTATING = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 VALIDATING = "validatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -27,22 +26,6 @@ EXEMPT = frozenset(
         "mutatingadmissionpolicybindings",
     )
 )
-
-
-class Conditions(Protocol):
-    """The compiled ``matchConditions`` of one webhook."""
-
-    async def match(self, attributes: Attributes, shown: Shown) -> bool:
-        """Do all hold for the write as the webhook sees it? Raises ConditionsFailed."""
-        ...
-
-
-class ConditionsFailed(Exception):
-    """An expression could not be evaluated, and the webhook's policy is to fail."""
-
-
-# (matchConditions, whether a failing expression means "does not match").
-Compile = Callable[[Sequence[Obj], bool], Conditions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +68,19 @@ class Hook:
     has_side_effects: bool
     review_versions: tuple[str, ...]
     is_reinvoked: bool
-    conditions: Conditions | None
+    conditions: "MatchConditions | None"
 
 
-def hooks_of(configuration: Obj, compile_: Compile) -> list[Hook]:
+def hooks_of(configuration: Obj) -> list[Hook]:
     """The webhooks of a configuration, in order."""
     name, counts, found = configuration["metadata"]["name"], dict[str, int](), []
     for webhook in configuration.get("webhooks") or ():
         count = counts[webhook["name"]] = counts.get(webhook["name"], -1) + 1
-        found.append(_hook(webhook, name, f"{name}/{webhook['name']}/{count}", compile_))
+        found.append(_hook(webhook, name, f"{name}/{webhook['name']}/{count}"))
     return found
 
 
-def _hook(webhook: Obj, configuration: str, uid: str, compile_: Compile) -> Hook:
-    fails_open = webhook.get("failurePolicy") == "Ignore"
-    conditions = webhook.get("matchConditions")
+def _hook(webhook: Obj, configuration: str, uid: str) -> Hook:
     return Hook(
         uid=uid,
         name=webhook["name"],
@@ -108,14 +89,22 @@ def _hook(webhook: Obj, configuration: str, uid: str, compile_: Compile) -> Hook
         target=target_of(webhook["clientConfig"]),
         namespace_selector=selector_from_object(webhook.get("namespaceSelector") or {}),
         object_selector=selector_from_object(webhook.get("objectSelector") or {}),
-        fails_open=fails_open,
+        fails_open=webhook.get("failurePolicy") == "Ignore",
         is_exact=webhook.get("matchPolicy") == "Exact",
         timeout_seconds=float(webhook.get("timeoutSeconds") or 10),
         has_side_effects=webhook.get("sideEffects") not in ("None", "NoneOnDryRun"),
         review_versions=tuple(webhook.get("admissionReviewVersions") or ()),
         is_reinvoked=webhook.get("reinvocationPolicy") == "IfNeeded",
-        conditions=compile_(conditions, fails_open) if conditions else None,
+        conditions=_conditions(webhook.get("matchConditions")),
     )
+
+
+def _conditions(found: Sequence[Obj] | None) -> "MatchConditions | None":
+    if not found:
+        return None
+    from sagong.server.admission.policies.match_conditions import compile_conditions  # slow
+
+    return compile_conditions(found)
 
 
 def rule_of(rule: Obj) -> Rule:
@@ -136,9 +125,8 @@ def rule_of(rule: Obj) -> Rule:
 class Hooks:
     """The webhooks of one sort. Asking costs two look-ups while configurations stay the same."""
 
-    def __init__(self, resource: str, compile_: Compile) -> None:
+    def __init__(self, resource: str) -> None:
         self._resource = resource
-        self._compile = compile_
         self._version = -1
         self._hooks: list[Hook] = []
         self._by_configuration: dict[tuple[str, str], list[Hook]] = {}
@@ -189,7 +177,7 @@ class Hooks:
             key = (obj["metadata"]["uid"], obj["metadata"]["resourceVersion"])
             hooks = known.get(key)
             if hooks is None:
-                hooks = hooks_of(obj, self._compile)
+                hooks = hooks_of(obj)
             self._by_configuration[key] = hooks
             self._hooks += hooks
         self._version = version

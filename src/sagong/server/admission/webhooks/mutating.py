@@ -16,7 +16,7 @@ from sagong.api.types import Obj
 from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.admission.plugin import Mutating
 from sagong.server.admission.webhooks.calling import Caller, internal
-from sagong.server.admission.webhooks.hooks import MUTATING, Compile, Hook, Hooks
+from sagong.server.admission.webhooks.hooks import MUTATING, Hook, Hooks
 from sagong.server.admission.webhooks.reviews import Verdict, operations_of
 from sagong.server.admission.webhooks.versions import Shown, Versions
 
@@ -40,12 +40,12 @@ class Rounds:
 class MutatingAdmissionWebhook(Mutating):
     name = "MutatingAdmissionWebhook"
 
-    def __init__(self, caller: Caller, compile_: Compile) -> None:
+    def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._hooks = Hooks(MUTATING, compile_)
+        self._hooks = Hooks(MUTATING)
 
     async def admit(self, attributes: Attributes) -> None:
-        hooks = self._hooks.concerned(attributes, self._caller.kinds.equivalents)
+        hooks = self._hooks.concerned(attributes, self._caller.means.kinds.equivalents)
         if not hooks:
             return
         rounds: Rounds = attributes.memory.setdefault(self.name, Rounds())
@@ -59,7 +59,7 @@ class MutatingAdmissionWebhook(Mutating):
     async def _call_all(
         self, hooks: tuple[Hook, ...], attributes: Attributes, rounds: Rounds
     ) -> None:
-        versions = Versions(self._caller.kinds, attributes)
+        versions = Versions(self._caller.means.kinds, attributes)
         for hook in hooks:
             shown = await self._caller.shown_to(hook, attributes, versions)
             if shown is None or (attributes.is_again and hook.uid not in rounds.due):
@@ -104,7 +104,7 @@ class MutatingAdmissionWebhook(Mutating):
                 f'admission webhook "{hook.name}" attempted to modify the object, which is not '
                 "supported for this operation"
             )
-        served = self._caller.kinds.of(seen.wanted)
+        served = self._caller.means.kinds.of(seen.wanted)
         try:
             patched = deep_copy(apply_json_patch(seen.obj, operations))
             is_own = patched.get("kind") == served.resource.kind

@@ -9,22 +9,22 @@ from sagong.api.errors import ApiError
 from sagong.server.admission.interface import Attributes
 from sagong.server.admission.plugin import Validating
 from sagong.server.admission.webhooks.calling import Caller
-from sagong.server.admission.webhooks.hooks import VALIDATING, Compile, Hook, Hooks
+from sagong.server.admission.webhooks.hooks import VALIDATING, Hook, Hooks
 from sagong.server.admission.webhooks.versions import Shown, Versions
 
 
 class ValidatingAdmissionWebhook(Validating):
     name = "ValidatingAdmissionWebhook"
 
-    def __init__(self, caller: Caller, compile_: Compile) -> None:
+    def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._hooks = Hooks(VALIDATING, compile_)
+        self._hooks = Hooks(VALIDATING)
 
     async def validate(self, attributes: Attributes) -> None:
-        hooks = self._hooks.concerned(attributes, self._caller.kinds.equivalents)
+        hooks = self._hooks.concerned(attributes, self._caller.means.kinds.equivalents)
         if not hooks:
             return
-        versions = Versions(self._caller.kinds, attributes)
+        versions = Versions(self._caller.means.kinds, attributes)
         asking: list[tuple[Hook, Shown]] = []
         for hook in hooks:
             shown = await self._caller.shown_to(hook, attributes, versions)
