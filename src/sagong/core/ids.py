@@ -52,3 +52,8 @@ class SeededIds:
 
     def random(self) -> float:
         return self._random.random()
+
+
+def secret_bytes(count: int) -> bytes:
+    """Unpredictable bytes, for nonces and keys: from no seed, in simulations too."""
+    return secrets.token_bytes(count)

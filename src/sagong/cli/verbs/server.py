@@ -22,6 +22,7 @@ _FILE_KEYS = {
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
     "authenticationConfig": "authentication_config",
+    "encryptionProviderConfig": "encryption_provider_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
     "auditLogMaxSize": "audit_log_maxsize",
@@ -50,6 +51,11 @@ _FILE_KEYS = {
     "--authentication-config",
     type=click.Path(path_type=Path, exists=True),
     help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
+)
+@click.option(
+    "--encryption-provider-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="What to encrypt at rest, and with which keys (EncryptionConfiguration).",
 )
 @click.option(
     "--audit-policy-file",
