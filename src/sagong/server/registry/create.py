@@ -102,7 +102,8 @@ def prepare(backend: Backend, served: Served, obj: Obj) -> None:
     metadata["creationTimestamp"] = format_time(backend.clock.now())
     if strategy.has_generation:
         metadata["generation"] = 1
-    if strategy.has_status and served.storage.subresource("status") is not None:
+    keeps = strategy.status_on_create or not strategy.has_status
+    if not keeps and served.storage.subresource("status") is not None:
         obj.pop("status", None)
         strategy.default(obj)
     strategy.prepare_for_create(obj)
