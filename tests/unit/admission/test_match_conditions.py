@@ -3,8 +3,8 @@
 import pytest
 from tests.unit.admission.writes import Allowing, created
 
-from sagong.server.admission.policies.inputs import seen_as_asked
 from sagong.server.admission.policies.match_conditions import Match, compile_conditions
+from sagong.server.admission.policies.seen import seen_as_asked
 
 MAP = {"metadata": {"name": "settings", "namespace": "ns"}, "data": {"a": "1"}}
 FAILS = "object.data.missing == ''"

@@ -5,14 +5,17 @@ Asking costs three look-ups while policies and bindings stay the same.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes, Lister
-from sagong.server.admission.policies.compiled import Binding, Policy, binding_of, policy_of
 from sagong.server.admission.webhooks.hooks import EXEMPT
 from sagong.server.admission.webhooks.versions import Kinds
 from sagong.server.authz.interface import Authorizer
+
+if TYPE_CHECKING:
+    from sagong.server.admission.policies.compiled import Binding, Policy
 
 Equivalents = Callable[[Resource, str], Sequence[Resource]]
 
@@ -30,8 +33,8 @@ class Around:
 class Bound:
     """A policy that is in force, with its bindings by name."""
 
-    policy: Policy
-    bindings: tuple[Binding, ...]
+    policy: "Policy"
+    bindings: tuple["Binding", ...]
 
 
 class Policies:
@@ -77,13 +80,20 @@ class Policies:
     def _load(self, lister: Lister) -> None:
         """What has not changed keeps what was compiled of it."""
         self._concerned.clear()
+        found = _by_name(lister, self._policies)
+        if not found:
+            self._compiled, self._bound = {}, ()
+            return
+        # Imported here: a server without policies does without CEL.
+        from sagong.server.admission.policies.compiled import binding_of, policy_of
+
         bindings: dict[str, list[Binding]] = {}
         for obj in _by_name(lister, self._bindings):
             binding = binding_of(obj)
             bindings.setdefault(binding.policy, []).append(binding)
         known, self._compiled = self._compiled, {}
         bound: list[Bound] = []
-        for obj in _by_name(lister, self._policies):
+        for obj in found:
             metadata = obj["metadata"]
             mine = bindings.get(metadata["name"])
             if not mine:

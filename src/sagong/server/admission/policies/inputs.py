@@ -5,7 +5,6 @@ Checks of ``authorizer`` are answered between evaluations: see ``Answering``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sagong.api.cel.library.authorizer import (
@@ -16,8 +15,9 @@ from sagong.api.cel.library.authorizer import (
     authorizer,
     request_resource,
 )
-from sagong.api.types import Obj, Resource, User
+from sagong.api.types import Obj, User
 from sagong.server.admission.interface import Attributes
+from sagong.server.admission.policies.seen import Seen
 from sagong.server.admission.webhooks.reviews import request_of
 from sagong.server.authz.interface import Attributes as Asked
 from sagong.server.authz.interface import Authorizer, Effect
@@ -73,21 +73,6 @@ class Answering:
             "system:authenticated",
         )
         return User(f"system:serviceaccount:{namespace}:{name}", groups=groups)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A write as a policy or webhook sees it: in the version ``wanted``."""
-
-    attributes: Attributes
-    wanted: Resource
-    obj: Obj | None
-    old: Obj | None
-
-
-def seen_as_asked(attributes: Attributes) -> Seen:
-    """The write in the version that the client named."""
-    return Seen(attributes, attributes.asked, attributes.obj, attributes.old)
 
 
 class Inputs(Mapping[str, Any]):

@@ -22,7 +22,8 @@ from sagong.api.cel.admission_types import admission_environment
 from sagong.api.cel.environment import COST_MAX, Environment, Program
 from sagong.api.cel.errors import CelError, CostExceeded, EvaluationError
 from sagong.api.types import Obj
-from sagong.server.admission.policies.inputs import Answering, Seen, inputs_of
+from sagong.server.admission.policies.inputs import Answering, inputs_of
+from sagong.server.admission.policies.seen import Seen
 from sagong.server.authz.interface import Authorizer
 
 # What the conditions of one webhook or policy may cost together (upstream's

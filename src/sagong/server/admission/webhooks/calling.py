@@ -7,7 +7,7 @@ from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.interface import Attributes
 from sagong.server.admission.plugin import refuse
-from sagong.server.admission.policies.inputs import Seen
+from sagong.server.admission.policies.seen import Seen
 from sagong.server.admission.webhooks.hooks import Hook
 from sagong.server.admission.webhooks.matching import wanted_as
 from sagong.server.admission.webhooks.metrics import WebhookMetrics

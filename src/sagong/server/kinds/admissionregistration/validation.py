@@ -4,16 +4,13 @@ What concerns CEL expressions is in ``expressions``.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sagong.api import names
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
-from sagong.server.kinds.admissionregistration.expressions import (
-    PolicyExpressions,
-    validate_conditions,
-)
 from sagong.server.kinds.selectors import validate_label_selector
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -21,6 +18,9 @@ _FAILURE_POLICIES = ("Fail", "Ignore")
 _MATCH_POLICIES = ("Equivalent", "Exact")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _REINVOCATION = ("IfNeeded", "Never")
+if TYPE_CHECKING:
+    from sagong.server.kinds.admissionregistration.expressions import PolicyExpressions
+
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _SPEC = Path("spec")
 
@@ -77,7 +77,11 @@ def _validate_webhook(webhook: Obj, path: Path, errors: ErrorList) -> None:
     for field in ("namespaceSelector", "objectSelector"):
         validate_label_selector(webhook.get(field), path.child(field), errors)
     validate_client(webhook.get("clientConfig") or {}, path.child("clientConfig"), errors)
-    validate_conditions(webhook, path.child("matchConditions"), errors)
+    if webhook.get("matchConditions"):
+        # Imported here: a server without policies does without CEL.
+        from sagong.server.kinds.admissionregistration.expressions import validate_conditions
+
+        validate_conditions(webhook, path.child("matchConditions"), errors)
 
 
 def _validate_versions(webhook: Obj, path: Path, errors: ErrorList) -> None:
@@ -169,7 +173,7 @@ def _validate_resources(resources: Sequence[str], path: Path, errors: ErrorList)
 
 def validate_validating_policy(policy: Obj, errors: ErrorList) -> None:
     spec = policy["spec"]
-    expressions = PolicyExpressions(spec, errors, mutates=False)
+    expressions = _expressions(spec, errors, mutates=False)
     _validate_policy(spec, expressions, errors)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
@@ -206,9 +210,15 @@ def _validate_message(validation: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path.child("message"), why)
 
 
+def _expressions(spec: Obj, errors: ErrorList, *, mutates: bool) -> "PolicyExpressions":
+    from sagong.server.kinds.admissionregistration.expressions import PolicyExpressions
+
+    return PolicyExpressions(spec, errors, mutates=mutates)
+
+
 def validate_mutating_policy(policy: Obj, errors: ErrorList) -> None:
     spec = policy["spec"]
-    expressions = PolicyExpressions(spec, errors, mutates=True)
+    expressions = _expressions(spec, errors, mutates=True)
     _validate_policy(spec, expressions, errors)
     mutations = spec.get("mutations") or []
     message = "mutations must contain at least one item"
@@ -220,7 +230,7 @@ def validate_mutating_policy(policy: Obj, errors: ErrorList) -> None:
         checks.one_of(spec["reinvocationPolicy"], _REINVOCATION, where, errors)
 
 
-def _validate_policy(spec: Obj, expressions: PolicyExpressions, errors: ErrorList) -> None:
+def _validate_policy(spec: Obj, expressions: "PolicyExpressions", errors: ErrorList) -> None:
     where = _SPEC.child("failurePolicy")
     if checks.required(spec.get("failurePolicy"), where, errors):
         checks.one_of(spec["failurePolicy"], _FAILURE_POLICIES, where, errors)

@@ -12,7 +12,12 @@ from sagong.api.cel.estimate import UNKNOWN, cost_max
 from sagong.api.cel.schema_types import items_max, properties_max, sized_type, type_of_schema
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
-from sagong.server.custom_resources.rules import KEY, Compiled, compile_rules, field_path_parts
+from sagong.server.custom_resources.rule_evaluation import (
+    Compiled,
+    compile_rules,
+    field_path_parts,
+)
+from sagong.server.custom_resources.rules import KEY
 
 RULE_COST_MAX = 10_000_000  # upstream's StaticEstimatedCostLimit
 TOTAL_COST_MAX = 100_000_000  # upstream's StaticEstimatedCRDCostLimit

@@ -6,10 +6,10 @@ from sagong.api import names
 from sagong.api.meta import condition
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
+from sagong.server.custom_resources.rules import has_rules
 from sagong.server.custom_resources.values import pattern_problem
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
-from sagong.server.kinds.apiextensions.rules import validate_rules
 
 _SPEC = Path("spec")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
@@ -127,7 +127,10 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
         errors.invalid(path.child("type"), schema["type"], "must be object at the root")
     before = len(errors)
     _validate_nested(schema, path, errors)
-    if len(errors) == before:
+    if len(errors) == before and has_rules(schema):
+        # Imported here: most definitions have no rules, and CEL takes its time.
+        from sagong.server.kinds.apiextensions.rules import validate_rules
+
         validate_rules(schema, path, errors)
 
 
