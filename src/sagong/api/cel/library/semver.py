@@ -35,9 +35,9 @@ class Version:
 def functions() -> dict[str, list[Overload]]:
     declaring = Declaring()
     reads, two = costs.reads_first, (SEMVER, SEMVER)
-    declaring.function("semver", "string_to_semver", (STRING,), SEMVER, _semver, reads)
+    declaring.function("semver", "string_to_semver", (STRING,), SEMVER, parse_version, reads)
     loose = (STRING, BOOL)
-    declaring.function("semver", "string_bool_to_semver", loose, SEMVER, _semver, reads)
+    declaring.function("semver", "string_bool_to_semver", loose, SEMVER, parse_version, reads)
     declaring.function("isSemver", "is_semver_string", (STRING,), BOOL, _is_semver, reads)
     declaring.function("isSemver", "is_semver_string_bool", loose, BOOL, _is_semver, reads)
     member = declaring.member
@@ -53,7 +53,7 @@ def _part(i: int) -> Any:
     return lambda version: version.numbers[i]
 
 
-def _semver(text: str, normalize: bool = False) -> Version:
+def parse_version(text: str, normalize: bool = False) -> Version:
     match = _VERSION.fullmatch(_normalized(text) if normalize else text)
     if match is None or len(text) > 256:
         raise EvaluationError(f'semver parse error during conversion from string: "{text}"')
@@ -76,7 +76,7 @@ def _normalized(text: str) -> str:
 
 def _is_semver(text: str, normalize: bool = False) -> bool:
     try:
-        _semver(text, normalize)
+        parse_version(text, normalize)
     except EvaluationError:
         return False
     return True
