@@ -64,6 +64,7 @@ class World:
     client: Client
     cache: SharedCache
     clock: LoopClock
+    client_of: Callable[[User], Client]
     # Called with the pods of the cluster at every change of one; raise to fail the test.
     checks: list[Callable[[Sequence[Obj]], None]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -148,7 +149,11 @@ async def world(
         cache = SharedCache(client, ids)
         for resource in _WATCHED:
             cache.declare(resource)
-        seen = World(client, cache, clock)
+
+        def client_of(user: User) -> Client:
+            return Client(InProcess(core.server.dispatch, user), core.resources)
+
+        seen = World(client, cache, clock, client_of)
         async with (
             control_plane(dispatch, resources, controllers, clock, ids),
             task_group() as tasks,

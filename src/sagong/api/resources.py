@@ -7,6 +7,7 @@ its strategy (``server/kinds``). The order is that of ``kubectl api-resources``.
 
 from collections.abc import Iterable, Iterator
 
+from sagong.api import scheduling
 from sagong.api.types import ALL_VERBS, Resource, Subresource
 
 _STATUS_VERBS = ("get", "patch", "update")
@@ -114,6 +115,14 @@ BUILT_IN: tuple[Resource, ...] = (
         Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
         Subresource("proxy", "PodProxyOptions", _PROXY_VERBS),
         Subresource("resize", "Pod", _STATUS_VERBS),
+        Subresource(
+            scheduling.SUBRESOURCE,
+            scheduling.KIND,
+            ("get", "update"),
+            scheduling.GROUP,
+            scheduling.VERSION,
+            discovered=False,
+        ),
         _status("Pod"),
         short=("po",),
         categories=("all",),

@@ -23,6 +23,8 @@ class Subresource:
     # Group and version of `kind` where they differ from the parent (Scale, Eviction, ...).
     group: str | None = None
     version: str | None = None
+    # Of our own subresources, which Kubernetes does not have, discovery says nothing.
+    discovered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Resource:
     subresources: tuple[Subresource, ...] = ()
     custom: bool = False  # of a CustomResourceDefinition
 
+    def __hash__(self) -> int:
+        """What tells resources apart; every request looks its own up in some table."""
+        return hash((self.group, self.version, self.plural))
+
     @property
     def api_version(self) -> str:
         """``v1`` or ``apps/v1``."""
@@ -54,6 +60,11 @@ class Resource:
     @property
     def list_kind(self) -> str:
         return self.kind + "List"
+
+    @property
+    def discovered(self) -> tuple[Subresource, ...]:
+        """The subresources that discovery and the published schemas show."""
+        return tuple(sub for sub in self.subresources if sub.discovered)
 
     def subresource(self, name: str) -> Subresource | None:
         return next((s for s in self.subresources if s.name == name), None)

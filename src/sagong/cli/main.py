@@ -10,6 +10,7 @@ VERBS = {
     "up": "Bring a cluster up on this machine.",
     "down": "Stop everything that `up` started.",
     "status": "What runs, where, since when; what is wrong and what to do.",
+    "why": "Why a pod runs where it does, or waits.",
     "server": "Run the control plane: API server, controllers, scheduler.",
     "agent": "Run a node.",
     "token": "Tokens with which other machines join.",

@@ -17,6 +17,7 @@ from sagong.core.tasks import task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
 from sagong.ctl.runner import Runner
+from sagong.scheduler.configuration import SchedulerSettings
 from sagong.scheduler.scheduler import NAME as SCHEDULER
 from sagong.scheduler.scheduler import Scheduler
 
@@ -68,6 +69,7 @@ async def control_plane(
     settings: Settings,
     clock: Clock,
     ids: Ids,
+    scheduling: SchedulerSettings | None = None,
 ) -> AsyncIterator[Scheduler]:
     """Controllers and scheduler run while the block does."""
 
@@ -83,9 +85,9 @@ async def control_plane(
     collector = GarbageCollector(
         client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock
     )
-    scheduling = client_of(_SCHEDULER_USER, "kube-scheduler")
-    recorder = Recorder(scheduling, component=SCHEDULER, clock=clock, ids=ids)
-    scheduler = Scheduler(scheduling, cache, recorder, clock, ids)
+    schedules = client_of(_SCHEDULER_USER, "kube-scheduler")
+    recorder = Recorder(schedules, component=SCHEDULER, clock=clock, ids=ids)
+    scheduler = Scheduler(schedules, cache, recorder, clock, ids, scheduling)
     async with task_group() as tasks:
         tasks.start(cache.run(), name="cache")
         tasks.start(recorder.run(), name="scheduler events")

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import BUILT_IN, ResourceTable
@@ -46,6 +47,9 @@ from sagong.store.drivers.memory import MemoryStore
 from sagong.store.drivers.sqlite import SqliteStore
 from sagong.store.interface import Store
 
+if TYPE_CHECKING:
+    from sagong.scheduler.configuration import SchedulerSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -59,6 +63,7 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
     authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
@@ -83,7 +88,11 @@ class Running:
 
 
 async def run_server(config: ServerConfig) -> None:
-    """The whole control plane, until cancelled; says one line when ready."""
+    """The whole control plane, until cancelled; says one line when ready.
+
+    Raises ConfigurationError for a scheduler's configuration that cannot be used.
+    """
+    scheduling = read_scheduler_config(config.scheduler_config)
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there.
@@ -98,9 +107,26 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(core.server.dispatch, core.resources, settings, clock, ids):
+        async with control_plane(
+            core.server.dispatch, core.resources, settings, clock, ids, scheduling
+        ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()
+
+
+def read_scheduler_config(path: Path | None) -> "SchedulerSettings | None":
+    """The scheduler's settings from a file; None where there is no file. Raises OSError too."""
+    if path is None:
+        return None
+    import yaml
+
+    from sagong.scheduler.config_errors import ConfigurationError
+    from sagong.scheduler.configuration import settings_of
+
+    try:
+        return settings_of(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
 
 
 @contextlib.asynccontextmanager

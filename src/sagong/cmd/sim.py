@@ -5,8 +5,10 @@ time, with everything that can die dying, and says whether it came through.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from sagong.api.errors import NotFound
+from sagong.api.meta import name_of
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj
 from sagong.client.client import Client
@@ -18,10 +20,11 @@ from sagong.core.ids import SystemIds
 from sagong.core.tasks import task_group
 from sagong.sim.checkers import always
 from sagong.sim.faults import BAD_DAY
-from sagong.sim.fleet import Fleet, FleetConfig
+from sagong.sim.fleet import LEASE_NAMESPACE, LEASES, SIMULATED, Fleet, FleetConfig
 from sagong.sim.world import Simulation, SimulationConfig, run_simulation
 
 Say = Callable[[str], None]
+DELETIONS_AT_ONCE = 32
 SETTLE_SECONDS = 3600.0  # virtual
 
 
@@ -37,6 +40,29 @@ async def sim_nodes(context: Context, config: FleetConfig, say: Say) -> None:
             await asyncio.Event().wait()
     finally:
         await client.close()
+
+
+async def remove_simulated(context: Context) -> int:
+    """Delete the nodes that were simulated; how many there were. Their pods go with them."""
+    client = Client(Https(context.access), ResourceTable(), user_agent="sagong-down")
+    try:
+        listing = await client.list("nodes", label_selector=f"{SIMULATED}=true")
+        names = iter([name_of(item.obj) for item in listing.items])
+        async with task_group() as tasks:
+            for number in range(DELETIONS_AT_ONCE):
+                tasks.start(_delete_nodes(client, names), name=f"delete nodes {number}")
+        return len(listing.items)
+    finally:
+        await client.close()
+
+
+async def _delete_nodes(client: Client, names: Iterator[str]) -> None:
+    for name in names:
+        for resource, namespace in (("nodes", None), (LEASES, LEASE_NAMESPACE)):
+            try:
+                await client.delete(resource, name, namespace=namespace)
+            except NotFound:
+                continue
 
 
 def rehearse(seed: int, *, nodes: int, replicas: int, troubles: int) -> str:

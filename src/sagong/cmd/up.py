@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sagong.api.errors import ApiError
@@ -20,6 +20,7 @@ from sagong.client.client import Client
 from sagong.client.https import Https
 from sagong.client.kubeconfig import Context, KubeconfigError, merge_context, read_context
 from sagong.client.kubeconfig import remove_context as forget_context
+from sagong.cmd.sim import remove_simulated
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
 from sagong.local import containerd, network_namespaces, processes
@@ -28,12 +29,14 @@ from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
 from sagong.network.agent import NetworkConfig, remove_network
+from sagong.sim.fleet import SIMULATED as SIMULATED_LABEL
 
 CONTEXT = "sagong"
-SERVER = "server"
+SERVER, SIMULATED = "server", "simulated"
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVER_SECONDS_MAX = 30.0  # until the server answers; past it its log says why
 NODES_SECONDS_MAX = 120.0  # until all nodes are Ready
+SIMULATED_PER_SECOND_MIN = 20  # on a slow machine; a usual one makes hundreds
 _POLL_SECONDS = 0.1
 
 Say = Callable[[str], None]
@@ -52,6 +55,8 @@ class UpConfig:
     port: int
     kubeconfig: Path
     server_flags: Sequence[str] = ()
+    simulated: int = 0  # nodes that only pretend, in one process
+    simulated_flags: Sequence[str] = ()
     node_prefix: str = "node"  # several nodes are called <prefix>-1, <prefix>-2, ...
 
 
@@ -91,6 +96,7 @@ async def up(config: UpConfig, say: Say) -> None:
         isolated=isolated,
         server_url=f"https://{server_address}:{config.port}",
         port=config.port,
+        simulated=config.simulated,
     )
     known = ClusterDescription.read(layout.description_file)
     if known is not None and tuple(known.nodes) != tuple(description.nodes):
@@ -104,20 +110,29 @@ async def up(config: UpConfig, say: Say) -> None:
     context = await _wait_server(layout)
     merge_context(config.kubeconfig, context)
     say(f"wrote context {CONTEXT} to {config.kubeconfig}")
-    say(f"starting {len(places)} node(s): " + ", ".join(p.node for p in places))
+    if config.simulated:
+        say(f"starting {config.simulated} simulated node(s)")
+        _start_simulated(config)
+    if places:
+        say(f"starting {len(places)} node(s): " + ", ".join(p.node for p in places))
     await asyncio.gather(*(_start_runtime(layout, place) for place in places))
     client = Client(Https(context.access), ResourceTable(), user_agent="sagong-up")
     try:
         token = await create_token(client, SystemClock(), description="sagong up", hours=1)
         for place in places:
             _start_agent(layout, place, description.server_url, token)
-        await _wait_nodes(client, places, layout)
+        if places:
+            await _wait_nodes(client, places, layout)
+        if config.simulated:
+            await _wait_simulated(client, config)
     finally:
         await client.close()
 
 
 def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
     """The nodes' places, made if need be, and the address at which they reach the server."""
+    if nodes == 0:
+        return [], _own_address()
     if nodes == 1:
         address = primary_address()
         return [Place(_hostname(), address, None, 1)], address
@@ -129,6 +144,14 @@ def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
         link = network_namespaces.create_node_network(name, bridge, index=index)
         places.append(Place(name, str(link.address), link.namespace, nodes))
     return places, str(bridge.gateway)
+
+
+def _own_address() -> str:
+    """Where a cluster without real nodes is reached: nobody but this machine needs to."""
+    try:
+        return default_route_address()
+    except OSError:
+        return "127.0.0.1"
 
 
 def _hostname() -> str:
@@ -249,6 +272,41 @@ def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> N
     )
 
 
+def _start_simulated(config: UpConfig) -> None:
+    layout = config.layout
+    if processes.read_pid_file(layout.pid_file(SIMULATED)) is not None:
+        return
+    processes.start_detached(
+        [
+            *_program(),
+            "sim",
+            "nodes",
+            "--count",
+            str(config.simulated),
+            "--kubeconfig",
+            str(layout.admin_kubeconfig),
+            *config.simulated_flags,
+        ],
+        log_file=layout.log_file(SIMULATED),
+        pid_file=layout.pid_file(SIMULATED),
+    )
+
+
+async def _wait_simulated(client: Client, config: UpConfig) -> None:
+    """Until all of them are Ready."""
+    layout, ready = config.layout, 0
+    seconds = NODES_SECONDS_MAX + config.simulated / SIMULATED_PER_SECOND_MIN
+    async with _Deadline(
+        seconds, lambda: f"{ready} of {config.simulated} are Ready", layout, SIMULATED
+    ):
+        while ready < config.simulated:
+            if processes.read_pid_file(layout.pid_file(SIMULATED)) is None:
+                raise UpError(_with_log("the simulated nodes ended", layout, SIMULATED))
+            listing = await client.list("nodes", label_selector=f"{SIMULATED_LABEL}=true")
+            ready = sum(_is_ready(item.obj) for item in listing.items)
+            await asyncio.sleep(_POLL_SECONDS * 5)
+
+
 def _pod_logs(layout: Layout, node: str) -> Path:
     return layout.node_dir(node) / "pod-logs"
 
@@ -312,6 +370,8 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
     description = ClusterDescription.read(layout.description_file)
     nodes = description.nodes if description else ()
     isolated = description.isolated if description else True
+    if description is not None and description.simulated:
+        await _remove_simulated(layout, description, say)
     say("stopping agents and server")
     programs = [*(program_of(node) for node in nodes), SERVER]
     await asyncio.gather(*(_stop(layout, program) for program in programs))
@@ -319,7 +379,7 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
     await asyncio.gather(*(_stop_node(layout, node, isolated, purge=purge) for node in nodes))
     if isolated:
         network_namespaces.delete_all()
-    else:
+    elif nodes:
         # In the machine's own namespace the agent's work does not go by itself.
         await remove_network(network_config(layout, nodes[0]))
     shutil.rmtree(layout.run_dir, ignore_errors=True)
@@ -329,6 +389,18 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
         shutil.rmtree(layout.data_dir, ignore_errors=True)
         if kubeconfig is not None and forget_context(kubeconfig, CONTEXT):
             say(f"removed context {CONTEXT} from {kubeconfig}")
+
+
+async def _remove_simulated(layout: Layout, description: ClusterDescription, say: Say) -> None:
+    """End the process, and take the nodes that it stood in for out of the cluster."""
+    say(f"removing {description.simulated} simulated node(s)")
+    await _stop(layout, SIMULATED)
+    try:
+        await remove_simulated(read_context(layout.admin_kubeconfig))
+    except (KubeconfigError, OSError, ApiError) as error:
+        # Without a server their objects stay; they are NotReady when it comes back.
+        say(f"the server does not answer, so they stay in its store: {error}")
+    replace(description, simulated=0).write(layout.description_file)
 
 
 def _remove_machine_logs(layout: Layout, nodes: Sequence[str]) -> None:

@@ -58,6 +58,7 @@ class ClusterDescription:
     isolated: bool  # each node in a network namespace of its own
     server_url: str
     port: int
+    simulated: int = 0  # nodes that only pretend
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,4 +76,5 @@ class ClusterDescription:
             isolated=fields["isolated"],
             server_url=fields["server_url"],
             port=fields["port"],
+            simulated=fields.get("simulated", 0),
         )

@@ -66,7 +66,9 @@ class VolumeBinder:
         self._waiters: dict[Key, list[asyncio.Future[None]]] = {}
         cache.on_change(CLAIMS, self._claim_changed)
 
-    async def bind(self, decision: VolumeDecision, node: str) -> None:
+    async def bind(
+        self, decision: VolumeDecision, node: str, seconds_max: float | None = None
+    ) -> None:
         """Raises VolumesFailed, or an API error of a write."""
         for claim, volume in decision.bind:
             await self._reserve(claim, volume)
@@ -74,7 +76,7 @@ class VolumeBinder:
             await self._select_node(claim, node)
         claims = [*(claim for claim, _ in decision.bind), *decision.provision]
         try:
-            async with asyncio.timeout(VOLUMES_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max or VOLUMES_SECONDS_MAX):
                 for claim in claims:
                     await self._wait_bound(claim, node)
         except TimeoutError as error:

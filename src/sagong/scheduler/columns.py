@@ -22,8 +22,39 @@ Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 
+# Which slots a computation is for: all of them, or some. Columns are indexed with it as they are.
+At = slice | npt.NDArray[np.intp]
+ALL: At = slice(None)
+
 ABSENT = -1  # the code of a label that a node does not have
 _FIRST_SLOTS = 16
+JOURNAL_MAX = 8192  # touched slots remembered; past it whoever lags behind computes anew
+
+
+class Journal:
+    """Which slots' pods changed, in order, so that what was computed can be brought up to date."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._touched: list[Slot] = []
+
+    def note(self, slot: Slot) -> None:
+        self._touched.append(slot)
+        if len(self._touched) > JOURNAL_MAX:
+            half = JOURNAL_MAX // 2
+            del self._touched[:half]
+            self._first += half
+
+    @property
+    def position(self) -> int:
+        return self._first + len(self._touched)
+
+    def since(self, position: int) -> list[Slot] | None:
+        """Slots touched since a position, each once; None if that is too long ago to know."""
+        if position < self._first:
+            return None
+        touched = self._touched[position - self._first :]
+        return touched if len(touched) < 2 else list(set(touched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +102,13 @@ class LabelColumn:
         self.codes: Codes = np.full(size, ABSENT, np.int32)
         self._code_of: dict[str, int] = {}
         self.values: list[str] = []
+        self.version = 0  # grows whenever some node's value changes
 
     def set(self, slot: Slot, value: str | None) -> None:
-        self.codes[slot] = ABSENT if value is None else self.code(value)
+        code = ABSENT if value is None else self.code(value)
+        if self.codes[slot] != code:
+            self.codes[slot] = code
+            self.version += 1
 
     def code(self, value: str) -> int:
         """The code of a value; a value not seen before gets the next one."""
@@ -87,6 +122,7 @@ class LabelColumn:
         grown = np.full(size, ABSENT, np.int32)
         grown[: len(self.codes)] = self.codes
         self.codes = grown
+        self.version += 1
 
 
 class NodeColumns:
@@ -99,11 +135,15 @@ class NodeColumns:
         # Nodes with equal taints share a class: tolerations are compared once a class.
         self.taint_class: Codes = np.zeros(self.size, np.int32)
         self.taint_classes: list[tuple[Taint, ...]] = [()]
-        self.names: list[str] = [""] * self.size
+        # Replaced when it changes, so that who holds it sees the nodes as they were.
+        self.names: tuple[str, ...] = ("",) * self.size
         self.version = 0  # grows with every change of a node, for caches of derived columns
+        self.journal = Journal()
         self._allocatable: dict[str, Ints] = {}
         self._requested: dict[str, Ints] = {}
         self._labels: dict[str, LabelColumn] = {}
+        self._limits: dict[str, Ints] = {}
+        self._limits_of: dict[str, Mapping[str, int]] = {}
         # Image name -> the nodes that hold it, with its size in bytes there.
         self.images: dict[str, dict[Slot, int]] = {}
         self._slot_of: dict[str, Slot] = {}
@@ -134,7 +174,8 @@ class NodeColumns:
         self._set_images(slot, facts.images)
         self._facts[slot] = facts
         self.valid[slot] = True
-        self.names[slot] = facts.name
+        if self.names[slot] != facts.name:
+            self._name(slot, facts.name)
         self.unschedulable[slot] = facts.unschedulable
         self.taint_class[slot] = self._class_of(facts.taints)
         for resource in facts.allocatable:
@@ -143,6 +184,7 @@ class NodeColumns:
             column[slot] = facts.allocatable.get(resource, 0)
         for key, labels in self._labels.items():
             labels.set(slot, facts.labels.get(key))
+        self._apply_limits(slot, self._limits_of.get(facts.name, {}))
         return slot
 
     def remove_node(self, name: str) -> None:
@@ -154,11 +196,12 @@ class NodeColumns:
         self._set_images(slot, {})
         del self._facts[slot]
         self.valid[slot] = False
-        self.names[slot] = ""
+        self._name(slot, "")
         for column in self._allocatable.values():
             column[slot] = 0
         for labels in self._labels.values():
             labels.set(slot, None)
+        self._apply_limits(slot, {})
         self._free.append(slot)
 
     def allocatable(self, resource: str) -> Ints:
@@ -170,6 +213,31 @@ class NodeColumns:
                 column[slot] = facts.allocatable.get(resource, 0)
         return column
 
+    def limit(self, driver: str) -> Ints:
+        """How many volumes of a CSI driver each node may have attached; -1: any number."""
+        column = self._limits.get(driver)
+        if column is None:
+            column = self._limits[driver] = np.full(self.size, -1, np.int64)
+        return column
+
+    def set_limits(self, name: str, limits: Mapping[str, int]) -> None:
+        """What a node's CSINode says; also for nodes that are not there yet."""
+        self._limits_of[name] = limits
+        slot = self._slot_of.get(name)
+        if slot is not None:
+            self._apply_limits(slot, limits)
+            self.version += 1
+
+    def remove_limits(self, name: str) -> None:
+        self.set_limits(name, {})
+        del self._limits_of[name]
+
+    def _apply_limits(self, slot: Slot, limits: Mapping[str, int]) -> None:
+        for driver in limits:
+            self.limit(driver)
+        for driver, column in self._limits.items():
+            column[slot] = limits.get(driver, -1)
+
     def requested(self, resource: str) -> Ints:
         """How much of a resource the pods on each node request, the assumed ones included."""
         column = self._requested.get(resource)
@@ -178,7 +246,7 @@ class NodeColumns:
         return column
 
     def request(self, slot: Slot, requests: Mapping[str, int], sign: int) -> None:
-        """Add (+1) or take away (-1) a pod's requests."""
+        """Add (+1) or take away (-1) a pod's requests. The caller notes it in the journal."""
         for resource, amount in requests.items():
             self.requested(resource)[slot] += sign * amount
 
@@ -189,6 +257,9 @@ class NodeColumns:
             for slot, facts in self._facts.items():
                 column.set(slot, facts.labels.get(key))
         return column
+
+    def _name(self, slot: Slot, name: str) -> None:
+        self.names = (*self.names[:slot], name, *self.names[slot + 1 :])
 
     def _set_images(self, slot: Slot, images: Mapping[str, int]) -> None:
         before = self._facts[slot].images if slot in self._facts else {}
@@ -222,12 +293,14 @@ class NodeColumns:
                 resource_columns[resource] = np.concatenate(
                     (column, np.zeros(size - old, np.int64))
                 )
+        for driver, column in self._limits.items():
+            self._limits[driver] = np.concatenate((column, np.full(size - old, -1, np.int64)))
         more = np.zeros(size - old, np.bool_)
         self.valid = np.concatenate((self.valid, more))
         self.unschedulable = np.concatenate((self.unschedulable, more))
         self.taint_class = np.concatenate((self.taint_class, np.zeros(size - old, np.int32)))
         for labels in self._labels.values():
             labels.grow(size)
-        self.names += [""] * (size - old)
+        self.names += ("",) * (size - old)
         self._free = [Slot(i) for i in reversed(range(old, size))]
         self.size = size

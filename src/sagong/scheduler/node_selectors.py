@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagong.api.types import Obj
-from sagong.scheduler.columns import Mask, NodeColumns
+from sagong.scheduler.columns import ALL, At, Mask, NodeColumns
+from sagong.scheduler.pod import Template
+
+_NAME = "metadata.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,14 @@ class NodeTerm:
             and all(r.holds(name) for r in self.fields)
         )
 
-    def mask(self, columns: NodeColumns) -> Mask:
+    def mask(self, columns: NodeColumns, at: At = ALL) -> Mask:
+        found = columns.valid[at].copy()
         if self.is_empty:
-            return np.zeros(columns.size, np.bool_)
-        found = columns.valid.copy()
+            found[:] = False
         for requirement in self.labels:
-            found &= _label_mask(columns, requirement.key, requirement.holds)
+            found &= _label_mask(columns, requirement.key, requirement.holds, at)
         for requirement in self.fields:
-            found &= _name_mask(columns, requirement)
+            found &= _name_mask(columns, requirement, at)
         return found
 
 
@@ -77,11 +80,23 @@ class NodeSelector:
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         return any(term.matches(name, labels) for term in self.terms)
 
-    def mask(self, columns: NodeColumns) -> Mask:
-        found = np.zeros(columns.size, np.bool_)
+    def mask(self, columns: NodeColumns, at: At = ALL) -> Mask:
+        found = np.zeros(len(columns.valid[at]), np.bool_)
         for term in self.terms:
-            found |= term.mask(columns)
+            found |= term.mask(columns, at)
         return found
+
+    def names(self) -> frozenset[str] | None:
+        """The only nodes that can match, if every term says so by name; None if some does not."""
+        found: frozenset[str] = frozenset()
+        for term in self.terms:
+            named = [
+                frozenset(r.values) for r in term.fields if r.key == _NAME and r.operator == "In"
+            ]
+            if not named:
+                return None
+            found |= frozenset.intersection(*named)
+        return found if self.terms else None
 
 
 def _requirements(expressions: Sequence[Obj] | None) -> tuple[Requirement, ...]:
@@ -102,36 +117,53 @@ def node_selector(selector: Obj) -> NodeSelector:
     return NodeSelector([node_term(t) for t in selector.get("nodeSelectorTerms") or ()])
 
 
-def _label_mask(columns: NodeColumns, key: str, holds: Callable[[str | None], bool]) -> Mask:
+def _label_mask(
+    columns: NodeColumns, key: str, holds: Callable[[str | None], bool], at: At
+) -> Mask:
     """Each distinct value is asked once, however many nodes have it."""
     column = columns.label(key)
+    codes = column.codes[at]
+    if len(codes) < len(column.values):
+        answers = [holds(column.values[code] if code >= 0 else None) for code in codes]
+        return np.array(answers, np.bool_)
     # The last entry stands for nodes without the label: their code is -1.
-    answers = np.array([holds(v) for v in column.values] + [holds(None)], np.bool_)
-    found: Mask = answers[column.codes]
+    table = np.array([holds(v) for v in column.values] + [holds(None)], np.bool_)
+    found: Mask = table[codes]
     return found
 
 
-def _name_mask(columns: NodeColumns, requirement: Requirement) -> Mask:
+def _name_mask(columns: NodeColumns, requirement: Requirement, at: At) -> Mask:
     found = np.zeros(columns.size, np.bool_)
     if requirement.operator == "In":
         for name in requirement.values:
             slot = columns.slot(name)
             if slot is not None:
                 found[slot] = True
-        return found
+        return found[at]
     for slot, facts in columns.nodes():
         found[slot] = requirement.holds(facts.name)
-    return found
+    return found[at]
 
 
-def required_mask(columns: NodeColumns, spec: Obj) -> Mask:
-    """Nodes that a pod's nodeSelector and required node affinity admit."""
-    found = columns.valid.copy()
-    for key, value in (spec.get("nodeSelector") or {}).items():
-        found &= _label_mask(columns, key, lambda v, want=value: v == want)  # type: ignore[misc]
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+def required_of(template: Template) -> NodeSelector | None:
+    """A pod's required node affinity."""
+    required = (template.affinity.get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
+    return None if required is None else node_selector(required)
+
+
+def is_selective(template: Template) -> bool:
+    return bool(template.node_selector or template.affinity.get("nodeAffinity"))
+
+
+def required_mask(columns: NodeColumns, template: Template, at: At = ALL) -> Mask:
+    """Nodes that a pod's nodeSelector and required node affinity admit."""
+    found = columns.valid[at].copy()
+    for key, value in template.node_selector.items():
+        wanted = Requirement(key, "In", (value,))
+        found &= _label_mask(columns, key, wanted.holds, at)
+    required = required_of(template)
     if required is not None:
-        found &= node_selector(required).mask(columns)
+        found &= required.mask(columns, at)
     return found

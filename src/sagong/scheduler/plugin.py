@@ -1,23 +1,45 @@
-"""What filters and scores are: functions of a cycle, each one vector operation over all nodes."""
+"""What filters and scores are: functions of a cycle, each one vector operation over nodes.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+A plugin answers for the slots that it is asked about: all of them, or the few that changed since it
+was asked last. Its scope says what its answer depends on, and so when it must be asked again.
+"""
 
-from sagong.scheduler.columns import Ints, Mask
-from sagong.scheduler.pod import PodFacts
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from sagong.api.types import Obj
+from sagong.scheduler.columns import At, Ints, Mask
+from sagong.scheduler.pod import PodFacts, Template
 from sagong.scheduler.state import State
 from sagong.scheduler.volumes import PodVolumes
 
 SCORE_MAX = 100
 
 
+class Scope(IntEnum):
+    """What a plugin's answer about a node depends on, besides the pod's template."""
+
+    NODES = 0  # what the nodes say of themselves
+    PODS_HERE = 1  # and on the pods on this very node
+    CLUSTER = 2  # and on anything else: asked at every decision
+
+
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One pod held against all nodes. Nothing in it is changed by a plugin."""
+    """One pod held against nodes. Nothing in it is changed by a plugin."""
 
     pod: PodFacts
     state: State
-    volumes: PodVolumes
+    volumes: PodVolumes = field(default_factory=PodVolumes)
+    # Selects the pods of the same service or workload, for default spreading; None: there is none.
+    default_selector: Obj | None = None
+    # Masks that depend on the template and the nodes only: kept for as long as those do not change.
+    masks: dict[Hashable, Mask] = field(default_factory=dict)
+
+    @property
+    def template(self) -> Template:
+        return self.pod.template
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +47,7 @@ class Refusal:
     """Nodes that a filter refuses, and upstream's words for why."""
 
     reason: str
-    mask: Mask
+    mask: Mask  # over the slots that were asked about
     # Whether evicting pods from these nodes could help (upstream: Unschedulable, and not
     # UnschedulableAndUnresolvable).
     evictable: bool = False
@@ -34,10 +56,11 @@ class Refusal:
 class PodRefused(Exception):
     """The pod itself cannot be scheduled now, on whatever node; the message says why."""
 
-    def __init__(self, reason: str, *, plugin: str) -> None:
+    def __init__(self, reason: str, *, plugin: str, evictable: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.plugin = plugin
+        self.evictable = evictable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +68,18 @@ class Filter:
     """``refuse`` raises PodRefused, or says which nodes it refuses; several reasons may overlap."""
 
     name: str
-    refuse: Callable[[Cycle], Sequence[Refusal]]
+    scope: Scope
+    refuse: Callable[[Cycle, At], Sequence[Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """``score`` gives 0..100 for each feasible node, None where it has nothing to say."""
+    """``raw`` scores nodes, None where it has nothing to say; ``normalize`` makes that 0..100.
+
+    Only scores of scope CLUSTER look at which nodes are feasible in ``raw``.
+    """
 
     name: str
-    weight: int
-    score: Callable[[Cycle, Mask], Ints | None]
+    scope: Scope
+    raw: Callable[[Cycle, At, Mask], Ints | None]
+    normalize: Callable[[Ints, Mask], Ints] | None = None

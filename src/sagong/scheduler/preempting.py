@@ -1,8 +1,4 @@
-"""Making room for a pod by evicting others: decided at once, carried out in the background.
-
-Writes: Pod (DisruptionTarget condition and deletion of victims; nominatedNodeName of pods that are
-outranked), Event.
-"""
+"""Making room: who must go is decided purely (``preemption``); here it is said and done."""
 
 import logging
 from dataclasses import replace
@@ -22,12 +18,14 @@ from sagong.scheduler.pod import PodFacts
 from sagong.scheduler.preemption import (
     NEVER,
     TERMINATING,
+    Attempt,
     Candidate,
     Nominees,
+    Search,
     budget_of,
     find_victims,
-    never_preempts,
 )
+from sagong.scheduler.profile import Profile
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +38,15 @@ class Preempting:
     """Finds victims and evicts them."""
 
     def __init__(
-        self, client: Client, cache: SharedCache, events: Events, clock: Clock, ids: Ids
+        self,
+        client: Client,
+        cache: SharedCache,
+        events: Events,
+        clock: Clock,
+        ids: Ids,
+        nominees: Nominees,
     ) -> None:
-        self.nominees = Nominees()
+        self.nominees = nominees
         self._client = client
         self._cache = cache
         self._events = events
@@ -50,44 +54,61 @@ class Preempting:
         self._ids = ids
         cache.declare(BUDGETS)
 
-    def attempt(self, cycle: Cycle, decision: Decision) -> tuple[Explanation, Candidate | None]:
+    def ineligible(self, cycle: Cycle, decision: Decision) -> str:
+        """Why a pod may make nobody go; "" if it may."""
+        if cycle.template.never_preempts:
+            return NEVER
+        return TERMINATING if self._waits_for_victims(cycle, decision) else ""
+
+    def search(self, profile: Profile, cycle: Cycle, decision: Decision) -> Attempt | None:
+        """Candidates, the best first; None if eviction can help nowhere."""
+        if decision.evictable is None or not decision.evictable.any():
+            return None
+        budgets = [budget_of(obj) for obj in self._cache.list(BUDGETS)]
+        search = Search(profile, budgets, self.start_of)
+        return find_victims(search, cycle, decision.evictable, self._ids)
+
+    def settle(
+        self, pod: PodFacts, explanation: Explanation, attempt: Attempt | None
+    ) -> tuple[Explanation, Candidate | None]:
         """What is to be said of the pod, and whose eviction lets it in.
 
         A pod that victims are chosen for is nominated for their node from now on.
         """
-        explanation, evictable = decision.explanation, decision.evictable
-        if never_preempts(cycle.pod):
-            return replace(explanation, ineligible=NEVER), None
-        if self._waits_for_victims(cycle, decision):
-            return replace(explanation, ineligible=TERMINATING), None
-        if evictable is None or not evictable.any():
-            self.nominees.remove(cycle.pod.uid)
-            return explanation, None
-        budgets = [budget_of(obj) for obj in self._cache.list(BUDGETS)]
-        found = find_victims(cycle, evictable, budgets, self._start_of, self._ids)
-        if found.chosen is None:
-            self.nominees.remove(cycle.pod.uid)
-            return replace(explanation, no_victims=found.reasons), None
-        self.nominees.set(cycle.pod, found.chosen.node)
-        return replace(explanation, preempts=True), found.chosen
+        chosen = attempt.chosen if attempt else None
+        if chosen is None:
+            self.nominees.remove(pod.uid)
+            reasons = attempt.reasons if attempt else {}
+            return replace(explanation, no_victims=reasons), None
+        self.nominees.set(pod, chosen.node)
+        return replace(explanation, preempts=True), chosen
 
-    async def carry_out(self, pod: PodFacts, candidate: Candidate, *, scheduler: str) -> None:
+    async def carry_out(self, pod: PodFacts, candidate: Candidate) -> None:
         """Evict the victims. Raises an API error if one cannot be evicted."""
         for victim in candidate.victims:
-            await self._evict(victim, pod, candidate.node, scheduler)
+            await self._evict(victim, pod, candidate.node)
         for nominee in self.nominees.outranked(pod, candidate.node):
             self.nominees.remove(nominee.uid)
             await self._patch_status(nominee, {"nominatedNodeName": None})
 
-    async def _evict(self, victim: PodFacts, pod: PodFacts, node: str, scheduler: str) -> None:
-        obj = self._object(victim)
+    def start_of(self, pod: PodFacts) -> str:
+        """When a pod started, as a timestamp that sorts."""
+        obj = self.object_of(pod) or {}
+        return str((obj.get("status") or {}).get("startTime") or _NOT_STARTED)
+
+    def object_of(self, pod: PodFacts) -> Obj | None:
+        obj = self._cache.get("pods", pod.key.namespace, pod.key.name)
+        return obj if obj is not None and uid_of(obj) == pod.uid else None
+
+    async def _evict(self, victim: PodFacts, pod: PodFacts, node: str) -> None:
+        obj = self.object_of(victim)
         if obj is None or is_deleting(obj):
             return
         target = {
             "type": "DisruptionTarget",
             "status": "True",
             "reason": REASON,
-            "message": f"{scheduler}: preempting to accommodate a higher priority pod",
+            "message": f"{pod.scheduler_name}: preempting to accommodate a higher priority pod",
             "lastTransitionTime": format_time(self._clock.now()),
             "observedGeneration": obj["metadata"].get("generation"),
         }
@@ -124,14 +145,6 @@ class Preempting:
         return any(self._is_leaving(pod) for pod in lower)
 
     def _is_leaving(self, pod: PodFacts) -> bool:
-        obj = self._object(pod)
+        obj = self.object_of(pod)
         target = condition(obj, "DisruptionTarget") if obj and is_deleting(obj) else None
         return bool(target and target["status"] == "True" and target.get("reason") == REASON)
-
-    def _start_of(self, pod: PodFacts) -> str:
-        obj = self._object(pod) or {}
-        return str((obj.get("status") or {}).get("startTime") or _NOT_STARTED)
-
-    def _object(self, pod: PodFacts) -> Obj | None:
-        obj = self._cache.get("pods", pod.key.namespace, pod.key.name)
-        return obj if obj is not None and uid_of(obj) == pod.uid else None

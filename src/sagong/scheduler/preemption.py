@@ -10,22 +10,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sagong.api.meta import namespace_of
 from sagong.api.selectors import Selector, selector_from_object
 from sagong.api.types import Obj
 from sagong.core.ids import Ids
 from sagong.scheduler.columns import Mask, Slot
-from sagong.scheduler.plugin import Cycle, PodRefused
+from sagong.scheduler.evaluation import refusals_at
+from sagong.scheduler.filters import node_resources_fit
+from sagong.scheduler.plugin import Cycle, Filter, PodRefused, Scope
 from sagong.scheduler.pod import PodFacts
+from sagong.scheduler.profile import Profile
 from sagong.scheduler.state import State
-from sagong.scheduler.table import FILTERS
 
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NEVER = "not eligible due to preemptionPolicy=Never."
 TERMINATING = "not eligible due to a terminating pod on the nominated node."
 # Upstream's bounds on how many candidates are compared: a tenth of the nodes, at least a hundred.
 CANDIDATES_MIN = 100
-CANDIDATES_SHARE = 10
+CANDIDATES_PERCENT = 10
 # Added to a priority so that sums of negative ones grow with the number of victims too.
 _OFFSET = 1 << 31
 
@@ -55,11 +59,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The best candidate, or why no node is one."""
+    """The best candidates first, or why no node is one."""
 
-    chosen: Candidate | None
+    candidates: Sequence[Candidate]
     # Upstream's words -> how many of the nodes where eviction might have helped.
     reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Candidate | None:
+        return self.candidates[0] if self.candidates else None
 
 
 def budget_of(obj: Obj) -> Budget:
@@ -74,35 +82,51 @@ def budget_of(obj: Obj) -> Budget:
     )
 
 
-def never_preempts(pod: PodFacts) -> bool:
-    return pod.spec.get("preemptionPolicy") == "Never"
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Everything that looking for victims needs besides the pod."""
+
+    profile: Profile
+    budgets: Sequence[Budget]
+    start_of: StartOf
+
+    def enough(self, nodes: int) -> int:
+        """How many candidates are compared at most."""
+        arguments = self.profile.preemption_arguments
+        percent = int(arguments.get("minCandidateNodesPercentage", CANDIDATES_PERCENT))
+        least = int(arguments.get("minCandidateNodesAbsolute", CANDIDATES_MIN))
+        return max(1, min(nodes, max(nodes * percent // 100, least)))
+
+    def importance(self, pod: PodFacts) -> tuple[int, str]:
+        """Sorts the more important first: by priority, then who has run for longer."""
+        return -pod.priority, self.start_of(pod)
 
 
-def find_victims(
-    cycle: Cycle, evictable: Mask, budgets: Sequence[Budget], start_of: StartOf, ids: Ids
-) -> Attempt:
+def find_victims(search: Search, cycle: Cycle, evictable: Mask, ids: Ids) -> Attempt:
     """Hold the pod against every node that eviction may help; the choice is upstream's."""
     reasons: Counter[str] = Counter()
     candidates: list[Candidate] = []
     slots = cycle.state.slots(evictable)
-    enough = max(CANDIDATES_MIN, len(cycle.state.columns) // CANDIDATES_SHARE)
+    enough = search.enough(len(cycle.state.columns))
     offset = int(ids.random() * len(slots))
+    trial = _trial_of(search, cycle)
     for slot in (*slots[offset:], *slots[:offset]):
-        found = _candidate(cycle, slot, budgets, start_of)
+        found = trial.candidate(slot)
         if isinstance(found, Candidate):
             candidates.append(found)
             if len(candidates) >= enough:
                 break
         else:
             reasons.update(found)
-    if not candidates:
-        return Attempt(None, reasons)
-    return Attempt(min(candidates, key=lambda c: _cost(c, start_of)))
+    candidates.sort(key=lambda c: _cost(c, search.start_of))
+    return Attempt(candidates, reasons)
 
 
 def _cost(candidate: Candidate, start_of: StartOf) -> tuple[int, int, int, int, "_Latest"]:
     """Smaller is better: broken budgets, highest priority, their sum, their number, age."""
     priorities = [victim.priority for victim in candidate.victims]
+    if not priorities:  # an extender let all of them stay
+        return 0, -_OFFSET, 0, 0, _Latest("")
     highest = max(priorities)
     starts = [start_of(v) for v in candidate.victims if v.priority == highest]
     total = sum(priority + _OFFSET for priority in priorities)
@@ -119,74 +143,123 @@ class _Latest:
         return self.time > other.time
 
 
-def _candidate(
-    cycle: Cycle, slot: Slot, budgets: Sequence[Budget], start_of: StartOf
-) -> Candidate | list[str]:
-    """The fewest and least important pods that make room on a node, or why there is none."""
-    state, node = cycle.state, cycle.state.columns.names[slot]
-    lower = [p for p in state.pods_on(node) if p.priority < cycle.pod.priority]
-    if not lower:
-        return [NO_VICTIMS]
-    lower.sort(key=lambda p: (-p.priority, start_of(p)))
-    with _without(state, lower, node):
-        refused = refusals(cycle, slot)
-        if refused:
-            return refused
-        violating, others = _by_budget(lower, budgets)
-        victims = []
-        violations = 0
-        for pod in (*violating, *others):
-            state.place(pod, node)
-            if refusals(cycle, slot):
-                state.displace(pod.uid)
-                victims.append(pod)
-                violations += pod in violating
-    if not victims:
-        return [NO_VICTIMS]
-    victims.sort(key=lambda p: (-p.priority, start_of(p)))
-    return Candidate(slot, node, tuple(victims), violations)
+class _Trial:
+    """Finds the fewest and least important pods that make room, by trying them out."""
 
+    def __init__(self, search: Search, cycle: Cycle) -> None:
+        self.search = search
+        self.cycle = cycle
 
-@contextmanager
-def _without(state: State, pods: Sequence[PodFacts], node: str) -> Iterator[None]:
-    """The state without some pods of a node, while the block runs."""
-    for pod in pods:
-        state.displace(pod.uid)
-    try:
-        yield
-    finally:
+    def candidate(self, slot: Slot) -> Candidate | list[str]:
+        """Node and victims, or why there are none."""
+        node = self.cycle.state.columns.names[slot]
+        priority = self.cycle.pod.priority
+        lower = [p for p in self.cycle.state.pods_on(node) if p.priority < priority]
+        if not lower:
+            return [NO_VICTIMS]
+        lower.sort(key=self.search.importance)
+        violating, others = _by_budget(lower, self.search.budgets)
+        with self.emptied(slot, lower):
+            refused = self.refusals(slot)
+            if refused:
+                return refused
+            victims = []
+            violations = 0
+            for pod in (*violating, *others):
+                self.put_back(slot, pod)
+                if self.refusals(slot):
+                    self.take_away(slot, pod)
+                    victims.append(pod)
+                    violations += pod in violating
+        if not victims:
+            return [NO_VICTIMS]
+        victims.sort(key=self.search.importance)
+        return Candidate(slot, node, tuple(victims), violations)
+
+    @contextmanager
+    def emptied(self, slot: Slot, pods: Sequence[PodFacts]) -> Iterator[None]:
+        """The state without some pods of a node, while the block runs."""
+        state, node = self.cycle.state, self.cycle.state.columns.names[slot]
         for pod in pods:
-            state.place(pod, node)
-
-
-@contextmanager
-def with_pods(state: State, nominees: Sequence[tuple[PodFacts, str]]) -> Iterator[None]:
-    """The state with pods that are expected on their nodes, while the block runs."""
-    for pod, node in nominees:
-        state.place(pod, node)
-    try:
-        yield
-    finally:
-        for pod, _ in nominees:
             state.displace(pod.uid)
-
-
-def refusals(cycle: Cycle, slot: Slot) -> list[str]:
-    """The reasons of the first filter that refuses one node; none if the pod fits."""
-    for plugin in FILTERS:
         try:
-            found = [r.reason for r in plugin.refuse(cycle) if r.mask[slot]]
+            yield
+        finally:
+            for pod in pods:
+                state.place(pod, node)
+
+    def put_back(self, slot: Slot, pod: PodFacts) -> None:
+        self.cycle.state.place(pod, self.cycle.state.columns.names[slot])
+
+    def take_away(self, slot: Slot, pod: PodFacts) -> None:
+        self.cycle.state.displace(pod.uid)
+
+    def refusals(self, slot: Slot) -> list[str]:
+        try:
+            return refusals_at(self.search.profile.filters, self.cycle, slot)
         except PodRefused as refused:
             return [refused.reason]
-        if found:
-            return found
-    return []
+
+
+class _ResourceTrial(_Trial):
+    """The same by sums alone, for pods that nothing but resources can keep off a node."""
+
+    def __init__(self, search: Search, cycle: Cycle) -> None:
+        super().__init__(search, cycle)
+        columns = cycle.state.columns
+        self._wanted = {r: n for r, n in cycle.template.requests.items() if n}
+        free = {r: columns.allocatable(r) - columns.requested(r) for r in self._wanted}
+        self._columns = [(r, wanted, free[r]) for r, wanted in self._wanted.items()]
+        self._free: dict[str, int] = {}
+
+    @contextmanager
+    def emptied(self, slot: Slot, pods: Sequence[PodFacts]) -> Iterator[None]:
+        self._free = {r: int(free[slot]) for r, _, free in self._columns}
+        for pod in pods:
+            self.take_away(slot, pod)
+        yield
+
+    def put_back(self, slot: Slot, pod: PodFacts) -> None:
+        for resource in self._free:
+            self._free[resource] -= pod.requests.get(resource, 0)
+
+    def take_away(self, slot: Slot, pod: PodFacts) -> None:
+        for resource in self._free:
+            self._free[resource] += pod.requests.get(resource, 0)
+
+    def refusals(self, slot: Slot) -> list[str]:
+        # Which resources, upstream's words, are said only of nodes that stay too small.
+        return [
+            node_resources_fit.reason_of(resource)
+            for resource, wanted, _ in self._columns
+            if self._free[resource] < wanted
+        ]
+
+
+def _trial_of(search: Search, cycle: Cycle) -> _Trial:
+    """Sums will do if no filter but that for resources looks at pods and has anything to say."""
+    if any(f.name == node_resources_fit.NAME for f in search.profile.filters):
+        others = [f for f in search.profile.filters if f.scope is not Scope.NODES]
+        others = [f for f in others if f.name != node_resources_fit.NAME]
+        ignores = search.profile.fit_ignores
+        if not ignores and all(_is_silent(f, cycle) for f in others):
+            return _ResourceTrial(search, cycle)
+    return _Trial(search, cycle)
+
+
+def _is_silent(plugin: Filter, cycle: Cycle) -> bool:
+    try:
+        return not plugin.refuse(cycle, np.zeros(0, np.intp))
+    except PodRefused:
+        return False
 
 
 def _by_budget(
     pods: Sequence[PodFacts], budgets: Sequence[Budget]
 ) -> tuple[list[PodFacts], list[PodFacts]]:
     """Pods whose eviction would break a budget, and the others; both in their order."""
+    if not budgets:
+        return [], list(pods)
     left = [budget.allowed for budget in budgets]
     violating: list[PodFacts] = []
     others: list[PodFacts] = []
@@ -211,29 +284,27 @@ def _covers(budget: Budget, pod: PodFacts) -> bool:
 
 
 class Nominees:
-    """Pods that wait for victims to go, and the nodes where they are expected."""
+    """Pods that wait for victims to go. They count on the nodes where they are expected."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._by_uid: dict[str, tuple[PodFacts, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
 
     def set(self, pod: PodFacts, node: str) -> None:
         self._by_uid[pod.uid] = (pod, node)
+        self._state.place(pod, node)
 
     def remove(self, uid: str) -> None:
-        self._by_uid.pop(uid, None)
+        if self._by_uid.pop(uid, None) is not None:
+            self._state.displace(uid)
 
     def node_of(self, uid: str) -> str:
         """Where a pod is expected, or ""."""
         found = self._by_uid.get(uid)
         return found[1] if found else ""
-
-    def ahead_of(self, pod: PodFacts) -> list[tuple[PodFacts, str]]:
-        """Those whose expectation a pod must respect: of no lower priority than its own."""
-        return [
-            (nominee, node)
-            for uid, (nominee, node) in self._by_uid.items()
-            if uid != pod.uid and nominee.priority >= pod.priority
-        ]
 
     def outranked(self, pod: PodFacts, node: str) -> list[PodFacts]:
         """Those of lower priority that are expected on a node; they had better look elsewhere."""
@@ -242,3 +313,22 @@ class Nominees:
             for nominee, where in self._by_uid.values()
             if where == node and nominee.priority < pod.priority
         ]
+
+    @contextmanager
+    def as_seen_by(self, pod: PodFacts, *, none: bool = False) -> Iterator[None]:
+        """The state without those whom a pod need not respect: itself and lower priorities.
+
+        With ``none``, without any of them.
+        """
+        hidden = [
+            (nominee, node)
+            for nominee, node in self._by_uid.values()
+            if none or nominee.uid == pod.uid or nominee.priority < pod.priority
+        ]
+        for nominee, _ in hidden:
+            self._state.displace(nominee.uid)
+        try:
+            yield
+        finally:
+            for nominee, node in hidden:
+                self._state.place(nominee, node)

@@ -1,151 +1,195 @@
 """Pods that wait for a node: active, backing off, or unschedulable until something changes.
 
-A synchronous state machine; the shell tells it the time. An unschedulable pod is woken only by an
-event that a plugin that refused it cares about, or after five minutes, whichever comes first.
+A synchronous state machine; the shell tells it the time. An unschedulable pod is woken only by a
+happening that a plugin that refused it cares about (``hints``), or after five minutes, whichever
+comes first. Pods that are alike and were refused alike are asked about together.
 """
 
 import heapq
 import itertools
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from enum import Enum
 
 from sagong.api.types import Key
+from sagong.scheduler.pod import PodFacts
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 10.0
 # An event that nobody foresaw must not leave a pod behind for ever (upstream's same bound).
 UNSCHEDULABLE_MAX_SECONDS = 300.0
 
-
-class ClusterEvent(Enum):
-    """What changed, as far as it can make a pod schedulable."""
-
-    NODE_ADDED = "node added"
-    NODE_CHANGED = "node changed"
-    POD_GONE = "pod gone"
-    POD_PLACED = "pod placed"
-    STORAGE_CHANGED = "storage changed"
+# Whether what happened may help such a pod, refused by these plugins.
+Helps = Callable[[PodFacts, frozenset[str]], bool]
 
 
-_ANY_NODE = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
-# Which events can change a plugin's mind.
-WAKES = {
-    "NodeUnschedulable": _ANY_NODE,
-    "NodeName": _ANY_NODE,
-    "TaintToleration": _ANY_NODE,
-    "NodeAffinity": _ANY_NODE,
-    "NodePorts": _ANY_NODE | {ClusterEvent.POD_GONE},
-    "NodeResourcesFit": _ANY_NODE | {ClusterEvent.POD_GONE},
-    "VolumeBinding": _ANY_NODE | {ClusterEvent.STORAGE_CHANGED},
-    "PodTopologySpread": _ANY_NODE | {ClusterEvent.POD_GONE, ClusterEvent.POD_PLACED},
-    "InterPodAffinity": _ANY_NODE | {ClusterEvent.POD_GONE, ClusterEvent.POD_PLACED},
-}
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """One pod in the queue."""
 
-    key: Key
-    uid: str
-    priority: int
+    pod: PodFacts
     added_at: float
     attempts: int = 0
     refused_by: frozenset[str] = frozenset()
     parked_at: float = 0.0
 
-    def backoff_seconds(self) -> float:
-        doubled = BACKOFF_FIRST_SECONDS * 2.0 ** min(max(self.attempts - 1, 0), 30)
-        return float(min(doubled, BACKOFF_MAX_SECONDS))
+    @property
+    def key(self) -> Key:
+        return self.pod.key
+
+    @property
+    def uid(self) -> str:
+        return self.pod.uid
+
+    @property
+    def kin(self) -> Hashable:
+        """Equal for pods that any happening helps alike."""
+        pod = self.pod
+        names = tuple(str(claim) for claim in pod.resource_claims)
+        return (pod.template, pod.node_name, pod.claims, names, self.refused_by)
 
 
 class SchedulingQueue:
     """Priority first, then who came first."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        backoff_first_seconds: float = BACKOFF_FIRST_SECONDS,
+        backoff_max_seconds: float = BACKOFF_MAX_SECONDS,
+    ) -> None:
+        self._first = backoff_first_seconds
+        self._most = backoff_max_seconds
         self._known: dict[str, Waiting] = {}
         self._active: list[tuple[int, float, int, str]] = []
+        # Due, order, uid; those that failed for reasons of their own must not be popped early.
         self._backing_off: list[tuple[float, int, str]] = []
-        self._unschedulable: dict[str, Waiting] = {}
-        self._sequence = itertools.count()
+        self._failed: list[tuple[float, int, str]] = []
+        self._unschedulable: dict[Hashable, dict[str, Waiting]] = {}
+        self._overdue: list[tuple[float, int, Waiting]] = []
+        # Where each known pod is: the list it is in, so that stale heap entries are told apart.
+        self._ticket: dict[str, int] = {}
+        self._sequence = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, key: Key, uid: str, *, priority: int, now: float) -> None:
+    def add(self, pod: PodFacts, now: float) -> None:
         """A pod without a node appeared, or changed while it waits."""
-        waiting = self._known.get(uid)
+        waiting = self._known.get(pod.uid)
         if waiting is None:
-            waiting = self._known[uid] = Waiting(key, uid, priority, now)
+            waiting = self._known[pod.uid] = Waiting(pod, now)
             self._activate(waiting)
-        elif uid in self._unschedulable:
-            # Its own change (a gate removed, a toleration added) may be what was missing.
-            waiting.priority = priority
-            self._retry(self._unschedulable.pop(uid), now)
+            return
+        if waiting.pod == pod:
+            return  # Its status changed, most likely because we wrote it.
+        parked = self._unpark(waiting)
+        reordered = waiting.pod.priority != pod.priority
+        waiting.pod = pod
+        # Its own change (a toleration added, a smaller request) may be what was missing.
+        if parked:
+            self._retry(waiting, now)
+        elif reordered and self._ticket.get(pod.uid):
+            self._activate(waiting)
 
     def remove(self, uid: str) -> None:
-        self._known.pop(uid, None)
-        self._unschedulable.pop(uid, None)
+        waiting = self._known.pop(uid, None)
+        if waiting is not None:
+            self._unpark(waiting)
+            self._ticket.pop(uid, None)
 
     def pop(self, now: float) -> Waiting | None:
         """The next pod to be scheduled, if one is due."""
         self._wake_due(now)
         while self._active:
-            waiting = self._known.get(heapq.heappop(self._active)[3])
-            if waiting is not None:
-                waiting.attempts += 1
-                return waiting
+            _, _, ticket, uid = heapq.heappop(self._active)
+            if self._ticket.get(uid) == ticket:
+                return self._taken(uid)
+        # Nothing better to do: who backs off may as well be tried now (KEP-5142).
+        while self._backing_off:
+            _, ticket, uid = heapq.heappop(self._backing_off)
+            if self._ticket.get(uid) == ticket:
+                return self._taken(uid)
         return None
 
     def park(self, waiting: Waiting, refused_by: frozenset[str], now: float) -> None:
-        """No node was found: wait for an event that concerns those who refused it."""
-        if waiting.uid not in self._known:
+        """No node was found: wait for something that concerns those who refused it."""
+        if self._known.get(waiting.uid) is not waiting:
             return
         waiting.refused_by = refused_by
         waiting.parked_at = now
-        self._unschedulable[waiting.uid] = waiting
+        self._unschedulable.setdefault(waiting.kin, {})[waiting.uid] = waiting
+        deadline = (now + UNSCHEDULABLE_MAX_SECONDS, next(self._sequence), waiting)
+        heapq.heappush(self._overdue, deadline)
 
     def retry(self, waiting: Waiting, now: float) -> None:
         """Something went wrong that had nothing to do with the pod: try again after a while."""
-        if waiting.uid in self._known:
-            self._retry(waiting, now)
+        if self._known.get(waiting.uid) is not waiting:
+            return
+        self._unpark(waiting)
+        due = now + self._backoff_seconds(waiting)
+        heapq.heappush(self._failed, (due, self._next_ticket(waiting), waiting.uid))
 
-    def wake(self, event: ClusterEvent, now: float) -> None:
-        """Let those pods try again that the event may help."""
-        for uid, waiting in tuple(self._unschedulable.items()):
-            concerned = not waiting.refused_by or any(
-                event in WAKES.get(plugin, ()) for plugin in waiting.refused_by
-            )
-            if concerned:
-                del self._unschedulable[uid]
+    def wake(self, helps: Helps, now: float) -> bool:
+        """Let those pods try again that something may help; whether there are any."""
+        woken = []
+        for kin, members in self._unschedulable.items():
+            one = next(iter(members.values()))
+            if helps(one.pod, one.refused_by):
+                woken.append(kin)
+        for kin in woken:
+            for waiting in self._unschedulable.pop(kin).values():
                 self._retry(waiting, now)
+        return bool(woken)
 
     def next_due(self) -> float | None:
-        """When there may be something to pop again; None: not before an event."""
-        times = [self._backing_off[0][0]] if self._backing_off else []
-        times += [w.parked_at + UNSCHEDULABLE_MAX_SECONDS for w in self._unschedulable.values()]
+        """When there may be something to pop again; None: not before something happens."""
+        times = [heap[0][0] for heap in (self._failed, self._backing_off, self._overdue) if heap]
         return min(times, default=None)
 
     def has_active(self) -> bool:
-        return bool(self._active)
+        return bool(self._active or self._backing_off)
+
+    def _backoff_seconds(self, waiting: Waiting) -> float:
+        doubled = self._first * 2.0 ** min(max(waiting.attempts - 1, 0), 30)
+        return float(min(doubled, self._most))
+
+    def _taken(self, uid: str) -> Waiting:
+        del self._ticket[uid]
+        waiting = self._known[uid]
+        waiting.attempts += 1
+        return waiting
+
+    def _next_ticket(self, waiting: Waiting) -> int:
+        ticket = self._ticket[waiting.uid] = next(self._sequence)
+        return ticket
 
     def _activate(self, waiting: Waiting) -> None:
-        order = (-waiting.priority, waiting.added_at, next(self._sequence), waiting.uid)
+        order = (-waiting.pod.priority, waiting.added_at, self._next_ticket(waiting), waiting.uid)
         heapq.heappush(self._active, order)
 
     def _retry(self, waiting: Waiting, now: float) -> None:
-        due = (waiting.parked_at or now) + waiting.backoff_seconds()
+        due = waiting.parked_at + self._backoff_seconds(waiting)
         if due <= now:
             self._activate(waiting)
         else:
-            heapq.heappush(self._backing_off, (due, next(self._sequence), waiting.uid))
+            heapq.heappush(self._backing_off, (due, self._next_ticket(waiting), waiting.uid))
+
+    def _unpark(self, waiting: Waiting) -> bool:
+        members = self._unschedulable.get(waiting.kin)
+        if members is None or members.pop(waiting.uid, None) is None:
+            return False
+        if not members:
+            del self._unschedulable[waiting.kin]
+        return True
 
     def _wake_due(self, now: float) -> None:
-        while self._backing_off and self._backing_off[0][0] <= now:
-            waiting = self._known.get(heapq.heappop(self._backing_off)[2])
-            if waiting is not None and waiting.uid not in self._unschedulable:
-                self._activate(waiting)
-        for uid, waiting in tuple(self._unschedulable.items()):
-            if waiting.parked_at + UNSCHEDULABLE_MAX_SECONDS <= now:
-                del self._unschedulable[uid]
+        for heap in (self._failed, self._backing_off):
+            while heap and heap[0][0] <= now:
+                _, ticket, uid = heapq.heappop(heap)
+                if self._ticket.get(uid) == ticket:
+                    self._activate(self._known[uid])
+        while self._overdue and self._overdue[0][0] <= now:
+            deadline, _, waiting = heapq.heappop(self._overdue)
+            current = waiting.parked_at + UNSCHEDULABLE_MAX_SECONDS <= deadline
+            if current and self._known.get(waiting.uid) is waiting and self._unpark(waiting):
                 self._activate(waiting)

@@ -1,17 +1,26 @@
 """Everything that a scheduling decision looks at, kept in step with the cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sagong.scheduler.columns import Mask, NodeColumns, NodeFacts, Slot
-from sagong.scheduler.pod import HostPort, PodFacts
+from sagong.scheduler.pod import Disk, HostPort, PodFacts
 from sagong.scheduler.resources import CPU, MEMORY
 from sagong.scheduler.terms import Namespaces, PodTerms
 
 # Columns of what scoring takes pods to use, apart from what they really request.
 SCORING = {CPU: "scoring/cpu", MEMORY: "scoring/memory"}
+
+ClaimKey = tuple[str, str]  # namespace, name
+# The CSI driver of a claim's volume, or "" if it has none.
+DriverOf = Callable[[ClaimKey], str]
+
+
+def attached(driver: str) -> str:
+    """The column of how many of a CSI driver's volumes nodes have, or (allocatable) may have."""
+    return f"attached/{driver}"
 
 
 class HostPorts:
@@ -26,9 +35,12 @@ class HostPorts:
 
     def give_back(self, slot: Slot, ports: Iterable[HostPort]) -> None:
         for protocol, address, port in ports:
-            addresses = self._taken.get((protocol, port), {}).get(slot, [])
+            holders = self._taken.get((protocol, port), {})
+            addresses = holders.get(slot, [])
             if address in addresses:
                 addresses.remove(address)
+            if not addresses:
+                holders.pop(slot, None)
 
     def conflicting(self, wanted: HostPort) -> list[Slot]:
         """Nodes where the port is taken on the same address, or on all of them."""
@@ -40,21 +52,75 @@ class HostPorts:
         ]
 
 
+class Storage:
+    """Which claims and disks the pods on nodes use."""
+
+    def __init__(self, columns: NodeColumns, driver_of: DriverOf) -> None:
+        self._columns = columns
+        self._driver_of = driver_of
+        # By claim: the nodes where pods use it, how many do, and the driver counted there.
+        self._claims: dict[ClaimKey, dict[Slot, tuple[int, str]]] = {}
+        # By disk: how many pods of a node use it, for writing and for reading only.
+        self._disks: dict[tuple[str, tuple[str, ...]], dict[Slot, list[int]]] = {}
+
+    def count(self, pod: PodFacts, slot: Slot, sign: int) -> None:
+        for name in pod.claims:
+            self._count_claim((pod.key.namespace, name), slot, sign)
+        for kind, identity, read_only in pod.template.disks:
+            users = self._disks.setdefault((kind, identity), {}).setdefault(slot, [0, 0])
+            users[read_only] += sign
+
+    def users(self, claim: ClaimKey) -> int:
+        """How many pods on nodes use a claim."""
+        return sum(count for count, _ in self._claims.get(claim, {}).values())
+
+    def nodes_with(self, claim: ClaimKey) -> Iterable[Slot]:
+        """Nodes that have a claim's volume already."""
+        return self._claims.get(claim, {}).keys()
+
+    def nodes_in_conflict(self, disk: Disk) -> list[Slot]:
+        """Nodes where a disk cannot be mounted once more."""
+        kind, identity, read_only = disk
+        return [
+            slot
+            for slot, (writers, readers) in self._disks.get((kind, identity), {}).items()
+            if writers or (readers and not read_only)
+        ]
+
+    def _count_claim(self, claim: ClaimKey, slot: Slot, sign: int) -> None:
+        nodes = self._claims.setdefault(claim, {})
+        users, driver = nodes.get(slot, (0, ""))
+        if sign > 0 and not users:
+            driver = self._driver_of(claim)
+            if driver:
+                self._columns.requested(attached(driver))[slot] += 1
+        users += sign
+        if users > 0:
+            nodes[slot] = (users, driver)
+            return
+        nodes.pop(slot, None)
+        if driver:
+            self._columns.requested(attached(driver))[slot] -= 1
+        if not nodes:
+            del self._claims[claim]
+
+
 @dataclass(slots=True)
 class State:
     """Nodes and the pods on them, the assumed ones included."""
 
     columns: NodeColumns
     terms: PodTerms
+    storage: Storage
     ports: HostPorts = field(default_factory=HostPorts)
     _node_of: dict[str, str] = field(default_factory=dict)
     _pods_on: dict[str, dict[str, PodFacts]] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, namespaces: Namespaces) -> "State":
+    def empty(cls, namespaces: Namespaces, driver_of: DriverOf = lambda claim: "") -> "State":
         """A state without nodes. ``namespaces`` gives every namespace's labels."""
         columns = NodeColumns()
-        return cls(columns, PodTerms(columns, namespaces))
+        return cls(columns, PodTerms(columns, namespaces), Storage(columns, driver_of))
 
     def set_node(self, facts: NodeFacts) -> None:
         known = self.columns.slot(facts.name) is not None
@@ -81,11 +147,11 @@ class State:
         if slot is not None:
             self._count(pod, slot, 1)
 
-    def displace(self, uid: str) -> None:
-        """A pod is gone, has ended, or is not placed after all."""
+    def displace(self, uid: str) -> PodFacts | None:
+        """A pod is gone, has ended, or is not placed after all; the pod, if it was placed."""
         node = self._node_of.pop(uid, None)
         if node is None:
-            return
+            return None
         pods = self._pods_on[node]
         pod = pods.pop(uid)
         if not pods:
@@ -93,10 +159,16 @@ class State:
         slot = self.columns.slot(node)
         if slot is not None:
             self._count(pod, slot, -1)
+        return pod
 
     def node_of(self, uid: str) -> str | None:
         """Where a pod is taken to be."""
         return self._node_of.get(uid)
+
+    def pod(self, uid: str) -> PodFacts | None:
+        """A pod that is placed."""
+        node = self._node_of.get(uid)
+        return None if node is None else self._pods_on[node][uid]
 
     def pods_on(self, node: str) -> list[PodFacts]:
         return list(self._pods_on.get(node, {}).values())
@@ -105,12 +177,19 @@ class State:
         return [Slot(int(i)) for i in np.flatnonzero(mask)]
 
     def _count(self, pod: PodFacts, slot: Slot, sign: int) -> None:
-        self.columns.request(slot, pod.requests, sign)
-        scoring = {SCORING[r]: value for r, value in pod.scoring_requests.items()}
-        self.columns.request(slot, scoring, sign)
+        template = pod.template
+        self.columns.request(slot, template.requests, sign)
+        self.columns.request(slot, _scoring(template.scoring_requests), sign)
         if sign > 0:
             self.terms.add(pod, slot)
-            self.ports.take(slot, pod.host_ports)
         else:
-            self.terms.remove(pod)
-            self.ports.give_back(slot, pod.host_ports)
+            self.terms.remove(pod, slot)
+        if template.host_ports:
+            (self.ports.take if sign > 0 else self.ports.give_back)(slot, template.host_ports)
+        if pod.claims or template.disks:
+            self.storage.count(pod, slot, sign)
+        self.columns.journal.note(slot)
+
+
+def _scoring(requests: Mapping[str, int]) -> dict[str, int]:
+    return {SCORING[resource]: amount for resource, amount in requests.items()}

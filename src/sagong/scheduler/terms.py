@@ -1,40 +1,50 @@
-"""Pods counted a node at a time: how affinity and spread see other pods without scanning them.
+"""Pods counted by topology domain: how affinity and spread see other pods without scanning them.
 
-A *term* is a set of namespaces and a label selector; its column holds how many pods on each node
-match. Once asked for, a term is counted along with every pod that comes or goes. The pods a domain
-holds are then one ``bincount`` of the column over the domain's label codes.
+A *term* is a conjunction of conditions on namespaces and labels; how many pods on each node match
+it is a column, and the sums of that column by the domains of a topology key are kept beside it.
+Once asked for, both are counted along with every pod that comes or goes.
 
 Existing pods' own affinity terms are kept the same way (which pods *have* the term), for the
 symmetric rules: an existing pod's required anti-affinity keeps matching newcomers away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import orjson
 
 from sagong.api.selectors import Selector, selector_from_object
 from sagong.api.types import Obj
-from sagong.scheduler.columns import Codes, Ints, NodeColumns, Slot
-from sagong.scheduler.pod import PodFacts
+from sagong.scheduler.columns import Ints, LabelColumn, NodeColumns, Slot
+from sagong.scheduler.pod import PodFacts, Template
 
 # Every namespace with its labels.
 Namespaces = Callable[[], Mapping[str, Mapping[str, str]]]
-TERMS_MAX = 4096  # columns kept; past it the least recently used is counted anew when needed
+TERMS_MAX = 4096  # columns kept; past it all are dropped and counted anew when needed
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class Condition:
     """Namespaces (None: every one) and a selector in canonical JSON (``null`` selects nothing)."""
 
     namespaces: frozenset[str] | None
     selector: bytes
 
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Pods that meet all conditions; with ``staying`` only those that are not being deleted."""
+
+    conditions: tuple[Condition, ...]
+    staying: bool = False
+
     @classmethod
-    def of(cls, namespaces: Iterable[str] | None, selector: Obj | None) -> "Term":
+    def of(
+        cls, namespaces: Iterable[str] | None, selector: Obj | None, *, staying: bool = False
+    ) -> "Term":
         frozen = None if namespaces is None else frozenset(namespaces)
-        return cls(frozen, orjson.dumps(selector, option=orjson.OPT_SORT_KEYS))
+        return cls((Condition(frozen, canonical(selector)),), staying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,83 +59,148 @@ class OwnedTerm:
     weight: int
 
 
+def canonical(selector: Obj | None) -> bytes:
+    return orjson.dumps(selector, option=orjson.OPT_SORT_KEYS)
+
+
 class SelectorCache:
     """Compiled selectors by their canonical JSON."""
 
     def __init__(self) -> None:
         self._compiled: dict[bytes, Selector] = {}
 
+    def compiled(self, selector: bytes) -> Selector:
+        found = self._compiled.get(selector)
+        if found is None:
+            found = self._compiled[selector] = selector_from_object(orjson.loads(selector))
+        return found
+
     def matches(self, selector: bytes, labels: Mapping[str, str]) -> bool:
-        compiled = self._compiled.get(selector)
-        if compiled is None:
-            compiled = selector_from_object(orjson.loads(selector))
-            self._compiled[selector] = compiled
-        return compiled.matches(labels)
+        return self.compiled(selector).matches(labels)
 
 
-def domain_counts(codes: Codes, per_node: Ints) -> Ints:
-    """For each node, the sum over all nodes of its domain; 0 where the node has no such label."""
-    present = codes >= 0
-    if not present.any():
-        return np.zeros(len(codes), np.int64)
-    # Sums stay far below 2**53, so bincount's floats are exact.
-    sums = np.bincount(codes[present], weights=per_node[present])
-    found = np.zeros(len(codes), np.int64)
-    found[present] = sums[codes[present]].astype(np.int64)
-    return found
+class DomainCounts:
+    """How many of some pods each node holds, and each domain of the topology keys asked for."""
+
+    def __init__(self, columns: NodeColumns) -> None:
+        self._columns = columns
+        self.per_node: Ints = np.zeros(columns.size, np.int64)
+        self._sums: dict[str, tuple[LabelColumn, int, Ints]] = {}
+        self.total = 0
+
+    def add(self, slot: Slot, amount: int) -> None:
+        self.total += amount
+        if slot >= len(self.per_node):
+            self._grow()
+        self.per_node[slot] += amount
+        for label, version, sums in self._sums.values():
+            if version == label.version and label.codes[slot] >= 0:
+                sums[label.codes[slot]] += amount
+
+    def nodes(self) -> Ints:
+        """Per node, as long as the columns are."""
+        if len(self.per_node) != self._columns.size:
+            self._grow()
+        return self.per_node
+
+    def sums(self, topology_key: str) -> Ints:
+        """Per code of the key's values; one entry more, always 0, for nodes without the key.
+
+        The entry's index is -1, as the code of such nodes is.
+        """
+        label = self._columns.label(topology_key)
+        found = self._sums.get(topology_key)
+        if found is None or found[1] != label.version:
+            present = label.codes >= 0
+            sums = np.zeros(len(label.values) + 1, np.int64)
+            # Sums stay far below 2**53, so bincount's floats are exact.
+            counted = np.bincount(label.codes[present], weights=self.nodes()[present])
+            sums[: len(counted)] = counted
+            found = self._sums[topology_key] = (label, label.version, sums)
+        return found[2]
+
+    def _grow(self) -> None:
+        missing = self._columns.size - len(self.per_node)
+        self.per_node = np.concatenate((self.per_node, np.zeros(missing, np.int64)))
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one template: the terms it matches, the terms that speak of it."""
+
+    counts: list[tuple[Term, DomainCounts]] = field(default_factory=list)
+    tested: int = 0
+    owned: dict[str, list[OwnedTerm]] | None = None  # its own affinity terms by kind
+    concerning: dict[OwnedTerm, DomainCounts] = field(default_factory=dict)
+    concerning_version: tuple[int, int] = (-1, -1)
 
 
 class PodTerms:
-    """Counts of pods by term and node."""
+    """Counts of pods by term and domain."""
 
     def __init__(self, columns: NodeColumns, namespaces: Namespaces) -> None:
         self._columns = columns
         self._namespaces = namespaces
+        self.namespaces_version = 0
         self.selectors = SelectorCache()
-        self._pods: dict[str, tuple[PodFacts, Slot]] = {}
-        self._counts: dict[Term, Ints] = {}
-        self._owned: dict[OwnedTerm, Ints] = {}
-        self._owners: dict[str, Ints] = {}
+        # How many pods of each template are where; those that are being deleted apart.
+        self._placed: dict[tuple[Template, bool], dict[Slot, int]] = {}
+        self._counts: dict[Term, DomainCounts] = {}
+        self._order: list[tuple[Term, DomainCounts]] = []  # of _counts, as they came
+        self._owned: dict[OwnedTerm, DomainCounts] = {}
+        self._owned_version = 0
+        self._known: dict[Template, _Known] = {}
 
     def add(self, pod: PodFacts, slot: Slot) -> None:
-        self._pods[pod.uid] = (pod, slot)
-        self._account(pod, slot, 1)
+        self._count(pod.template, pod.terminating, slot, 1)
 
-    def remove(self, pod: PodFacts) -> None:
-        known = self._pods.pop(pod.uid, None)
-        if known is not None:
-            self._account(*known, -1)
+    def remove(self, pod: PodFacts, slot: Slot) -> None:
+        self._count(pod.template, pod.terminating, slot, -1)
 
-    def pods(self) -> Iterable[tuple[PodFacts, Slot]]:
-        return self._pods.values()
+    def namespaces_changed(self) -> None:
+        """Labels of namespaces changed: selectors of namespaces are looked up anew."""
+        self.namespaces_version += 1
 
-    def matching(self, term: Term) -> Ints:
-        """How many pods on each node match a term."""
-        column = self._counts.pop(term, None)
-        if column is None:
-            column = np.zeros(self._columns.size, np.int64)
-            for pod, slot in self._pods.values():
-                if self._matches(term, pod):
-                    column[slot] += 1
+    def counts(self, term: Term) -> DomainCounts:
+        """Where the pods are that match a term."""
+        found = self._counts.get(term)
+        if found is None:
             if len(self._counts) >= TERMS_MAX:
-                del self._counts[next(iter(self._counts))]
-        column = self._counts[term] = self._sized(column)
-        return column
+                self._drop_counts()
+            found = DomainCounts(self._columns)
+            for (template, terminating), slots in self._placed.items():
+                if not (terminating and term.staying) and self._matches(term, template):
+                    for slot, amount in slots.items():
+                        found.add(slot, amount)
+            self._counts[term] = found
+            self._order.append((term, found))
+        return found
 
-    def owned_by(self, owner_uid: str) -> Ints:
-        """How many pods of one owner each node holds."""
-        column = self._owners.get(owner_uid)
-        if column is None:
-            column = np.zeros(self._columns.size, np.int64)
-        return self._sized(column)
+    def concerning(self, kinds: frozenset[str], pod: PodFacts) -> list[tuple[OwnedTerm, Ints]]:
+        """Terms of these kinds that existing pods have and that speak of the given pod.
 
-    def owned_terms(self, kinds: frozenset[str], pod: PodFacts) -> list[tuple[OwnedTerm, Ints]]:
-        """Terms of these kinds that existing pods have and that the given pod matches."""
+        With each the sums of such pods by the domains of its topology key.
+        """
+        if not self._owned:
+            return []
+        known = self._known_of(pod.template)
+        version = (self._owned_version, self.namespaces_version)
+        if known.concerning_version != version:
+            known.concerning = {
+                term: counts
+                for term, counts in self._owned.items()
+                if self.concerns(term, pod.template)
+            }
+            known.concerning_version = version
         return [
-            (term, self._sized(column))
-            for term, column in self._owned.items()
-            if term.kind in kinds and self.concerns(term, pod)
+            (term, counts.sums(term.topology_key))
+            for term, counts in known.concerning.items()
+            if term.kind in kinds and counts.total
         ]
+
+    def own(self, kind: str, template: Template) -> list[OwnedTerm]:
+        """A template's own affinity terms of one kind."""
+        return self._owned_by(self._known_of(template), template).get(kind, [])
 
     def namespaces_of(self, term: OwnedTerm) -> frozenset[str] | None:
         """The namespaces that a term covers now; None for all of them."""
@@ -140,59 +215,87 @@ class PodTerms:
         }
         return term.namespaces | selected
 
-    def concerns(self, term: OwnedTerm, pod: PodFacts) -> bool:
-        """Whether a pod is one of those that a term speaks of."""
-        namespace = pod.key.namespace
-        if namespace not in term.namespaces:
+    def concerns(self, term: OwnedTerm, template: Template) -> bool:
+        """Whether pods of a template are among those that a term speaks of."""
+        if template.namespace not in term.namespaces:
             if term.namespace_selector is None:
                 return False
-            labels = self._namespaces().get(namespace, {})
+            labels = self._namespaces().get(template.namespace, {})
             if not self.selectors.matches(term.namespace_selector, labels):
                 return False
-        return self.selectors.matches(term.selector, pod.labels)
+        return self.selectors.matches(term.selector, template.labels)
 
-    def _matches(self, term: Term, pod: PodFacts) -> bool:
-        if term.namespaces is not None and pod.key.namespace not in term.namespaces:
-            return False
-        return self.selectors.matches(term.selector, pod.labels)
+    def condition(self, term: OwnedTerm) -> Condition:
+        return Condition(self.namespaces_of(term), term.selector)
 
-    def _account(self, pod: PodFacts, slot: Slot, sign: int) -> None:
-        for term, column in self._counts.items():
-            if self._matches(term, pod):
-                self._counts[term] = sized = self._sized(column)
-                sized[slot] += sign
-        if pod.owner_uid:
-            owners = self._owners.get(pod.owner_uid)
-            owners = self._sized(np.zeros(0, np.int64) if owners is None else owners)
-            owners[slot] += sign
-            self._owners[pod.owner_uid] = owners
-            if sign < 0 and not owners.any():
-                del self._owners[pod.owner_uid]
-        for owned in owned_terms_of(pod):
-            column = self._sized(self._owned.get(owned, np.zeros(0, np.int64)))
-            column[slot] += sign
-            self._owned[owned] = column
-            if sign < 0 and not column.any():
-                del self._owned[owned]
+    def _matches(self, term: Term, template: Template) -> bool:
+        return all(
+            (c.namespaces is None or template.namespace in c.namespaces)
+            and self.selectors.matches(c.selector, template.labels)
+            for c in term.conditions
+        )
 
-    def _sized(self, column: Ints) -> Ints:
-        missing = self._columns.size - len(column)
-        return np.concatenate((column, np.zeros(missing, np.int64))) if missing else column
+    def _count(self, template: Template, terminating: bool, slot: Slot, sign: int) -> None:
+        placed = self._placed.setdefault((template, terminating), {})
+        placed[slot] = placed.get(slot, 0) + sign
+        if not placed[slot]:
+            del placed[slot]
+            if not placed:
+                del self._placed[(template, terminating)]
+        known = self._known_of(template)
+        for term, counts in known.counts:
+            if not (terminating and term.staying):
+                counts.add(slot, sign)
+        for terms in self._owned_by(known, template).values():
+            for owned in terms:
+                self._count_owned(owned, slot, sign)
+        if not placed and (template, not terminating) not in self._placed:
+            self._known.pop(template, None)
+
+    def _count_owned(self, owned: OwnedTerm, slot: Slot, sign: int) -> None:
+        counts = self._owned.get(owned)
+        if counts is None:
+            counts = self._owned[owned] = DomainCounts(self._columns)
+            self._owned_version += 1
+        counts.add(slot, sign)
+        if not counts.total:
+            del self._owned[owned]
+            self._owned_version += 1
+
+    def _owned_by(self, known: _Known, template: Template) -> dict[str, list[OwnedTerm]]:
+        if known.owned is None:
+            known.owned = owned_terms_of(template)
+        return known.owned
+
+    def _known_of(self, template: Template) -> _Known:
+        known = self._known.get(template)
+        if known is None:
+            if len(self._known) >= TERMS_MAX * 4:
+                self._known.clear()
+            known = self._known[template] = _Known()
+        if known.tested < len(self._order):
+            fresh = self._order[known.tested :]
+            known.counts += [(t, c) for t, c in fresh if self._matches(t, template)]
+            known.tested = len(self._order)
+        return known
+
+    def _drop_counts(self) -> None:
+        self._counts.clear()
+        self._order.clear()
+        self._known.clear()
 
 
-def owned_term(kind: str, term: Obj, pod: PodFacts, weight: int = 1) -> OwnedTerm:
+def owned_term(kind: str, term: Obj, template: Template, weight: int = 1) -> OwnedTerm:
     namespaces = term.get("namespaces") or ()
     selector = term.get("namespaceSelector")
     if not namespaces and selector is None:
-        namespaces = (pod.key.namespace,)
+        namespaces = (template.namespace,)
     return OwnedTerm(
         kind=kind,
         namespaces=frozenset(namespaces),
-        namespace_selector=(
-            None if selector is None else orjson.dumps(selector, option=orjson.OPT_SORT_KEYS)
-        ),
+        namespace_selector=None if selector is None else canonical(selector),
         # matchLabelKeys are already merged in: the API server does it at creation (KEP-3633).
-        selector=orjson.dumps(term.get("labelSelector"), option=orjson.OPT_SORT_KEYS),
+        selector=canonical(term.get("labelSelector")),
         topology_key=term["topologyKey"],
         weight=weight,
     )
@@ -202,24 +305,16 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def required_terms(pod: PodFacts, side: str) -> list[OwnedTerm]:
-    """Required terms of ``podAffinity`` or ``podAntiAffinity``."""
-    kind = "required-anti" if side == "podAntiAffinity" else "required"
-    terms = (pod.affinity.get(side) or {}).get(_REQUIRED) or ()
-    return [owned_term(kind, term, pod) for term in terms]
-
-
-def preferred_terms(pod: PodFacts, side: str) -> list[OwnedTerm]:
-    """Preferred terms of ``podAffinity`` or ``podAntiAffinity`` with their weights."""
-    kind = "preferred-anti" if side == "podAntiAffinity" else "preferred"
-    terms = (pod.affinity.get(side) or {}).get(_PREFERRED) or ()
-    return [owned_term(kind, t["podAffinityTerm"], pod, t["weight"]) for t in terms]
-
-
-def owned_terms_of(pod: PodFacts) -> list[OwnedTerm]:
-    if not pod.affinity:
-        return []
-    found: list[OwnedTerm] = []
-    for side in ("podAffinity", "podAntiAffinity"):
-        found += required_terms(pod, side) + preferred_terms(pod, side)
+def owned_terms_of(template: Template) -> dict[str, list[OwnedTerm]]:
+    """A template's affinity terms by kind: "required", "preferred", and each with "-anti"."""
+    found: dict[str, list[OwnedTerm]] = {}
+    for side, suffix in (("podAffinity", ""), ("podAntiAffinity", "-anti")):
+        terms = template.affinity.get(side) or {}
+        for term in terms.get(_REQUIRED) or ():
+            kind = f"required{suffix}"
+            found.setdefault(kind, []).append(owned_term(kind, term, template))
+        for entry in terms.get(_PREFERRED) or ():
+            kind = f"preferred{suffix}"
+            term = owned_term(kind, entry["podAffinityTerm"], template, entry["weight"])
+            found.setdefault(kind, []).append(term)
     return found

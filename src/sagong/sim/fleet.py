@@ -10,7 +10,7 @@ import heapq
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ STATUS_SECONDS = 300.0  # the kubelet's nodeStatusReportFrequency
 TICK_SECONDS = 0.5  # heartbeats go out in slices this long
 WRITES_MAX = 64  # under way at once; past it further ones wait their turn
 RETRY_SECONDS = 1.0
+SIMULATED = "sagong.dev/simulated"  # the label by which such nodes are told apart
 NO_KUBELET_PORT = 1  # nobody listens there: logs and metrics are refused at once
 
 
@@ -51,6 +52,7 @@ class FleetConfig:
     profile: Profile = USUAL
     seed: int = 0
     heartbeats: bool = True
+    labels: Mapping[str, str] = field(default_factory=lambda: {SIMULATED: "true"})
 
 
 @dataclass(slots=True)
@@ -192,7 +194,9 @@ class Fleet:
         async with self._writes:
             try:
                 if not node.registered:
+                    # The lease comes with the next beat: until then the status is young enough.
                     await self._register(node)
+                    return
                 if node.status_at <= self._clock.monotonic():
                     await self._write_status(node)
                 if self.config.heartbeats:
@@ -203,46 +207,52 @@ class Fleet:
                 node.beat_at = self._clock.monotonic() + RETRY_SECONDS
 
     async def _register(self, node: SimulatedNode) -> None:
+        """Create the node with its status, as it may be; one that is there is told its status."""
         labels = {
             "kubernetes.io/arch": "amd64",
             "kubernetes.io/hostname": node.name,
             "kubernetes.io/os": "linux",
             "topology.kubernetes.io/zone": f"zone-{node.number % self.config.zones}",
+            **self.config.labels,
         }
         obj = {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": node.name, "labels": labels},
+            "status": self._status(node, {}),
         }
         try:
             await node.client.create("nodes", obj)
+            node.status_at = self._clock.monotonic() + STATUS_SECONDS
         except errors.AlreadyExists:
             log.debug("%s is registered already", node.name)
+            await self._write_status(node)
         node.registered = True
 
     async def _write_status(self, node: SimulatedNode) -> None:
+        await node.client.patch(
+            "nodes",
+            node.name,
+            {"status": self._status(node, await self._current(node))},
+            subresource="status",
+            patch_type=PatchType.STRATEGIC,
+        )
+        node.status_at = self._clock.monotonic() + STATUS_SECONDS
+
+    def _status(self, node: SimulatedNode, conditions: dict[str, Obj]) -> Obj:
         config = self.config
         amounts = {"cpu": config.cpu, "memory": config.memory, "pods": config.pods}
-        now = format_time(self._clock.now())
-        status = {
+        return {
             "capacity": amounts,
             "allocatable": amounts,
             "addresses": [
                 {"type": "InternalIP", "address": node.ip},
                 {"type": "Hostname", "address": node.name},
             ],
-            "conditions": _conditions(await self._current(node), now),
+            "conditions": _conditions(conditions, format_time(self._clock.now())),
             "nodeInfo": _NODE_INFO,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": NO_KUBELET_PORT}},
         }
-        await node.client.patch(
-            "nodes",
-            node.name,
-            {"status": status},
-            subresource="status",
-            patch_type=PatchType.STRATEGIC,
-        )
-        node.status_at = self._clock.monotonic() + STATUS_SECONDS
 
     async def _current(self, node: SimulatedNode) -> dict[str, Obj]:
         obj = await node.client.get("nodes", node.name)
@@ -380,7 +390,8 @@ class Fleet:
                 uid=life.uid,
             )
             return
-        if life.due_at <= now:
+        # Stages that take no time are gone through at once, and told in one go.
+        while life.due_at <= now:
             wait = life.advance(pod, now) if life.told else life.first_wait_seconds(pod)
             life.due_at = float("inf") if wait is None else now + wait
             life.told = True

@@ -4,9 +4,11 @@ from typing import Any
 
 from sagong.api.types import Obj
 from sagong.core.ids import SeededIds
-from sagong.scheduler import columns, pod
-from sagong.scheduler.cycle import Decision, decide
+from sagong.scheduler import columns
+from sagong.scheduler.cycle import Decider, Decision
 from sagong.scheduler.plugin import Cycle
+from sagong.scheduler.pod import PodFacts, Templates
+from sagong.scheduler.profile import Profile, profile_of
 from sagong.scheduler.state import State
 from sagong.scheduler.volumes import PodVolumes
 
@@ -60,15 +62,31 @@ def make_pod(
 class Cluster:
     """Places pods one after another, as the scheduler does."""
 
-    def __init__(self, *nodes: Obj, namespaces: dict[str, dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        *nodes: Obj,
+        namespaces: dict[str, dict[str, str]] | None = None,
+        profile: Profile | None = None,
+    ) -> None:
         self.namespaces = namespaces or {"default": {}}
         self.state = State.empty(lambda: self.namespaces)
-        self._ids = SeededIds(7)
+        self.profile = profile or profile_of()
+        self.decider = Decider(SeededIds(7))
+        self.templates = Templates()
+        self.default_selectors: dict[str, Obj] = {}  # by owner
         for node in nodes:
             self.state.set_node(columns.facts_of(node))
 
+    def facts(self, obj: Obj) -> PodFacts:
+        return self.templates.facts_of(obj)
+
+    def cycle(self, obj: Obj, volumes: PodVolumes | None = None) -> Cycle:
+        pod = self.facts(obj)
+        selector = self.default_selectors.get(pod.template.owner[1])
+        return Cycle(pod, self.state, volumes or PodVolumes(), selector)
+
     def decide(self, obj: Obj, volumes: PodVolumes | None = None) -> Decision:
-        return decide(Cycle(pod.facts_of(obj), self.state, volumes or PodVolumes()), self._ids)
+        return self.decider.decide(self.profile, self.cycle(obj, volumes))
 
     def place(self, obj: Obj, node: str | None = None) -> str | None:
         """Where the pod went; None if it found no place."""
@@ -77,10 +95,10 @@ class Cluster:
             if decision.slot is None:
                 return None
             node = self.state.columns.names[decision.slot]
-        self.state.place(pod.facts_of(obj), node)
+        self.state.place(self.facts(obj), node)
         return node
 
     def why(self, obj: Obj) -> str:
         decision = self.decide(obj)
         assert decision.slot is None
-        return decision.explanation.message()
+        return decision.why().message()

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.scheduler.cluster import Cluster, make_node, make_pod
 
-from sagong.scheduler import pod
 from sagong.scheduler.volumes import PodVolumes
 
 TAIL = "no new claims to deallocate, preemption: 0/{n} nodes are available: {why}."
@@ -232,7 +231,9 @@ def test_hard_spread_is_even_and_refuses_when_it_cannot_be() -> None:
 
 def test_soft_defaults_spread_the_pods_of_an_owner() -> None:
     cluster = Cluster(*(make_node(f"n{i}") for i in range(4)))
-    counts = Counter(cluster.place(make_pod(f"p{i}", owner="rs")) for i in range(8))
+    cluster.default_selectors["rs"] = {"matchLabels": {"app": "x"}}
+    pods = [make_pod(f"p{i}", owner="rs", labels={"app": "x"}) for i in range(8)]
+    counts = Counter(cluster.place(p) for p in pods)
     assert set(counts.values()) == {2}
 
 
@@ -252,7 +253,7 @@ def test_a_missing_claim_refuses_the_pod_itself() -> None:
     problem = PodVolumes(problem='persistentvolumeclaim "data" not found')
     decision = cluster.decide(make_pod("p"), problem)
     assert decision.slot is None
-    assert decision.explanation.message() == refusal(
+    assert decision.why().message() == refusal(
         1, 'persistentvolumeclaim "data" not found', helpless(1)
     )
 
@@ -270,7 +271,7 @@ def test_columns_equal_a_recount(steps: list[tuple[int, int, bool]]) -> None:
             del there[uid]
         else:
             obj = make_pod(f"p{index}", cpu=f"{milli}m", labels={"app": "x"})
-            cluster.state.place(pod.facts_of(obj), f"n{node}")
+            cluster.state.place(cluster.facts(obj), f"n{node}")
             there[obj["metadata"]["uid"]] = (node, milli)
     cpu = cluster.state.columns.requested("cpu")
     for node in range(5):

@@ -7,17 +7,14 @@ from tests.unit.scheduler.cluster import Cluster, make_node, make_pod
 
 from sagong.api.types import Obj
 from sagong.core.ids import SeededIds
-from sagong.scheduler import pod
-from sagong.scheduler.plugin import Cycle
 from sagong.scheduler.preemption import (
     NO_VICTIMS,
     Attempt,
     Nominees,
+    Search,
     budget_of,
     find_victims,
-    with_pods,
 )
-from sagong.scheduler.volumes import PodVolumes
 
 HIGH, MIDDLE, LOW = 1000, 100, 1
 
@@ -32,13 +29,11 @@ def attempt(
     decision = cluster.decide(obj)
     assert decision.slot is None
     assert decision.evictable is not None
-    cycle = Cycle(pod.facts_of(obj), cluster.state, PodVolumes())
     found = [budget_of(b) for b in budgets or []]
     known = starts or {}
     before = recount(cluster)
-    result = find_victims(
-        cycle, decision.evictable, found, lambda p: known.get(p.key.name, "~"), SeededIds(1)
-    )
+    search = Search(cluster.profile, found, lambda p: known.get(p.key.name, "~"))
+    result = find_victims(search, cluster.cycle(obj), decision.evictable, SeededIds(1))
     assert recount(cluster) == before, "what was tried out must be taken back"
     return result
 
@@ -174,12 +169,15 @@ def test_host_ports_and_anti_affinity_are_made_free() -> None:
 
 def test_nominees_hold_their_room() -> None:
     cluster = Cluster(make_node("a"))
-    nominees = Nominees()
-    nominees.set(pod.facts_of(make_pod("high", cpu="3", priority=HIGH)), "a")
+    nominees = Nominees(cluster.state)
+    nominees.set(cluster.facts(make_pod("high", cpu="3", priority=HIGH)), "a")
     late = make_pod("late", cpu="2", priority=LOW)
-    with with_pods(cluster.state, nominees.ahead_of(pod.facts_of(late))):
+    with nominees.as_seen_by(cluster.facts(late)):
         assert cluster.decide(late).slot is None
+    higher = make_pod("higher", cpu="2", priority=2 * HIGH)
+    with nominees.as_seen_by(cluster.facts(higher)):
+        assert cluster.decide(higher).slot is not None
+    outranked = nominees.outranked(cluster.facts(higher), "a")
+    assert [p.key.name for p in outranked] == ["high"]
+    nominees.remove(outranked[0].uid)
     assert cluster.decide(late).slot is not None
-    higher = pod.facts_of(make_pod("higher", cpu="2", priority=2 * HIGH))
-    assert nominees.ahead_of(higher) == []
-    assert [p.key.name for p in nominees.outranked(higher, "a")] == ["high"]

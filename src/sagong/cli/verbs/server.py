@@ -21,6 +21,7 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterCIDR": "cluster_cidr",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
+    "schedulerConfig": "scheduler_config",
     "authenticationConfig": "authentication_config",
     "encryptionProviderConfig": "encryption_provider_config",
     "auditPolicyFile": "audit_policy_file",
@@ -46,6 +47,11 @@ _FILE_KEYS = {
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
+)
+@click.option(
+    "--scheduler-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="Profiles, plugins and extenders (KubeSchedulerConfiguration).",
 )
 @click.option(
     "--authentication-config",
@@ -101,10 +107,13 @@ def run(server: ServerConfig) -> None:
     import uvloop
 
     from sagong.cmd.signals import until_stopped
+    from sagong.scheduler.config_errors import ConfigurationError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(until_stopped(run_server(server)))
+    except ConfigurationError as error:
+        raise click.ClickException(f"{server.scheduler_config}: {error}") from error
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {server.host}:{server.port}: {error.strerror or error}"

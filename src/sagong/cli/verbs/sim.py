@@ -4,10 +4,35 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sagong.cli import options
+
+Span = tuple[float, float]
+SHARE = click.FloatRange(0.0, 1.0)
+
+
+class _Seconds(click.ParamType[Span]):
+    """``2`` or ``1-3``: seconds, or from how many to how many."""
+
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Span:
+        if isinstance(value, tuple):
+            return value
+        least, _, most = str(value).partition("-")
+        try:
+            span = float(least), float(most or least)
+        except ValueError:
+            self.fail(f"{value!r} is neither seconds nor a range of them such as 1-3", param, ctx)
+        if not 0 <= span[0] <= span[1]:
+            self.fail(f"{value!r} does not begin with the smaller number", param, ctx)
+        return span
+
+
+SECONDS = _Seconds()
 
 
 @click.group()
@@ -21,19 +46,39 @@ def command() -> None:
 @click.option("--cpu", default="32", show_default=True)
 @click.option("--memory", default="128Gi", show_default=True)
 @click.option("--pods", default="110", show_default=True, help="How many pods a node takes.")
+@click.option("--start-seconds", type=SECONDS, default="1-3", help="From bound to running.")
+@click.option("--ready-seconds", type=SECONDS, default="0-1", help="From running to ready.")
+@click.option("--stop-seconds", type=SECONDS, default="0.5-2", help="From the signal to the end.")
+@click.option("--crashes", type=SHARE, default=0.0, help="How many starts end in a crash (0..1).")
+@click.option("--pull-failures", type=SHARE, default=0.0, help="How many image pulls fail (0..1).")
+@click.option(
+    "--seed", default=0, show_default=True, help="Decides what fails and how long it takes."
+)
 @options.kubeconfig
-def nodes(count: int, prefix: str, cpu: str, memory: str, pods: str, kubeconfig: Path) -> None:
+def nodes(
+    kubeconfig: Path,
+    start_seconds: Span,
+    ready_seconds: Span,
+    stop_seconds: Span,
+    crashes: float,
+    pull_failures: float,
+    **fields: Any,
+) -> None:
     """Stand in for so many nodes until interrupted. Pods on them seem to run; none does."""
     from sagong.client.kubeconfig import KubeconfigError, read_context
     from sagong.cmd.signals import until_stopped
     from sagong.cmd.sim import sim_nodes
     from sagong.sim.fleet import FleetConfig
+    from sagong.sim.lives import Profile
 
     try:
         context = read_context(kubeconfig.expanduser())
     except (KubeconfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    config = FleetConfig(count, prefix=prefix, cpu=cpu, memory=memory, pods=pods)
+    profile = Profile(
+        start_seconds, ready_seconds, stop_seconds, pull_fails=pull_failures, crashes=crashes
+    )
+    config = FleetConfig(profile=profile, **fields)
     asyncio.run(until_stopped(sim_nodes(context, config, click.echo)))
 
 

@@ -78,6 +78,9 @@ def programs_of(layout: Layout, description: ClusterDescription) -> Sequence[Pro
     """The server, and each node's agent and containerd."""
     server = Program("server", "this machine", layout.pid_file("server"), layout.log_file("server"))
     programs = [server]
+    if description.simulated:
+        name, place = "simulated", f"{description.simulated} nodes"
+        programs.append(Program(name, place, layout.pid_file(name), layout.log_file(name)))
     for node in description.nodes:
         agent = f"agent-{node}"
         runtime = containerd.instance_for(layout.node_dir(node), layout.node_run_dir(node))

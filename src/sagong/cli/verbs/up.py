@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,19 @@ from sagong.local.layout import Layout
 
 
 @click.command()
-@click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 50))
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(0, 50))
+@click.option(
+    "--simulated",
+    default=0,
+    type=click.IntRange(0, 10_000),
+    help="So many nodes more that only pretend, in one process; no container runs on them.",
+)
+@click.option(
+    "--simulated-flag",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A flag of `sagong sim nodes` for them, such as crashes=0.05; may be given again.",
+)
 @click.option("--port", default=6443, show_default=True, help="Where the API server listens.")
 @click.option(
     "--node-grace-seconds",
@@ -30,12 +43,11 @@ from sagong.local.layout import Layout
 @options.run_dir
 def command(
     nodes: int,
+    simulated: int,
+    simulated_flag: tuple[str, ...],
     port: int,
-    node_grace_seconds: float | None,
-    node_prefix: str,
     kubeconfig: Path,
-    data_dir: Path,
-    run_dir: Path,
+    **places: Any,
 ) -> None:
     """Bring a cluster up on this machine.
 
@@ -44,16 +56,29 @@ def command(
     """
     from sagong.cmd.up import UpConfig, UpError, up
 
-    layout = options.layout(data_dir, run_dir)
-    check(layout, port)
-    grace = node_grace_seconds
+    layout = options.layout(places["data_dir"], places["run_dir"])
+    if not nodes and not simulated:
+        raise click.BadParameter("--nodes 0 needs --simulated")
+    check(layout, port, nodes=nodes)
+    grace = places["node_grace_seconds"]
     flags = [] if grace is None else ["--node-grace-seconds", str(grace)]
-    config = UpConfig(layout, nodes, port, kubeconfig.expanduser(), flags, node_prefix)
+    pretending = [part for flag in simulated_flag for part in _flag(flag)]
+    config = UpConfig(
+        layout,
+        nodes,
+        port,
+        kubeconfig.expanduser(),
+        flags,
+        simulated,
+        pretending,
+        node_prefix=places["node_prefix"],
+    )
     try:
         asyncio.run(up(config, click.echo))
     except UpError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{nodes} node(s) Ready. Try:")
+    pretend = f" and {simulated} simulated" if simulated else ""
+    click.echo(f"{nodes} node(s){pretend} Ready. Try:")
     if shutil.which("kubectl") is None:
         click.echo("  (kubectl is not installed: https://kubernetes.io/docs/tasks/tools/)")
     click.echo("  kubectl get nodes -o wide")
@@ -61,9 +86,16 @@ def command(
     click.echo("  sagong status")
 
 
-def check(layout: Layout, port: int) -> None:
+def _flag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return f"--{key}", value
+
+
+def check(layout: Layout, port: int, *, nodes: int = 1) -> None:
     """Say each lack in a line; exits with 1 if there is any."""
-    checks = preflight.check_node()
+    checks = preflight.check_node() if nodes else []
     if processes.read_pid_file(layout.pid_file("server")) is None:
         checks.append(preflight.check_port("0.0.0.0", port))
     lacks = preflight.unmet(checks)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sagong.scheduler.plugin import Cycle, Filter, Refusal
+from sagong.scheduler.columns import At
+from sagong.scheduler.plugin import Cycle, Filter, Refusal, Scope
 
 
-def _refuse(cycle: Cycle) -> Sequence[Refusal]:
+def _refuse(cycle: Cycle, at: At) -> Sequence[Refusal]:
     if not cycle.pod.node_name:
         return ()
     columns = cycle.state.columns
@@ -15,7 +16,8 @@ def _refuse(cycle: Cycle) -> Sequence[Refusal]:
     slot = columns.slot(cycle.pod.node_name)
     if slot is not None:
         refused[slot] = False
-    return [Refusal("node(s) didn't match the requested node name", refused)]
+    return [Refusal("node(s) didn't match the requested node name", refused[at])]
 
 
-FILTER = Filter("NodeName", _refuse)
+# Of scope CLUSTER, as the name is no part of the template; it costs nothing where there is none.
+FILTER = Filter("NodeName", Scope.CLUSTER, _refuse)

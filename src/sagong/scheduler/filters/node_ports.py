@@ -1,21 +1,22 @@
-"""Nodes where a host port that the pod wants is taken."""
+"""Host ports that pods on the node have already."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from sagong.scheduler.plugin import Cycle, Filter, Refusal
+from sagong.scheduler.columns import At
+from sagong.scheduler.plugin import Cycle, Filter, Refusal, Scope
 
 _REASON = "node(s) didn't have free ports for the requested pod ports"
 
 
-def _refuse(cycle: Cycle) -> Sequence[Refusal]:
-    if not cycle.pod.host_ports:
+def _refuse(cycle: Cycle, at: At) -> Sequence[Refusal]:
+    if not cycle.template.host_ports:
         return ()
     refused = np.zeros(cycle.state.columns.size, np.bool_)
-    for port in cycle.pod.host_ports:
+    for port in cycle.template.host_ports:
         refused[cycle.state.ports.conflicting(port)] = True
-    return [Refusal(_REASON, refused, evictable=True)]
+    return [Refusal(_REASON, refused[at], evictable=True)]
 
 
-FILTER = Filter("NodePorts", _refuse)
+FILTER = Filter("NodePorts", Scope.PODS_HERE, _refuse)

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from sagong.scheduler.plugin import Cycle, Filter, Refusal
+from sagong.scheduler.columns import At
+from sagong.scheduler.plugin import Cycle, Filter, Refusal, Scope
 
 _TAINT = "node.kubernetes.io/unschedulable"
 
 
-def _refuse(cycle: Cycle) -> Sequence[Refusal]:
-    if any(t.tolerates(_TAINT, "", "NoSchedule") for t in cycle.pod.tolerations):
+def _refuse(cycle: Cycle, at: At) -> Sequence[Refusal]:
+    if any(t.tolerates(_TAINT, "", "NoSchedule") for t in cycle.template.tolerations):
         return ()
-    return [Refusal("node(s) were unschedulable", cycle.state.columns.unschedulable)]
+    return [Refusal("node(s) were unschedulable", cycle.state.columns.unschedulable[at])]
 
 
-FILTER = Filter("NodeUnschedulable", _refuse)
+FILTER = Filter("NodeUnschedulable", Scope.NODES, _refuse)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sagong.scheduler.columns import Ints, Mask
-from sagong.scheduler.plugin import SCORE_MAX, Cycle, Score
+from sagong.scheduler.columns import At, Ints, Mask
+from sagong.scheduler.plugin import SCORE_MAX, Cycle, Scope, Score
 
 _MEGABYTE = 1024 * 1024
 _LEAST = 23 * _MEGABYTE  # below it an image is not worth a preference
@@ -15,22 +15,21 @@ def normalized_name(image: str) -> str:
     return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"
 
 
-def _score(cycle: Cycle, feasible: Mask) -> Ints | None:
+def _raw(cycle: Cycle, at: At, feasible: Mask) -> Ints | None:
     columns = cycle.state.columns
-    wanted = [normalized_name(image) for image in cycle.pod.images]
+    wanted = [normalized_name(image) for image in cycle.template.images]
     held = [columns.images[image] for image in wanted if image in columns.images]
     if not held:
         return None
-    total = np.zeros(columns.size, np.float64)
+    total = np.zeros(columns.size, np.int64)
     for holders in held:
         # An image that few nodes hold counts for less, lest everything gathers there.
         rarity = len(holders) / max(len(columns), 1)
         for slot, size in holders.items():
-            total[slot] += size * rarity
+            total[slot] += int(size * rarity)
     most = _MOST_PER_CONTAINER * max(len(wanted), 1)
-    bounded = np.clip(total, _LEAST, most)
-    scores: Ints = (SCORE_MAX * (bounded - _LEAST) / (most - _LEAST)).astype(np.int64)
-    return scores
+    bounded = np.clip(total[at], _LEAST, most)
+    return SCORE_MAX * (bounded - _LEAST) // (most - _LEAST)
 
 
-SCORE = Score("ImageLocality", 1, _score)
+SCORE = Score("ImageLocality", Scope.NODES, _raw)

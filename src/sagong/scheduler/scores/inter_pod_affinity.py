@@ -2,39 +2,60 @@
 
 import numpy as np
 
-from sagong.scheduler.columns import Ints, Mask
-from sagong.scheduler.filters.inter_pod_affinity import term_counts
-from sagong.scheduler.plugin import SCORE_MAX, Cycle, Score
-from sagong.scheduler.terms import domain_counts, preferred_terms
+from sagong.api.types import Obj
+from sagong.scheduler.columns import At, Ints, Mask
+from sagong.scheduler.filters.inter_pod_affinity import NAME
+from sagong.scheduler.plugin import SCORE_MAX, Cycle, Scope, Score
+from sagong.scheduler.terms import Term
 
 # What an existing pod's *required* affinity is worth to a newcomer that it speaks of.
 HARD_AFFINITY_WEIGHT = 1
 _SIGNS = {"preferred": 1, "preferred-anti": -1}
+_OTHERS = frozenset({"preferred", "preferred-anti", "required"})
 
 
-def _own_preferences(cycle: Cycle) -> Ints:
-    raw = np.zeros(cycle.state.columns.size, np.int64)
-    for side, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
-        for term in preferred_terms(cycle.pod, side):
-            raw += sign * term.weight * term_counts(cycle, term)
-    return raw
+def _own_preferences(cycle: Cycle, at: At, raw: Ints) -> bool:
+    """Add what the pod itself prefers; False if that is nothing."""
+    terms, columns = cycle.state.terms, cycle.state.columns
+    found = False
+    for kind, sign in _SIGNS.items():
+        for term in terms.own(kind, cycle.template):
+            counts = terms.counts(Term((terms.condition(term),)))
+            if counts.total:
+                codes = columns.label(term.topology_key).codes[at]
+                raw += sign * term.weight * counts.sums(term.topology_key)[codes]
+                found = True
+    return found
 
 
-def _others_preferences(cycle: Cycle) -> Ints:
+def _others_preferences(cycle: Cycle, at: At, raw: Ints, hard_weight: int) -> bool:
     columns = cycle.state.columns
-    raw = np.zeros(columns.size, np.int64)
-    kinds = frozenset({"preferred", "preferred-anti", "required"})
-    for term, owners in cycle.state.terms.owned_terms(kinds, cycle.pod):
-        weight = _SIGNS.get(term.kind, 0) * term.weight or HARD_AFFINITY_WEIGHT
-        raw += weight * domain_counts(columns.label(term.topology_key).codes, owners)
-    return raw
+    concerning = cycle.state.terms.concerning(_OTHERS, cycle.pod)
+    for term, sums in concerning:
+        weight = _SIGNS.get(term.kind, 0) * term.weight or hard_weight
+        if weight:
+            raw += weight * sums[columns.label(term.topology_key).codes[at]]
+    return bool(concerning)
 
 
-def _score(cycle: Cycle, feasible: Mask) -> Ints | None:
-    raw = _own_preferences(cycle) + _others_preferences(cycle)
-    if not raw.any():
-        return None
-    low, high = int(raw[feasible].min()), int(raw[feasible].max())
+def _raw(
+    cycle: Cycle, at: At, feasible: Mask, hard_weight: int, ignore_others: bool
+) -> Ints | None:
+    raw = np.zeros(len(feasible), np.int64)
+    affinity = cycle.template.affinity
+    own = bool(affinity) and _own_preferences(cycle, at, raw)
+    prefers = any(cycle.state.terms.own(kind, cycle.template) for kind in _SIGNS)
+    others = False
+    if prefers or not ignore_others:
+        others = _others_preferences(cycle, at, raw, hard_weight)
+    return raw if own or others else None
+
+
+def _normalize(raw: Ints, feasible: Mask) -> Ints:
+    scored = raw[feasible]
+    low, high = int(scored.min(initial=0)), int(scored.max(initial=0))
+    if len(scored):
+        low, high = int(scored.min()), int(scored.max())
     if high == low:
         return np.zeros(len(raw), np.int64)
     # In floating point and truncated, as upstream does.
@@ -42,4 +63,13 @@ def _score(cycle: Cycle, feasible: Mask) -> Ints | None:
     return scores
 
 
-SCORE = Score("InterPodAffinity", 2, _score)
+def score_of(arguments: Obj) -> Score:
+    """From ``InterPodAffinityArgs``."""
+    weight = arguments.get("hardPodAffinityWeight", HARD_AFFINITY_WEIGHT)
+    ignore = bool(arguments.get("ignorePreferredTermsOfExistingPods"))
+    return Score(
+        NAME,
+        Scope.CLUSTER,
+        lambda cycle, at, feasible: _raw(cycle, at, feasible, weight, ignore),
+        _normalize,
+    )

@@ -130,7 +130,7 @@ def _entries(resource: Resource) -> list[Obj]:
         entry["categories"] = list(resource.categories)
     if "list" in resource.verbs:
         entry["storageVersionHash"] = _storage_hash(resource)
-    return [entry, *(_sub_entry(resource, sub) for sub in resource.subresources)]
+    return [entry, *(_sub_entry(resource, sub) for sub in resource.discovered)]
 
 
 def _storage_hash(resource: Resource) -> str:
@@ -222,7 +222,7 @@ def _aggregated_resource(resource: Resource) -> Obj:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if resource.subresources:
+    if resource.discovered:
         entry["subresources"] = [
             {
                 "subresource": sub.name,
@@ -233,6 +233,6 @@ def _aggregated_resource(resource: Resource) -> Obj:
                 },
                 "verbs": list(sub.verbs),
             }
-            for sub in resource.subresources
+            for sub in resource.discovered
         ]
     return entry

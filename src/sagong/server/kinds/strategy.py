@@ -70,6 +70,8 @@ class Strategy:
     has_generation: bool = False
     # Is there a status that only the status subresource may write?
     has_status: bool = True
+    # May a client give a status when it creates an object? Nodes come with theirs.
+    status_on_create: bool = False
     # May an update create an absent object (upstream AllowCreateOnUpdate)?
     create_on_update: bool = False
     # May an update come without resourceVersion (upstream AllowUnconditionalUpdate)?

@@ -65,7 +65,7 @@ def _places(resource: Resource) -> Iterator[Place]:
     single = tuple(v for v in ("get", "update", "patch", "delete") if v in resource.verbs)
     if single:
         yield Place(root + "/{name}", single, None)
-    for sub in resource.subresources:
+    for sub in resource.discovered:
         if sub.name not in _CONNECT:
             yield Place(f"{root}/{{name}}/{sub.name}", sub.verbs, sub)
     if resource.namespaced and "list" in resource.verbs:

@@ -9,6 +9,7 @@ from sagong.server.subresources.binding import bind
 from sagong.server.subresources.eviction import evict
 from sagong.server.subresources.finalize import finalize
 from sagong.server.subresources.pod_parts import ephemeral_containers, resize
+from sagong.server.subresources.pod_scheduling import pod_scheduling
 from sagong.server.subresources.scale import SCALABLE, scale_handler
 
 
@@ -23,6 +24,7 @@ def subresource_handlers(schemas: Schemas) -> Mapping[tuple[str, str], Handler]:
         ("pods", "eviction"): evict,
         ("pods", "ephemeralcontainers"): ephemeral_containers(pod),
         ("pods", "resize"): resize(pod),
+        ("pods", "scheduling"): pod_scheduling(),
         ("namespaces", "finalize"): finalize,
         **{(name, "scale"): scale for name in SCALABLE},
     }

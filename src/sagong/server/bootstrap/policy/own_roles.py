@@ -5,7 +5,14 @@ network plugins. They do not carry the label of upstream's own defaults.
 from collections.abc import Mapping
 
 from sagong.api.types import Obj
-from sagong.server.bootstrap.policy.notation import READ, WRITE_EVENTS, account, allow, group
+from sagong.server.bootstrap.policy.notation import (
+    READ,
+    WRITE_EVENTS,
+    account,
+    allow,
+    group,
+    user,
+)
 
 _NODES = group("system:nodes")
 _BOOTSTRAPPERS = group("system:bootstrappers")
@@ -19,6 +26,9 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "discovery.k8s.io", "endpointslices"),
         WRITE_EVENTS,
     ),
+    # Schedulers say how they decided; whoever is bound to the second role may read it.
+    "sagong:scheduling-publisher": (allow("update", "", "pods/scheduling"),),
+    "sagong:scheduling-viewer": (allow("get", "", "pods/scheduling"),),
     # Restarts workloads that ask for it; what it reads comes from the cache that controllers share.
     "sagong:config-rollout": (
         allow("patch", "apps", "daemonsets deployments statefulsets"),
@@ -29,6 +39,10 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:scheduling-publisher": (
+        "sagong:scheduling-publisher",
+        (user("system:kube-scheduler"),),
+    ),
     "sagong:config-rollout": (
         "sagong:config-rollout",
         (account("kube-system", "config-rollout-controller"),),

@@ -67,6 +67,7 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
+    status_on_create=True,
     selectable_fields=selectable_fields,
     selectable_field_names=("spec.unschedulable",),
 )
