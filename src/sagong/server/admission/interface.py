@@ -77,7 +77,8 @@ class Attributes:
 class Plugin(Protocol):
     """One admission plugin; both methods raise ``api.errors`` to refuse.
 
-    A plugin that only validates leaves ``admit`` empty, and the other way round.
+    A plugin that only validates leaves ``admit`` empty, and the other way round. One that looks at
+    a few resources only has their version-less names as ``resources`` and is not asked of others.
     """
 
     name: str
@@ -85,19 +86,3 @@ class Plugin(Protocol):
     async def admit(self, attributes: Attributes) -> None: ...
 
     async def validate(self, attributes: Attributes) -> None: ...
-
-
-async def admit(plugins: Iterable[Plugin], attributes: Attributes) -> None:
-    """Every plugin in order; once more if one of them asks for it (upstream's reinvocation)."""
-    for plugin in plugins:
-        await plugin.admit(attributes)
-    if attributes.is_again_wanted:
-        attributes.is_again = True
-        for plugin in plugins:
-            await plugin.admit(attributes)
-
-
-async def validate(plugins: Iterable[Plugin], attributes: Attributes) -> None:
-    """Every plugin in order."""
-    for plugin in plugins:
-        await plugin.validate(attributes)

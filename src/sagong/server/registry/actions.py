@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sagong.api.call import Call
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
-from sagong.server.admission.interface import Attributes, Operation, admit, validate
+from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.registry.backend import Backend
 
 _FLAGS = frozenset(("stdin", "stdout", "stderr", "tty"))
@@ -29,8 +29,8 @@ async def admit_action(backend: Backend, call: Call, user: User) -> Admitted:
     said = metadata.get("name") if isinstance(metadata, dict) else None
     _set_type(obj, call)
     attributes = _attributes(backend, call, user, Operation.CREATE, call.name or said or "", obj)
-    await admit(backend.plugins, attributes)
-    await validate(backend.plugins, attributes)
+    await backend.admission.admit(attributes)
+    await backend.admission.validate(attributes)
     return Admitted(replace(call, body=obj), attributes.warnings)
 
 
@@ -42,8 +42,8 @@ async def admit_connection(
         return  # only read
     options = connection_options(call, query, rest)
     attributes = _attributes(backend, call, user, Operation.CONNECT, call.name, options)
-    await admit(backend.plugins, attributes)
-    await validate(backend.plugins, attributes)
+    await backend.admission.admit(attributes)
+    await backend.admission.validate(attributes)
 
 
 def connection_options(call: Call, query: Iterable[tuple[str, str]], rest: str) -> Obj:

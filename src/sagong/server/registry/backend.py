@@ -9,6 +9,7 @@ from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.core.tasks import Tasks
+from sagong.server.admission.chain import Chain
 from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.caches import Caches
@@ -43,6 +44,10 @@ class Backend:
     settlers: Mapping[str, Settler] = field(default_factory=dict)
     # Of the running server: watches that wait for somebody else work in them.
     tasks: Tasks | None = None
+    admission: Chain = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admission = Chain(self.plugins)
 
     def cache(self, served: Served) -> ResourceCache:
         return self.caches.of(served.storage)

@@ -4,7 +4,7 @@ from sagong.api import errors
 from sagong.api.call import Call, Options, PatchType, Single
 from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import format_time
-from sagong.server.admission.interface import Attributes, Operation, admit, validate
+from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.keys import path_of
 from sagong.server.kinds.object_meta import validate_create
 from sagong.server.registry.answers import answer, to_be_stored
@@ -125,7 +125,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         user=user,
         lister=backend.caches,
     )
-    await admit(backend.plugins, attributes)
+    await backend.admission.admit(attributes)
     served.strategy.default(obj)
     found = validate_create(
         obj,
@@ -137,7 +137,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         name = obj["metadata"].get("name", "")
         raise errors.invalid(served.resource.group, served.resource.kind, name, found)
     attributes.warnings += served.strategy.warnings(obj, None)
-    await validate(backend.plugins, attributes)
+    await backend.admission.validate(attributes)
     return attributes
 
 

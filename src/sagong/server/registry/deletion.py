@@ -7,7 +7,7 @@ from sagong.api.call import Call, Options, Preconditions, Single
 from sagong.api.meta import deep_copy
 from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import Clock, format_time, parse_time
-from sagong.server.admission.interface import Attributes, Operation, admit, validate
+from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.cache import Item
 from sagong.server.registry.answers import answer, success, worked_on
 from sagong.server.registry.backend import Backend
@@ -134,8 +134,8 @@ async def _admit(
         user=user,
         lister=backend.caches,
     )
-    await admit(backend.plugins, attributes)
-    await validate(backend.plugins, attributes)
+    await backend.admission.admit(attributes)
+    await backend.admission.validate(attributes)
     return attributes.warnings
 
 

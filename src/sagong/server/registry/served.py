@@ -51,4 +51,7 @@ class Served:
     @property
     def is_converted(self) -> bool:
         """Does ``from_storage`` change anything?"""
-        return self.is_completed or (self.converter is None and self.resource != self.storage)
+        if self.converter is not None:
+            return self.is_completed
+        same = self.resource is self.storage or self.resource == self.storage
+        return self.is_completed or not same

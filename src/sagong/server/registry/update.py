@@ -6,7 +6,7 @@ from sagong.api import errors
 from sagong.api.call import Call, Preconditions, Single
 from sagong.api.meta import deep_copy
 from sagong.api.types import Encoded, Obj, User
-from sagong.server.admission.interface import Attributes, Operation, admit, validate
+from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.cache import Item
 from sagong.server.handlers import Facet
 from sagong.server.keys import path_of, prefix_of
@@ -214,7 +214,8 @@ class Flow:
 
     async def _admit(self, new: Obj, old: Obj) -> Attributes:
         served, call, facet = self._served, self._call, self._facet
-        plugins = () if call.subresource in ADMITTED_BEFORE else self._backend.plugins
+        admission = self._backend.admission
+        is_asked = call.subresource not in ADMITTED_BEFORE
         attributes = Attributes(
             operation=Operation.UPDATE,
             resource=served.storage,
@@ -228,13 +229,15 @@ class Flow:
             user=self._user,
             lister=self._backend.caches,
         )
-        await admit(plugins, attributes)
+        if is_asked:
+            await admission.admit(attributes)
         if facet is not None and attributes.obj is not None:
             facet.take(new, attributes.obj)
         served.strategy.default(new)
         self._validate(new, old)
         attributes.warnings += served.strategy.warnings(new, old)
-        await validate(plugins, attributes)
+        if is_asked:
+            await admission.validate(attributes)
         self._warnings += attributes.warnings
         return attributes
 
