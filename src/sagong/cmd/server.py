@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagong.api.protobuf.messages import Messages
-from sagong.api.resources import BUILT_IN, ResourceTable
+from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
@@ -26,6 +26,7 @@ from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
+from sagong.server.http.asking import FindTarget
 from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
@@ -269,7 +270,7 @@ def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
     return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
-def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:
+def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:
     """Raises BadPolicy, OSError."""
     if config.audit_policy_file is None:
         return None
@@ -277,7 +278,7 @@ def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Au
 
     policy = parse_policy(yaml.safe_load(config.audit_policy_file.read_text()))
     log = AuditLog(config.audit_log, clock)
-    return lambda resources: Auditor(policy, log, clock, resources, Messages())
+    return lambda find: Auditor(policy, log, clock, find, Messages())
 
 
 def _write_admin_kubeconfig(running: Running) -> None:

@@ -49,8 +49,12 @@ async def remove_simulated(context: Context) -> int:
         listing = await client.list("nodes", label_selector=f"{SIMULATED}=true")
         names = iter([name_of(item.obj) for item in listing.items])
         async with task_group() as tasks:
-            for number in range(DELETIONS_AT_ONCE):
+            deleting = [
                 tasks.start(_delete_nodes(client, names), name=f"delete nodes {number}")
+                for number in range(DELETIONS_AT_ONCE)
+            ]
+            for task in deleting:
+                await task
         return len(listing.items)
     finally:
         await client.close()

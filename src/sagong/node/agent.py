@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = "kubelet"
 RUNTIME_WAIT_SECONDS = 0.2
+REFRESHES_AT_ONCE = 4  # pods whose volumes are refreshed together: a slow driver holds up no other
 HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 PLEG_UNHEALTHY_SECONDS = 180.0
@@ -342,8 +343,18 @@ class NodeAgent:
     async def _refresh_volumes(self) -> None:
         while True:
             await asyncio.sleep(self.config.volume_refresh_seconds)
-            for worker in tuple(self.workers.values()):
-                await worker.refresh_volumes()
+            free = asyncio.Semaphore(REFRESHES_AT_ONCE)
+
+            async def refresh(worker: PodWorker, free: asyncio.Semaphore = free) -> None:
+                async with free:
+                    await worker.refresh_volumes()
+
+            async with task_group() as tasks:
+                for task in [
+                    tasks.start(refresh(worker), name=f"volumes of {worker.uid}")
+                    for worker in tuple(self.workers.values())
+                ]:
+                    await task
 
     async def _housekeeping(self) -> None:
         while True:

@@ -29,7 +29,12 @@ class CsiDriver:
 
     directory: Path
     name: str = NAME
-    capabilities: tuple[str, ...] = ("STAGE_UNSTAGE_VOLUME", "EXPAND_VOLUME", "GET_VOLUME_STATS")
+    capabilities: tuple[str, ...] = (
+        "STAGE_UNSTAGE_VOLUME",
+        "EXPAND_VOLUME",
+        "GET_VOLUME_STATS",
+        "VOLUME_CONDITION",
+    )
     node_id: str = "node-id-1"
     topology: dict[str, str] = field(default_factory=dict)
     volumes_max: int = 0

@@ -10,6 +10,10 @@ import pytest
 
 from sagong.api.types import Obj
 from sagong.api.volumes import attachment_name
+from sagong.core.clock import SystemClock
+from sagong.node.agent import NodeAgent
+from sagong.node.stats.exposition import Exposition
+from sagong.node.stats.volumes import VolumeMeter, expose_claims, with_volumes
 from sagong.node.volumes import mounts
 
 from .conftest import FOREVER, NODE, Node, is_ready, pod, shell
@@ -125,10 +129,11 @@ async def test_a_persistent_volume_is_staged_once_and_published_for_each_pod(
 ) -> None:
     await describe_driver(node, podInfoOnMount=True)
     await make_claim(node, csi={"volumeAttributes": {"colour": "blue"}}, mountOptions=["noatime"])
-    async with node.running_agent(), driver.serving(registry(node)):
+    async with node.running_agent() as agent, driver.serving(registry(node)):
         await wait_registered(node, driver)
         await node.create(claim_pod("first", f"echo kept >/v/f; {FOREVER}"))
-        await node.wait_pod("first", is_ready)
+        first = await node.wait_pod("first", is_ready)
+        await tell_usage(agent, first, driver)
         await node.create(claim_pod("second", f"cat /v/f; {FOREVER}"))
         second = await node.wait_pod("second", is_ready)
         assert node.log(second, "c0") == "kept"
@@ -162,6 +167,31 @@ async def test_a_persistent_volume_is_staged_once_and_published_for_each_pod(
         assert (driver.data(HANDLE) / "f").read_text() == "kept\n"
         assert not mounts.mounts_under(root / "plugins")
         assert not list((root / "plugins/kubernetes.io/csi" / NAME).iterdir())
+
+
+async def tell_usage(agent: NodeAgent, pod: Obj, driver: CsiDriver) -> None:
+    """What the driver says of its volume is in the summary and in the metrics."""
+    figures = await VolumeMeter(agent, SystemClock()).of_pods()
+    reference = {"name": pod["metadata"]["name"], "namespace": "default"}
+    reference |= {"uid": pod["metadata"]["uid"]}
+    told = with_volumes({"pods": [{"podRef": reference}]}, figures, 0.0)["pods"][0]["volume"]
+    assert told == [
+        {
+            "time": "1970-01-01T00:00:00Z",
+            "name": "v",
+            "capacityBytes": 100,
+            "availableBytes": 60,
+            "usedBytes": 40,
+            "pvcRef": {"name": "claim", "namespace": "default"},
+            "volumeHealthStats": {"abnormal": True},
+        }
+    ]
+    assert driver.last("NodeGetVolumeStats").volume_path.endswith("/mount")
+    exposition = Exposition()
+    expose_claims(exposition, [pod], figures)
+    labels = 'namespace="default",persistentvolumeclaim="claim"'
+    assert f"kubelet_volume_stats_used_bytes{{{labels}}} 40" in exposition.text()
+    assert f"kubelet_volume_stats_health_status_abnormal{{{labels}}} 1" in exposition.text()
 
 
 async def test_an_inline_volume_with_tokens_secrets_and_a_group(

@@ -98,6 +98,8 @@ class PodWorker:
         if self._is_admitted:
             workshop.tenancy.take(self._as_allocated())
         self._volumes: Mapping[str, Mounted] | None = None
+        # What a refresh makes must not appear after all has been torn down.
+        self._volume_lock = asyncio.Lock()
         self._is_volumes_stale = False  # the pod's own labels or annotations have changed
         self._gone = False  # the API object is no more
         self._done = False
@@ -116,6 +118,11 @@ class PodWorker:
     def pod(self) -> Obj:
         """The API object as last seen."""
         return self._pod
+
+    @property
+    def volumes(self) -> Mapping[str, Mounted] | None:
+        """What is mounted, by volume; None before."""
+        return self._volumes
 
     @property
     def uid(self) -> str:
@@ -358,10 +365,11 @@ class PodWorker:
 
     async def refresh_volumes(self) -> None:
         """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
-        if self._volumes is None or self._memory.stage is not Stage.RUNNING:
-            return
-        self._is_volumes_stale = False
-        await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
+        async with self._volume_lock:
+            if self._volumes is None or self._memory.stage is not Stage.RUNNING:
+                return
+            self._is_volumes_stale = False
+            await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
@@ -464,7 +472,9 @@ class PodWorker:
 
     async def _tear_down(self) -> None:
         """Release what a pod that no longer runs holds; its logs and dead containers stay."""
-        await self._shop.cleaner.release(self.uid)
+        async with self._volume_lock:
+            self._volumes = None
+            await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
 
     async def _delete_pod(self) -> None:

@@ -40,7 +40,7 @@ from sagong.node.pods.environment import decode
 from sagong.node.pods.failures import DeviceFailure, NotAttached, VolumeFailure
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
-from sagong.node.volumes.mounts import make_directory
+from sagong.node.volumes.mounts import is_mount_point, make_directory
 from sagong.node.volumes.ownership import own_by_group
 
 CSI_DRIVERS = "csidrivers.storage.k8s.io"
@@ -297,7 +297,7 @@ def _remove_target(target: Path) -> None:
     """What the driver has left of an unpublished target. Raises OSError if it is still mounted."""
     if not os.path.lexists(target):
         return
-    if os.path.ismount(target):
+    if is_mount_point(target):
         raise OSError(f"{target} is still mounted")
     if target.is_dir() and not target.is_symlink():
         target.rmdir()

@@ -5,7 +5,6 @@ CRI-O from 1.31). An older containerd is asked, by its own command, for a view o
 layers in the pod's directory: the container binds that.
 """
 
-import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ async def mount_image(
         return str(image.id)
     if runtime.name != "containerd":
         raise CreateFailure(f"{runtime.name} {runtime.version} cannot mount image volumes")
-    if not os.path.ismount(target):  # noqa: ASYNC240
+    if not mounts.is_mount_point(target):
         mounts.make_directory(target)
         name = next(iter([*image.repo_tags, *image.repo_digests]), image.id)
         try:

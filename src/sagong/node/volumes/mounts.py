@@ -42,7 +42,7 @@ def bind(source: str, target: Path) -> None:
 
 def mounts_under(root: Path) -> list[Path]:
     """Mount points at or below a directory, innermost first (``proc(5)``, mountinfo)."""
-    prefix = str(root)
+    prefix = _real(root)
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = line.split()[4]
@@ -69,7 +69,7 @@ def share(directory: Path) -> None:
     systemd shares the root of the machine; where nobody did, the directory becomes a shared mount.
     """
     if not _is_shared(directory):
-        if not os.path.ismount(directory):
+        if not is_mount_point(directory):
             bind(str(directory), directory)
         mount("none", directory, "", flags=MS_SHARED | MS_REC)
 
@@ -89,7 +89,12 @@ def _is_shared(directory: Path) -> bool:
 
 def is_mount_point(target: Path) -> bool:
     """Files as well as directories, and bind mounts of the same filesystem."""
-    return str(target) in map(str, mounts_under(target))
+    return _real(target) in map(str, mounts_under(target))
+
+
+def _real(target: Path) -> str:
+    """As the kernel names it: links in the way resolved, the last part taken as it is."""
+    return str(Path(os.path.realpath(target.parent), target.name))
 
 
 def unmount_under(root: Path) -> None:

@@ -75,7 +75,9 @@ def node_storage(
     plugins of other types."""
     writer = CsiNodeWriter(config.name, client)
     drivers = CsiDrivers(writer)
-    csi = CsiMounter(config.name, CsiPlaces(config.data_dir), drivers, use_changed)
+    csi = CsiMounter(
+        config.name, CsiPlaces(config.plugin_view or config.data_dir), drivers, use_changed
+    )
     registry = PluginRegistry(
         config.data_dir / "plugins_registry", {"CSIPlugin": drivers, **(handlers or {})}, clock
     )

@@ -5,6 +5,7 @@ Names and labels are upstream's (``apiserver/pkg/endpoints/metrics``), so that d
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from sagong.core.clock import Clock
 from sagong.server.caches import Caches
@@ -37,6 +38,10 @@ class Metrics:
             ("group", "resource"),
             registry=self._registry,
         )
+
+    def register(self, collector: Collector) -> None:
+        """Show another part's metrics too."""
+        self._registry.register(collector)
 
     def count_panic(self) -> None:
         self._panics.inc()

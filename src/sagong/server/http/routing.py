@@ -66,7 +66,7 @@ class Router:
         path, _, query_text = target.partition("?")
         if self.aggregator is not None and self.aggregator.extensions.of_path(path) is not None:
             return Manner.TAKEN
-        found = self._target(path)
+        found = self.target(path)
         if found is None or found.resource is None:
             return Manner.TASK
         key = (found.resource.name, found.subresource)
@@ -82,7 +82,7 @@ class Router:
             extension = self.aggregator.extensions.of_path(exchange.path)
             if extension is not None and exchange.incoming.taken is not None:
                 return await self._extension(exchange, extension, self.aggregator)
-        target = self._target(exchange.path)
+        target = self.target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
         parameters = query.parse(exchange.query) if exchange.query else {}
@@ -104,7 +104,7 @@ class Router:
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
-    def _target(self, path: str) -> Target | None:
+    def target(self, path: str) -> Target | None:
         """What a path names; clients ask for the same few again and again."""
         version = self.resources.version
         if version != self._targets_version or len(self._targets) >= TARGETS_MAX:
