@@ -105,5 +105,8 @@ def _made(value: Made, path: str) -> Any:
             f'unexpected type name "{value.type_name}", expected "{path}", which matches field '
             "name path from root Object type"
         )
+    if value.type_name == JSON_PATCH.name:
+        # A patch's value is a part of the object, whose type begins a path of its own.
+        return {name: to_json(item) for name, item in value.fields.items()}
     at = path or value.type_name
     return {name: to_json(item, f"{at}.{name}") for name, item in value.fields.items()}
