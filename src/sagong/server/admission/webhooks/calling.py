@@ -92,6 +92,8 @@ class Caller:
         try:
             said = await self._verdict(hook, attributes, shown)
             attributes.warnings += said.warnings
+            for key, value in said.audit_annotations.items():
+                attributes.annotations[f"{hook.name}/{key}"] = value
             if not said.allowed:
                 error = refusal(hook.name, said.status)
                 code, refused, failure = error.http_code, True, "no_error"
