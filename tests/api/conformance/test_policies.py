@@ -225,7 +225,7 @@ async def test_merges_a_configuration_by_keys(policies: Policies) -> None:
 
 
 async def test_what_is_atomic_is_not_merged(policies: Policies) -> None:
-    await policies.mutating(
+    name = await policies.mutating(
         {
             "matchConstraints": selecting(policies.space, rules("deployments", group="apps")),
             "mutations": [
@@ -239,9 +239,40 @@ async def test_what_is_atomic_is_not_merged(policies: Policies) -> None:
         }
     )
     refused = await policies.create(deployment("atomic", 1))
-    assert refused.status == 422
-    assert refused.body["message"].endswith(
-        "may not mutate atomic arrays, maps or structs: .spec.selector"
+    assert (refused.status, refused.body["reason"]) == (403, "Invalid")
+    assert refused.body["message"] == (
+        f"policy '{name}' with binding '{name}-b' denied request: error applying patch: invalid "
+        "ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.selector"
+    )
+
+
+async def test_mutations_that_fail_or_do_not_concern(policies: Policies) -> None:
+    def patch(expression: str) -> Any:
+        return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+
+    spec = {
+        "matchConstraints": selecting(policies.space, rules("configmaps")),
+        "failurePolicy": "Ignore",
+        "mutations": [
+            patch('[JSONPatch{op: "remove", path: "/data/none"}]'),
+            patch(
+                '[JSONPatch{op: "test", path: "/data/a", value: "2"}, '
+                'JSONPatch{op: "remove", path: "/data/a"}]'
+            ),
+            patch(
+                '[JSONPatch{op: "add", path: "/metadata/labels", '
+                'value: Object.metadata.labels{made: "yes"}}, JSONPatch{op: "add", '
+                'path: "/metadata/labels/" + jsonpatch.escapeKey("a.b/c"), value: "d"}]'
+            ),
+        ],
+    }
+    await policies.mutating(spec)
+    made = (await policies.create(config_map("some", a="1"))).body
+    assert (made["data"], made["metadata"]["labels"]) == ({"a": "1"}, {"made": "yes", "a.b/c": "d"})
+    name = await policies.mutating({**spec, "failurePolicy": "Fail"})
+    refused = await policies.create(config_map("others", a="1"))
+    assert refused.body["message"].startswith(
+        f"policy '{name}' with binding '{name}-b' denied request: JSONPath: "
     )
 
 

@@ -27,5 +27,6 @@ class MutatingAdmissionPolicy(Mutating):
         try:
             for bound in concerned:
                 await mutations.apply(bound)
+            mutations.finish()
         finally:
             rounds.last = encoded(attributes.obj)

@@ -13,7 +13,7 @@ from sagong.api.cel.mutation_types import ROOT, to_json
 from sagong.api.decode import check
 from sagong.api.errors import ApiError
 from sagong.api.meta import deep_copy
-from sagong.api.patches.json_patch import apply_json_patch
+from sagong.api.patches.json_patch import TestFailed, apply_json_patch
 from sagong.api.schema import Kind, Node
 from sagong.api.types import Obj
 from sagong.server.admission.policies.evaluating import Failed
@@ -25,7 +25,9 @@ def mutated(obj: Obj, value: Any, *, is_patch: bool, node: Node | None) -> Obj:
         changed = _patched(obj, value) if is_patch else _merged(obj, value, node or UNKNOWN)
         copied: Obj = deep_copy(changed)
         if node is not None and copied.get("kind") == obj.get("kind"):
-            check(copied, node)
+            strays = check(copied, node)
+            if strays:
+                raise Failed(f"strict decoding error: {', '.join(strays)}")
     except (EvaluationError, ValueError) as error:
         raise Failed(str(error)) from None
     except ApiError as error:
@@ -40,21 +42,30 @@ def _patched(obj: Obj, value: Any) -> Obj:
         if operation.get("op") not in ("add", "remove", "replace", "move", "copy", "test"):
             raise Failed(f"JSON Patch: unexpected operation {operation.get('op')!r}")
         operations.append(operation)
-    patched: Obj = apply_json_patch(obj, operations)
+    try:
+        patched: Obj = apply_json_patch(obj, operations)
+    except TestFailed:
+        return obj  # the patch was not meant for this object
+    except ApiError as error:
+        raise Failed(f"JSONPath: {error.message}") from None
     return patched
 
 
 def _merged(obj: Obj, value: Any, node: Node) -> Obj:
-    configuration = to_json(value, ROOT)
+    try:
+        configuration = to_json(value, ROOT)
+    except EvaluationError as error:
+        raise Failed(f"type mismatch: {error}") from None
+    problems = list(type_problems(configuration, node))
+    if problems:
+        why = "failed to convert patch object to typed object"
+        raise Failed(f"error applying patch: {why}: {'; '.join(problems)}")
     atomic = list(_atomic(configuration, node, ""))
     if atomic:
         raise Failed(
             "error applying patch: invalid ApplyConfiguration: may not mutate atomic arrays, maps "
             f"or structs: {', '.join(atomic)}"
         )
-    problems = list(type_problems(configuration, node))
-    if problems:
-        raise Failed(f"error applying patch: {'; '.join(problems)}")
     merged: Obj = merge(obj, configuration, node)
     return merged
 

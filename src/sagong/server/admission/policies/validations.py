@@ -188,19 +188,15 @@ def _failure(policy: Policy, binding: Binding, denial: Denial) -> str:
 
 
 def _refusal(attributes: Attributes, policy: str, binding: str, denial: Denial) -> ApiError:
-    named = f"ValidatingAdmissionPolicy {names_of(policy, binding)}"
-    return refusal(attributes, f"{named} denied request: {denial.message}", denial.reason)
-
-
-def names_of(policy: str, binding: str) -> str:
-    return f"'{policy}' with binding '{binding}'" if binding else f"'{policy}'"
-
-
-def refusal(attributes: Attributes, why: str, reason: str) -> ApiError:
-    """A Forbidden in form, with the reason and code that the policy states."""
+    names = names_of(policy, binding)
+    why = f"ValidatingAdmissionPolicy {names} denied request: {denial.message}"
     status = refuse(attributes, why).status()
-    reason = reason or "Invalid"
+    reason = denial.reason or "Invalid"
     status["reason"], status["code"] = reason, _CODES.get(reason, 422)
     details = status.setdefault("details", {})
     details["causes"] = [*(details.get("causes") or ()), {"message": why}]
     return from_status(status)
+
+
+def names_of(policy: str, binding: str) -> str:
+    return f"'{policy}' with binding '{binding}'" if binding else f"'{policy}'"
