@@ -7,7 +7,6 @@ from sagong.api.meta import condition
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.custom_resources.rules import has_rules
-from sagong.server.custom_resources.values import pattern_problem
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
 
@@ -136,7 +135,7 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
 
 def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
     """The rules of a structural schema that every nested one must follow."""
-    problem = pattern_problem(schema.get("pattern") or "")
+    problem = _pattern_problem(schema.get("pattern") or "")
     if problem:
         message = f"must be a valid regular expression, but isn't: {problem}"
         errors.invalid(path.child("pattern"), schema["pattern"], message)
@@ -156,6 +155,15 @@ def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
         if schema.get("properties"):
             message = "additionalProperties and properties are mutual exclusive"
             errors.forbidden(path.child("additionalProperties"), message)
+
+
+def _pattern_problem(pattern: str) -> str:
+    if not pattern:
+        return ""
+    # Imported here: RE2 is for definitions with patterns only.
+    from sagong.api.patterns import problem_of
+
+    return problem_of(pattern)
 
 
 def _validate_typed(schema: Obj, path: Path, message: str, errors: ErrorList) -> None:
