@@ -9,7 +9,7 @@ its price (cel-go's ``CostTracker``) off the budget; the budget is looked at whe
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sagong.api.cel import operators
+from sagong.api.cel import costs, operators
 from sagong.api.cel.ast import (
     Call,
     Comprehension,
@@ -34,6 +34,8 @@ Frame = list[Any]
 Run = Callable[[Frame], Any]
 
 BUDGET = 0  # the frame's first slot
+# What lists joined by ``+`` may have: upstream joins them without copying, at the price of one.
+ITEMS_MAX = 1_000_000
 _LIST_COST, _MAP_COST, _STRUCT_COST = 10, 30, 40  # cel-go's base costs of making one
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "_<_": operators.less,
@@ -330,9 +332,9 @@ def _direct(overload: Overload, runs: Sequence[Run]) -> Run:
 
     def run(frame: Frame) -> Any:
         args = [r(frame) for r in runs]
-        result = call(*args)
-        spend(frame, 1 if cost is None else cost(args, result))
-        return result
+        # Paid before it is done: what is too dear is not begun.
+        spend(frame, 1 if cost is None else cost(args))
+        return call(*args)
 
     return run
 
@@ -344,9 +346,8 @@ def _dispatched(overloads: Sequence[Overload], runs: Sequence[Run]) -> Run:
         args = [r(frame) for r in runs]
         for overload in overloads:
             if overload.accepts(args):
-                result = overload.call(*args)
-                spend(frame, 1 if overload.cost is None else overload.cost(args, result))
-                return result
+                spend(frame, 1 if overload.cost is None else overload.cost(args))
+                return overload.call(*args)
         raise no_such_overload()
 
     return run
@@ -468,10 +469,11 @@ def _add(compiler: Compiler, node: Call) -> Run:
     def run(frame: Frame) -> Any:
         a, b = left(frame), right(frame)
         if type(a) is str or type(a) is bytes:
-            result = operation(a, b)
-            spend(frame, (len(result) + 9) // 10)
-            return result
+            spend(frame, (len(a) + costs.size(b) + 9) // 10)
+            return operation(a, b)
         frame[BUDGET] -= 1
+        if type(a) is list and len(a) + costs.size(b) > ITEMS_MAX:
+            raise CostExceeded
         return operation(a, b)
 
     return run

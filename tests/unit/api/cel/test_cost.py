@@ -101,6 +101,31 @@ def test_evaluation_is_cut_off() -> None:
         ENVIRONMENT.compile(text).evaluate(VALUES)
 
 
+# What each of forty levels makes of the one before it.
+GROWTH = [
+    ("'aaaa'", "{0} + {0}"),
+    ("[1, 2]", "{0} + {0}"),
+    ("'aaaa'", "[{0}, {0}].join({0})"),
+    ("'aaaa'", "{0}.replace('a', {0} + 'aa')"),
+]
+
+
+@pytest.mark.parametrize(("seed", "step"), GROWTH)
+def test_nothing_grows_beyond_measure(seed: str, step: str) -> None:
+    text = "s40 == s40"
+    for level in range(40, 0, -1):
+        text = f"cel.bind(s{level}, {step.format(f's{level - 1}')}, {text})"
+    found = evaluate(f"cel.bind(s0, {seed}, {text})")
+    assert found == "!operation cancelled: actual cost limit exceeded"
+
+
+def test_what_is_too_dear_is_not_begun() -> None:
+    numbers = "lists.range(3000)"
+    found = evaluate(f"sets.equivalent({numbers}, {numbers})")
+    assert found == "!operation cancelled: actual cost limit exceeded"
+    assert evaluate("lists.range(1000000000).size() > 1").startswith("!operation cancelled")
+
+
 def test_no_operator_absorbs_the_limit() -> None:
     numbers = "[" + ",".join(["1"] * 1000) + "]"
     text = f"{numbers}.all(a, {numbers}.all(b, a + b > 0)) || true"

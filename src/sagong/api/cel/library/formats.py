@@ -60,7 +60,7 @@ def _validate(format_: Format, text: str) -> Optional:
     return Optional(problems) if problems else NONE
 
 
-def _price(args: Sequence[Any], result: Any) -> int:
+def _price(args: Sequence[Any]) -> int:
     return costs.tenth(costs.size(args[1])) * 10
 
 

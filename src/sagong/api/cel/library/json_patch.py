@@ -36,14 +36,17 @@ def functions() -> dict[str, list[Overload]]:
 
 
 def _insert(found: dict[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
+    """Into the map itself: it is the accumulator of a fold, which nobody else sees."""
     kept = to_key(key)
     if kept in found:
         raise EvaluationError(f"insert failed: key {show_key(key)} already exists")
-    return {**found, kept: value}
+    found[kept] = value
+    return found
 
 
 def _insert_all(found: dict[Any, Any], more: dict[Any, Any]) -> dict[Any, Any]:
     for key in more:
         if key in found:
             raise EvaluationError(f"insert failed: key {show_key(key)} already exists")
-    return {**found, **more}
+    found.update(more)
+    return found

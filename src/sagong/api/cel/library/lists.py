@@ -1,13 +1,13 @@
 """Lists: Kubernetes' ``library/lists.go`` and cel-go's ``ext.Lists``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any
 
 from sagong.api.cel import costs, operators
 from sagong.api.cel.declarations import Declaring, Overload
-from sagong.api.cel.errors import EvaluationError, no_such_overload
+from sagong.api.cel.errors import EvaluationError
 from sagong.api.cel.types import (
     BOOL,
     BYTES,
@@ -32,8 +32,6 @@ _SUMMABLE: tuple[tuple[Type, Any], ...] = (
     (DOUBLE, 0.0),
     (DURATION, Duration(0)),
 )
-# What lists.range may make; cel-go has no limit but memory.
-RANGE_MAX = 1_000_000
 
 
 def functions() -> dict[str, list[Overload]]:
@@ -60,12 +58,12 @@ def functions() -> dict[str, list[Overload]]:
     flat = list_of(DYN)
     member("flatten", "list_flatten", (list_of(any_list),), any_list, _flatten, each)
     member("flatten", "list_flatten_int", (flat, INT), flat, _flatten, each)
-    declaring.function("lists.range", "lists_range", (INT,), list_of(INT), _range, each_of_result)
+    declaring.function("lists.range", "lists_range", (INT,), list_of(INT), _range, _numbers)
     return declaring.functions()
 
 
-def each_of_result(args: Any, result: Any) -> int:
-    return costs.size(result)
+def _numbers(args: Sequence[Any]) -> int:
+    return max(int(args[0]), 1)
 
 
 def _is_sorted(items: list[Any]) -> bool:
@@ -154,6 +152,4 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
 def _range(count: int) -> list[int]:
     if count < 0:
         raise EvaluationError(f"lists.range() size must be non-negative: {count}")
-    if count > RANGE_MAX:
-        raise no_such_overload()
     return list(range(count))

@@ -21,7 +21,7 @@ _QUOTED = {
 def functions() -> dict[str, list[Overload]]:
     declaring = Declaring()
     member, text, number = declaring.member, STRING, INT
-    reads, result = costs.reads_first, costs.reads_result
+    reads, result = costs.reads_first, costs.joined
     member("charAt", "string_char_at_int", (text, number), text, _char_at)
     member("indexOf", "string_index_of_string", (text, text), number, _index_of, costs.contains)
     member("indexOf", "string_index_of_string_int", (text, text, number), number, _index_of,
@@ -33,16 +33,23 @@ def functions() -> dict[str, list[Overload]]:
     member("lowerAscii", "string_lower_ascii", (text,), text, lambda s: s.translate(_LOWER), reads)
     member("upperAscii", "string_upper_ascii", (text,), text, lambda s: s.translate(_UPPER), reads)
     member("trim", "string_trim", (text,), text, lambda s: s.strip(_SPACES), reads)
-    member("replace", "string_replace_string_string", (text, text, text), text, _replace, reads)
+    member(
+        "replace",
+        "string_replace_string_string",
+        (text, text, text),
+        text,
+        _replace,
+        costs.replaced,
+    )
     member("replace", "string_replace_string_string_int", (text, text, text, number), text,
-           _replace, reads)  # fmt: skip
+           _replace, costs.replaced)  # fmt: skip
     member("split", "string_split_string", (text, text), list_of(text), _split, reads)
     member("split", "string_split_string_int", (text, text, number), list_of(text), _split, reads)
     member("substring", "string_substring_int", (text, number), text, _substring, reads)
     member("substring", "string_substring_int_int", (text, number, number), text, _substring, reads)
     member("join", "list_join", (list_of(text),), text, _join, result)
     member("join", "list_join_string", (list_of(text), text), text, _join, result)
-    member("format", "string_format", (text, list_of(DYN)), text, formatted, reads)
+    member("format", "string_format", (text, list_of(DYN)), text, formatted, costs.formatted)
     declaring.function("strings.quote", "strings_quote", (text,), text, _quote, reads)
     return declaring.functions()
 
