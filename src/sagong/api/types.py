@@ -125,6 +125,16 @@ class Encoded:
         return self._obj
 
     @property
+    def decoded(self) -> Obj | None:
+        """The decoded object, if somebody has asked for it."""
+        return self._obj
+
+    def forget_decoded(self) -> None:
+        """Keep the bytes only: the object has been superseded, and hardly anybody will ask."""
+        if self._data is not None:
+            self._obj = None
+
+    @property
     def data(self) -> bytes:
         """The object as JSON."""
         if self._data is None:

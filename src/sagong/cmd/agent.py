@@ -68,6 +68,7 @@ class AgentConfig:
     max_pods: int = 110
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
+    static_pod_dir: Path | None = None
 
     @property
     def cgroup_name(self) -> str:
@@ -185,6 +186,7 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         cgroup_root=config.cgroup_name,
         may_lower_oom_score=containerd.may_lower_oom_score(),
         drain_seconds=config.drain_seconds,
+        static_pod_dir=config.static_pod_dir,
     )
 
 

@@ -70,6 +70,7 @@ class ServerConfig:
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
     store: str = "sqlite"  # or "memory"
+    leader_elect: bool = False  # of several servers over one store, one runs the controllers
 
 
 @dataclass(slots=True)
@@ -98,7 +99,9 @@ async def run_server(config: ServerConfig) -> None:
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there.
         from sagong.cmd.control_plane import control_plane
+        from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
+        from sagong.ctl.metrics import QueueMetrics
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -108,8 +111,17 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(
-            core.server.dispatch, core.resources, settings, clock, ids, scheduling
+        metrics = QueueMetrics(core.metrics_registry)
+
+        def plane() -> contextlib.AbstractAsyncContextManager[object]:
+            return control_plane(
+                core.server.dispatch, core.resources, settings, clock, ids, scheduling, metrics
+            )
+
+        async with (
+            elected(core.server.dispatch, core.resources, clock, ids, plane)
+            if config.leader_elect
+            else plane()
         ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             await asyncio.Event().wait()

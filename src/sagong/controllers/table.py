@@ -14,7 +14,6 @@ from sagong.controllers.core import (
     load_balancer,
     namespace,
     replicationcontroller,
-    resourcequota,
     serviceaccount,
     servicecidr,
 )
@@ -53,7 +52,6 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (approving.CONTROLLER, approving.reconcile),
     (cleaning.CONTROLLER, cleaning.reconcile),
     (mirroring.CONTROLLER, mirroring.reconcile),
-    (resourcequota.CONTROLLER, resourcequota.reconcile),
     (servicecidr.CONTROLLER, servicecidr.reconcile),
     (load_balancer.CONTROLLER, load_balancer.reconcile),
     (event_expiry.CONTROLLER, event_expiry.reconcile),

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
-from sagong.api.meta import uid_of
+from sagong.api.meta import key_of, uid_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -24,10 +24,12 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.eviction.evictor import Evictor
+from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
 from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
-from sagong.node.machine import Machine, read_machine, read_pressure
+from sagong.node.machine import Machine, read_machine
 from sagong.node.narrowed import NarrowedClient
 from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
 from sagong.node.plugins.channel import PluginFailure
@@ -37,11 +39,14 @@ from sagong.node.pods.container_mounts import ContainerMounts
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
+from sagong.node.pods.mirror import Mirror
+from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
+from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
 from sagong.node.volumes.storage import node_storage
 
@@ -89,7 +94,28 @@ class NodeAgent:
         )
         self._ready = asyncio.Event()
         self._status_due = asyncio.Event()
+        self._images = ImageCollector(config, self.cri, clock)
+        self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self._tenancy: Tenancy | None = None
         self.storage = node_storage(config, self._client, clock, use_changed=self._status_due.set)
+
+    def _eviction_node(self) -> EvictionNode:
+        return EvictionNode(
+            config=self.config,
+            cri=self.cri,
+            view=self.view,
+            cgroups=self.cgroups,
+            clock=self._clock,
+            events=self.events,
+            images=self._images,
+            tenants=lambda: tuple(self.workers.values()),
+            reference=lambda: node_reference(self._node()),
+        )
+
+    def _note_pressures(self, pressures: Sequence[str]) -> None:
+        if self._tenancy is not None:
+            self._tenancy.pressures = pressures
+        self._status_due.set()
 
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
@@ -113,18 +139,23 @@ class NodeAgent:
 
         machine = await supervised("waiting for the runtime", self._wait_runtime)
         start("events", self.events.run)
+        await supervised("listing containers", self.view.relist)
+        shop = await supervised("storage", functools.partial(self._workshop, machine))
+        static = self._static_pods(shop, tasks)
+        # Static pods wait for nobody: they may be what the API server itself needs.
+        static.look()
+        start("static pods", static.run)
+        start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
         start("node status", functools.partial(self._report_status, machine))
         start("node lease", self._renew_lease)
         await self.cache.wait_synced()
-        await supervised("listing containers", self.view.relist)
-        self._take_over(
-            await supervised("storage", functools.partial(self._workshop, machine)), tasks
-        )
+        self._take_over(shop, static, tasks)
+        start("mirrors of static pods", static.keep_mirrors)
         start("plugins", self.storage.run)
-        start("runtime", self._follower.run)
         start("housekeeping", self._housekeeping)
+        start("eviction", self.evictor.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -158,6 +189,9 @@ class NodeAgent:
             node_facts=lambda: facts,
             memory_capacity_bytes=machine.memory_bytes,
         )
+        self._tenancy = Tenancy(
+            facts.allocatable, self._node, unsafe_sysctls=self.config.allowed_unsafe_sysctls
+        )
         return Workshop(
             config=self.config,
             client=self._client,
@@ -171,11 +205,7 @@ class NodeAgent:
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
             volumes=volumes,
-            tenancy=Tenancy(
-                facts.allocatable,
-                self._node,
-                unsafe_sysctls=self.config.allowed_unsafe_sysctls,
-            ),
+            tenancy=self._tenancy,
         )
 
     async def _runtime(self) -> Runtime:
@@ -200,10 +230,38 @@ class NodeAgent:
 
     # Pods
 
-    def _take_over(self, shop: Workshop, tasks: Tasks) -> None:
+    def _static_pods(self, shop: Workshop, tasks: Tasks) -> StaticPods:
+        def started(pod: Obj, mirror: Mirror) -> None:
+            work = self._work_on_static(pod, mirror, shop)
+            tasks.start(work, name=f"static pod {uid_of(pod)}")
+
+        return StaticPods(
+            self.config.static_pod_dir,
+            self.config.name,
+            self._node,
+            self._client,
+            self._clock,
+            started=started,
+            stopped=self._removed,
+            mirrored=self._wake,
+        )
+
+    async def _work_on_static(self, pod: Obj, mirror: Mirror, shop: Workshop) -> None:
+        """Run a static pod, once an earlier one of its name has left."""
+        same = [w for w in self.workers.values() if key_of(w.pod) == key_of(pod)]
+        worker = self.workers[uid_of(pod)] = PodWorker(pod, shop, mirror)
+        for earlier in same:
+            await earlier.wait_left()
+        await self._work(worker)
+
+    def _take_over(self, shop: Workshop, static: StaticPods, tasks: Tasks) -> None:
         """A worker for each pod of the API; what else is here belonged to pods that are gone."""
 
         def changed(old: Obj | None, new: Obj | None) -> None:
+            mirror = new or old
+            if mirror is not None and is_mirror(mirror):
+                static.saw(key_of(mirror), new)
+                return
             if old is not None and (new is None or uid_of(new) != uid_of(old)):
                 self._removed(uid_of(old))
             if new is not None:
@@ -286,16 +344,16 @@ class NodeAgent:
                 self.config,
                 machine,
                 health,
-                read_pressure(self.config.data_dir),
+                self.evictor.pressures,
                 old=old,
-                images=await self._images(),
+                images=await self._listed_images(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())
 
         return make
 
-    async def _images(self) -> Sequence[Obj]:
+    async def _listed_images(self) -> Sequence[Obj]:
         try:
             images = await self.cri.list_images()
         except RuntimeFailure:
@@ -364,10 +422,9 @@ class NodeAgent:
                     await rotate_logs(self.cri, container, self.config, self._clock)
 
     async def _collect_images(self) -> None:
-        collector = ImageCollector(self.config, self.cri, self._clock)
         while True:
             await asyncio.sleep(IMAGE_GC_SECONDS)
             try:
-                await collector.collect()
+                await self._images.collect()
             except RuntimeFailure as error:
                 log.warning("cannot collect images: %s", error)

@@ -7,6 +7,15 @@ from pathlib import Path
 KUBELET_VERSION = "v1.36.2"  # the version whose behaviour this agent shows (nodeInfo)
 
 
+EVICTION_HARD = {
+    "memory.available": "100Mi",
+    "nodefs.available": "10%",
+    "nodefs.inodesFree": "5%",
+    "imagefs.available": "15%",
+    "imagefs.inodesFree": "5%",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
     """One entry of ``status.addresses``."""
@@ -47,6 +56,9 @@ class NodeConfig:
     # Sysctls beyond the safe ones that pods may set; may end in "*" (allowedUnsafeSysctls).
     allowed_unsafe_sysctls: Sequence[str] = ()
 
+    # Manifests of pods that run without the API (staticPodPath).
+    static_pod_dir: Path | None = None
+
     # Cgroups. One root for each agent on a machine: "kubepods" alone, else "kubepods-<node>".
     cgroup_root: str = "kubepods"
     cgroup_mount: Path = Path("/sys/fs/cgroup")
@@ -64,6 +76,15 @@ class NodeConfig:
     # so that every node's proxy has dropped it before it stops to accept. Upstream gives none.
     drain_seconds: float = 1.0
     crash_back_off_max_seconds: float = 300.0
+
+    # Eviction: signal -> quantity or share (node/eviction). Soft ones have their grace.
+    eviction_hard: Mapping[str, str] = field(default_factory=lambda: dict(EVICTION_HARD))
+    eviction_soft: Mapping[str, str] = field(default_factory=dict)
+    eviction_soft_grace_seconds: Mapping[str, float] = field(default_factory=dict)
+    eviction_minimum_reclaim: Mapping[str, str] = field(default_factory=dict)
+    eviction_max_pod_grace_seconds: float = 0.0
+    eviction_transition_seconds: float = 300.0  # how long a condition stays after its cause
+    eviction_seconds: float = 10.0  # between two looks
 
     # Images and logs.
     image_gc_high_percent: int = 85

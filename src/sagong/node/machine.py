@@ -10,12 +10,6 @@ from pathlib import Path
 from sagong.api.types import Obj
 from sagong.node.config import KUBELET_VERSION
 
-# Upstream's hard eviction thresholds (evictionHard).
-MEMORY_AVAILABLE_MIN_BYTES = 100 * 1024 * 1024
-DISK_AVAILABLE_MIN_SHARE = 0.10
-INODES_FREE_MIN_SHARE = 0.05
-PIDS_FREE_MIN_SHARE = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -25,15 +19,6 @@ class Machine:
     memory_bytes: int
     disk_bytes: int
     info: Obj  # status.nodeInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Pressure:
-    """Which resources are short."""
-
-    memory: bool = False
-    disk: bool = False
-    pids: bool = False
 
 
 def read_machine(data_dir: Path, *, runtime: str) -> Machine:
@@ -65,17 +50,33 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(machine, machine)
 
 
-def read_pressure(data_dir: Path) -> Pressure:
-    disk = os.statvfs(_existing(data_dir))
-    disk_short = disk.f_bavail < disk.f_blocks * DISK_AVAILABLE_MIN_SHARE
-    inodes_short = disk.f_files > 0 and disk.f_favail < disk.f_files * INODES_FREE_MIN_SHARE
-    pid_max = int(_read("/proc/sys/kernel/pid_max") or 4194304)
-    running = int((_read("/proc/loadavg").split() or ["", "", "", "0/0"])[3].split("/")[1])
-    return Pressure(
-        memory=_meminfo()["MemAvailable"] < MEMORY_AVAILABLE_MIN_BYTES,
-        disk=disk_short or inodes_short,
-        pids=running > pid_max * (1 - PIDS_FREE_MIN_SHARE),
-    )
+@dataclass(frozen=True, slots=True)
+class MemoryRoom:
+    """Bytes."""
+
+    available: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """How many there are, and how many there may be."""
+
+    now: int
+    limit: int
+
+
+def memory_available() -> MemoryRoom:
+    """What could be used without swapping."""
+    found = _meminfo()
+    return MemoryRoom(found["MemAvailable"], found["MemTotal"])
+
+
+def processes() -> Processes:
+    """Threads count, as they do against the kernel's bound."""
+    limit = int(_read("/proc/sys/kernel/pid_max") or 4194304)
+    running = (_read("/proc/loadavg").split() or ["", "", "", "0/0"])[3].split("/")[1]
+    return Processes(int(running), limit)
 
 
 def _meminfo() -> Mapping[str, int]:

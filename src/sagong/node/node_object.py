@@ -11,7 +11,7 @@ from sagong.api.quantities import Quantity, parse
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
 from sagong.node.config import NodeConfig
-from sagong.node.machine import Machine, Pressure, architecture
+from sagong.node.machine import Machine, architecture
 
 IMAGES_REPORTED_MAX = 50
 
@@ -99,7 +99,7 @@ def node_status(
     config: NodeConfig,
     machine: Machine,
     health: Health,
-    pressure: Pressure,
+    pressures: Sequence[str],
     *,
     old: Obj,
     images: Sequence[Obj],
@@ -110,9 +110,9 @@ def node_status(
     own = [
         _condition(previous, now, **facts)
         for facts in (
-            _pressure("Memory", pressure.memory, "kubelet has sufficient memory available"),
-            _pressure("Disk", pressure.disk, "kubelet has no disk pressure"),
-            _pressure("PID", pressure.pids, "kubelet has sufficient PID available"),
+            _pressure("Memory", pressures, "kubelet has sufficient memory available"),
+            _pressure("Disk", pressures, "kubelet has no disk pressure"),
+            _pressure("PID", pressures, "kubelet has sufficient PID available"),
             _ready(health),
         )
     ]
@@ -139,7 +139,7 @@ def with_volumes_in_use(status: Obj, names: Sequence[str]) -> Obj:
     return {**rest, "volumesInUse": list(names)} if names else rest
 
 
-def _pressure(what: str, short: bool, well: str) -> dict[str, str]:
+def _pressure(what: str, pressures: Sequence[str], well: str) -> dict[str, str]:
     reasons = {
         "Memory": ("KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
         "Disk": ("KubeletHasDiskPressure", "KubeletHasNoDiskPressure"),
@@ -150,6 +150,7 @@ def _pressure(what: str, short: bool, well: str) -> dict[str, str]:
         "Disk": "kubelet has disk pressure",
         "PID": "kubelet has insufficient PID available",
     }
+    short = f"{what}Pressure" in pressures
     return {
         "type_": f"{what}Pressure",
         "status": "True" if short else "False",

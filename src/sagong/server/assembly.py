@@ -156,7 +156,8 @@ class Core:
     caches: Caches
     security: Security
     custom: CustomResources
-    metrics: CollectorRegistry
+    # What all parts of the process count; the server shows it at /metrics.
+    metrics_registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 def is_stored(resource: Resource) -> bool:

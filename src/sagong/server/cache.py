@@ -87,6 +87,15 @@ class Change:
             event = self._events[type_] = SharedEvent(type_, self._shown(type_))
         return event
 
+    def settle(self) -> None:
+        """Everybody has been told: keep no more than who resumes may need, which is bytes.
+
+        What is on its way to watchers they hold themselves.
+        """
+        self._events.clear()
+        if self.before is not None:
+            self.before.encoded.forget_decoded()
+
     def _shown(self, type_: EventType) -> Encoded:
         if type_ is EventType.DELETED and self.before is not None:
             return from_stored(self.before.stored, self.revision)
@@ -186,6 +195,7 @@ class ResourceCache:
         change = Change(path, before, after, revision)
         self._remember(change)
         self._tell(change)
+        change.settle()
 
     def changes_since(self, revision: int, scope: str) -> Iterator[Change]:
         """Kept changes after a revision (not below ``floor``), oldest first."""

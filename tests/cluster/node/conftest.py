@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from sagong.api.errors import NotFound
+from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, User
+from sagong.client.access import Access
 from sagong.client.client import Client
+from sagong.client.https import Https
 from sagong.cmd.server import ServerConfig, serving
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
@@ -114,6 +117,19 @@ class Node:
             await agent.wait_ready()
             yield agent
 
+    @contextlib.asynccontextmanager
+    async def agent_without_server(self, **changes: Any) -> AsyncIterator[NodeAgent]:
+        """An agent whose API server is not there."""
+        config = dataclasses.replace(self.config, **changes)
+        client = Client(Https(Access("http://127.0.0.1:9")), ResourceTable())
+        agent = NodeAgent(config, client, clock=SystemClock(), ids=SystemIds())
+        try:
+            async with task_group() as tasks:
+                tasks.start(agent.run(), name="agent")
+                yield agent
+        finally:
+            await client.close()
+
     async def create(self, pod: Obj) -> Obj:
         return await self.client.create("pods", pod)
 
@@ -126,12 +142,19 @@ class Node:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
-                    pod = await self.get(name)
-                    if holds(pod):
+                    with contextlib.suppress(NotFound):
+                        pod = await self.get(name)
+                    if pod and holds(pod):
                         return pod
                     await asyncio.sleep(0.05)
         except TimeoutError:
             pytest.fail(f"pod {name} is {json.dumps(pod.get('status'), indent=1)}")
+
+    async def wait_node(self, holds: Callable[[Obj], bool]) -> None:
+        """Until a condition on the node's own object holds."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not holds(await self.client.get("nodes", NODE)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def wait_gone(self, name: str) -> None:
         async with asyncio.timeout(WAIT_SECONDS):

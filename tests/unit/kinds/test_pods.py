@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from sagong.api.meta import deep_copy
+from sagong.api.pod_defaults import pull_policy_of
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList
 from sagong.server.kinds.core.pod import STRATEGY
 from sagong.server.kinds.core.pod_qos import qos_class
-from sagong.server.kinds.core.pod_spec import pull_policy_of
 from sagong.server.kinds.core.pod_update import validate_ephemeral_update, validate_resize
 from sagong.server.kinds.object_meta import validate_create, validate_update
 

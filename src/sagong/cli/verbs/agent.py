@@ -30,6 +30,7 @@ _FILE_KEYS = {
     "maxPods": "max_pods",
     "cgroupRoot": "cgroup_root",
     "podLogsDir": "log_dir",
+    "staticPodPath": "static_pod_dir",
     "labels": "labels",
 }
 
@@ -57,6 +58,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--capacity-share", default=1, help="How many nodes share this machine.")
 @click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")
 @click.option("--pod-logs-dir", "log_dir", type=_PATH, default=Path("/var/log/pods"))
+@click.option(
+    "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
+)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.

@@ -139,6 +139,8 @@ class Ending:
     reason: str
     message: str
     is_refusal: bool = False  # nothing of the pod was ever started
+    is_disruption: bool = False  # told by the condition DisruptionTarget
+    grace_seconds: float | None = None  # in place of the pod's own
 
 
 @dataclass(frozen=True, slots=True)

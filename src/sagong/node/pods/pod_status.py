@@ -124,9 +124,18 @@ def _conditions(
         "Ready": _ready(situation, containers, old),
         "ContainersReady": containers,
         **_resize(situation),
+        **_disruption(situation),
     }
     made = [_stamped(situation, type_, facts, old.get(type_)) for type_, facts in wanted.items()]
-    return made + [c for type_, c in old.items() if type_ not in OWNED_CONDITIONS]
+    return made + [c for type_, c in old.items() if type_ not in (*OWNED_CONDITIONS, *wanted)]
+
+
+def _disruption(situation: Situation) -> dict[str, Obj]:
+    ending = situation.memory.ending
+    if ending is None or not ending.is_disruption:
+        return {}
+    facts = {"status": "True", "reason": "TerminationByKubelet", "message": ending.message}
+    return {"DisruptionTarget": facts}
 
 
 def _resize(situation: Situation) -> dict[str, Obj]:

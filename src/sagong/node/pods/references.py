@@ -18,3 +18,9 @@ def pod_reference(pod: Obj) -> Obj:
 
 def container_reference(pod: Obj, kind: Kind, name: str) -> Obj:
     return {**pod_reference(pod), "fieldPath": f"spec.{kind.value}{{{name}}}"}
+
+
+def node_reference(node: Obj) -> Obj:
+    """Upstream's node events carry the name in place of the uid."""
+    name = node["metadata"]["name"]
+    return {"kind": "Node", "apiVersion": "v1", "name": name, "uid": name}

@@ -9,6 +9,12 @@ from sagong.api.quantities import parse
 from sagong.api.types import Obj
 from sagong.node.pods.model import Kind, SeenContainer
 
+# Annotations of static pods and of their mirrors.
+CONFIG_SOURCE = "kubernetes.io/config.source"
+CONFIG_HASH = "kubernetes.io/config.hash"
+CONFIG_SEEN = "kubernetes.io/config.seen"
+CONFIG_MIRROR = "kubernetes.io/config.mirror"
+
 # Upstream's floor (minimumGracePeriodInSeconds): a shorter grace than this only risks a kill.
 GRACE_SECONDS_MIN = 1
 _COMPUTE = ("cpu", "memory")
@@ -82,7 +88,7 @@ def is_host_network(pod: Obj) -> bool:
 
 def is_static(pod: Obj) -> bool:
     """Whether the pod comes from a file of this node, not from the API."""
-    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
+    source = (pod["metadata"].get("annotations") or {}).get(CONFIG_SOURCE)
     return source not in (None, "api")
 
 

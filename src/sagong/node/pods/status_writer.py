@@ -73,6 +73,8 @@ class StatusWriter:
 
     async def _write(self, status: Obj) -> None:
         pod = self._current()
+        if not pod:
+            return  # a static pod without a mirror; its worker asks again once there is one
         for _ in range(5):  # each round reads what made the one before conflict
             if (pod.get("status") or {}) == status:
                 return
@@ -97,13 +99,19 @@ class StatusWriter:
 
 def _merged(pod: Obj, status: Obj) -> Obj:
     """Our status with the newest conditions of other owners."""
-    others = [
-        condition
-        for condition in (pod.get("status") or {}).get("conditions") or []
-        if condition["type"] not in OWNED_CONDITIONS
-    ]
-    own = [c for c in status["conditions"] if c["type"] in OWNED_CONDITIONS]
+    own = [c for c in status["conditions"] if _is_own(c)]
+    types = {*OWNED_CONDITIONS, *(c["type"] for c in own)}
+    found = (pod.get("status") or {}).get("conditions") or []
+    others = [condition for condition in found if condition["type"] not in types]
     return {**status, "conditions": own + others}
+
+
+def _is_own(condition: Obj) -> bool:
+    """DisruptionTarget has several writers; their reasons tell them apart."""
+    return condition["type"] in OWNED_CONDITIONS or (
+        condition["type"] == "DisruptionTarget"
+        and condition.get("reason") == "TerminationByKubelet"
+    )
 
 
 def is_newer(candidate: Obj, known: Obj) -> bool:

@@ -15,7 +15,8 @@ from sagong.node.cri.errors import RuntimeNotFound
 from sagong.node.pods.hooks import HookError, run_hook
 from sagong.node.pods.model import Kind, SeenContainer, SeenPod
 from sagong.node.pods.references import container_reference
-from sagong.node.pods.spec import find_container, grace_seconds, is_sidecar
+from sagong.node.pods.spec import find_container, is_sidecar
+from sagong.node.pods.spec import grace_seconds as grace_of
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,11 @@ class Stopper:
     drain_seconds: float
     services: Callable[[str], Iterable[Obj]]  # of a namespace
 
-    async def stop_pod(self, pod: Obj, seen: SeenPod) -> None:
-        """Stop every running container within the pod's grace, then the sandboxes."""
-        grace = float(grace_seconds(pod))
+    async def stop_pod(
+        self, pod: Obj, seen: SeenPod, *, grace_seconds: float | None = None
+    ) -> None:
+        """Stop all containers within the pod's grace (or another), then the sandboxes."""
+        grace = float(grace_of(pod) if grace_seconds is None else max(1.0, grace_seconds))
         started = self.clock.monotonic()
         await asyncio.sleep(self._drain_left(pod, seen, grace))
         running = {c.name: c for c in seen.running}

@@ -34,6 +34,7 @@ from sagong.node.pods.failures import (
 )
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
+from sagong.node.pods.mirror import Mirror
 from sagong.node.pods.model import (
     Ending,
     Kind,
@@ -90,7 +91,8 @@ class Workshop:
 class PodWorker:
     """Made when a pod is first seen; ``run`` returns when nothing of it is left here."""
 
-    def __init__(self, pod: Obj, workshop: Workshop) -> None:
+    def __init__(self, pod: Obj, workshop: Workshop, mirror: Mirror | None = None) -> None:
+        """A static pod has a mirror, whose status it writes in place of its own."""
         self._pod = pod
         self._shop = workshop
         self._memory = Memory(allocation=resize.initial(pod))
@@ -103,6 +105,7 @@ class PodWorker:
         self._is_volumes_stale = False  # the pod's own labels or annotations have changed
         self._gone = False  # the API object is no more
         self._done = False
+        self._left = asyncio.Event()
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -112,7 +115,8 @@ class PodWorker:
         self._volume_failures = 0
         # Whether a deed was broken off or failed, so that what is at the runtime must be listed.
         self._is_unsure = False
-        self._writer = StatusWriter(workshop.client, lambda: self._pod, self._learn)
+        self._mirror = mirror
+        self._writer = StatusWriter(workshop.client, self._shown, self._learn)
 
     @property
     def pod(self) -> Obj:
@@ -158,11 +162,35 @@ class PodWorker:
         """Whether its containers are being stopped, so that it will look at them itself."""
         return self._memory.stage is Stage.TERMINATING
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end has begun, whatever for."""
+        return self._memory.stage is not Stage.RUNNING or self._gone or is_deleting(self._pod)
+
+    def evict(self, message: str, *, grace_seconds: float | None) -> None:
+        """End the pod because the node needs what it uses; it fails with reason Evicted."""
+        if self.is_ending:
+            return
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
+        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
+        self._interrupt()
+        self._wake.set()
+
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
         self._wake.set()
 
+    def _shown(self) -> Obj:
+        """The API's object whose status is ours to write; {} while there is none."""
+        if self._mirror is not None:
+            return self._mirror.pod or {}
+        return self._pod
+
     def _learn(self, pod: Obj) -> None:
+        if self._mirror is not None:
+            self._mirror.pod = pod
+            return
         if is_newer(pod, self._pod) and not self._gone:
             self._pod = pod
 
@@ -170,6 +198,10 @@ class PodWorker:
         """Break off what is being carried out; what it has begun is seen and dealt with."""
         if self._step is not None and self._memory.stage in (Stage.RUNNING, Stage.TERMINATING):
             self._step.cancel()
+
+    async def wait_left(self) -> None:
+        """Until nothing of the pod is on this node."""
+        await self._left.wait()
 
     async def run(self) -> None:
         """Until the pod has left this node."""
@@ -298,8 +330,12 @@ class PodWorker:
         return self._shop.tenancy.room(self.uid)
 
     def _report(self, situation: Situation) -> None:
-        if not self._gone:
-            self._writer.want(pod_status(situation))
+        if self._gone:
+            return
+        status = pod_status(situation)
+        if self._mirror is not None:
+            self._pod = {**self._pod, "status": status}
+        self._writer.want(status)
 
     def _announce_back_offs(self, plan: Plan) -> None:
         for waiting in plan.backing_off:
@@ -391,7 +427,9 @@ class PodWorker:
         await self._stop_all(seen)
 
     async def _stop_all(self, seen: SeenPod) -> None:
-        await self._shop.stopper.stop_pod(self._pod, seen)
+        ending = self._memory.ending
+        grace = ending.grace_seconds if ending is not None else None
+        await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
@@ -486,6 +524,7 @@ class PodWorker:
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
         self._done = True
+        self._left.set()
 
     async def _delete_object(self) -> None:
         metadata = self._pod["metadata"]

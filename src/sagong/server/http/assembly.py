@@ -52,7 +52,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
     discovery = Discovery(core.resources, front.address, front.aggregator)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
-    metrics = Metrics(front.clock, core.caches, core.metrics)
+    metrics = Metrics(front.clock, core.caches, core.metrics_registry)
     fixed: dict[str, Endpoint] = {
         "/version": version,
         "/metrics": metrics.endpoint,

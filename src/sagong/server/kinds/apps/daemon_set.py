@@ -1,5 +1,6 @@
 """Daemon sets."""
 
+from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList
 from sagong.server.kinds import checks
@@ -11,7 +12,6 @@ from sagong.server.kinds.apps.workload_rules import (
     validate_status_counts,
     validate_template,
 )
-from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.core.pod_warnings import workload_warnings
 from sagong.server.kinds.strategy import Strategy
 

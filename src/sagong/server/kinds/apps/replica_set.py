@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList
 from sagong.server.kinds import checks
@@ -12,7 +13,6 @@ from sagong.server.kinds.apps.workload_rules import (
     validate_selector,
     validate_template,
 )
-from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.core.pod_warnings import replicated_warnings
 from sagong.server.kinds.strategy import Strategy
 

@@ -2,13 +2,13 @@
 
 from zoneinfo import available_timezones
 
+from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.batch.job import default_failure_policy
 from sagong.server.kinds.batch.job_validation import validate_job_spec
 from sagong.server.kinds.batch.schedule import schedule_problems
-from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.core.pod_warnings import cron_job_warnings
 from sagong.server.kinds.object_meta import validate_template_meta
 from sagong.server.kinds.strategy import Strategy

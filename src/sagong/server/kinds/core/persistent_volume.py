@@ -1,11 +1,11 @@
 """Persistent volumes."""
 
 from sagong.api.types import Obj
+from sagong.api.volume_defaults import default_volume_source
 from sagong.server.kinds.core.persistent_volume_validation import (
     validate_volume,
     validate_volume_update,
 )
-from sagong.server.kinds.core.volume_defaults import default_volume_source
 from sagong.server.kinds.strategy import Strategy
 
 

@@ -1,11 +1,11 @@
 """Persistent volume claims."""
 
 from sagong.api.types import Obj
+from sagong.api.volume_defaults import default_claim_spec
 from sagong.server.kinds.core.persistent_volume_validation import (
     validate_claim,
     validate_claim_update,
 )
-from sagong.server.kinds.core.volume_defaults import default_claim_spec
 from sagong.server.kinds.strategy import Strategy
 
 

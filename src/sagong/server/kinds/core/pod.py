@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from sagong.api.pod_defaults import default_pod_only, default_pod_spec
 from sagong.api.types import Obj
 from sagong.server.kinds.core.pod_qos import qos_class
-from sagong.server.kinds.core.pod_spec import default_pod_only, default_pod_spec
 from sagong.server.kinds.core.pod_update import validate_pod_status_update, validate_pod_update
 from sagong.server.kinds.core.pod_validation import validate_pod_create
 from sagong.server.kinds.core.pod_warnings import pod_warnings

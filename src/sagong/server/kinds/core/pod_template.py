@@ -1,8 +1,8 @@
 """Pod templates as objects of their own."""
 
+from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
-from sagong.server.kinds.core.pod_spec import default_pod_template
 from sagong.server.kinds.core.pod_validation import validate_pod_template
 from sagong.server.kinds.strategy import Strategy
 

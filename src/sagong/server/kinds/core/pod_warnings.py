@@ -6,10 +6,10 @@ Upstream: pkg/api/pod/warnings.go. The pod's own paths begin at ``spec``, a temp
 from collections.abc import Iterator
 
 from sagong.api import names
+from sagong.api.pod_defaults import CONTAINER_LISTS
 from sagong.api.types import Obj
 from sagong.api.validation import Path
 from sagong.server.kinds import checks
-from sagong.server.kinds.core.pod_spec import CONTAINER_LISTS
 
 _DEPRECATED_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from sagong.api.types import Obj
-from sagong.server.kinds.core.volume_defaults import default_volume
+from sagong.api.volume_defaults import default_volume
 
 # distribution/reference: a tag after the last colon of the last path component.
 _TAG = re.compile(r":([\w][\w.-]{0,127})$")
