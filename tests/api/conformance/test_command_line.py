@@ -243,3 +243,32 @@ async def _sign(api: Api, path: str) -> None:
     updated = (await api.call("PUT", status, patched)).body
     assert updated["status"]["conditions"][-1]["type"] == "StatusUpdate"
     assert updated["status"]["certificate"] == text
+
+
+async def test_what_has_no_validation_of_its_own_is_checked_by_kubectl(
+    kubectl: Kubectl, api: Api
+) -> None:
+    """Lists and reviews: kubectl reads the schema as protobuf to check them itself."""
+    items = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"listed-{i}"}}
+        for i in range(2)
+    ]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    assert await kubectl("create", "-f", "-", stdin=json.dumps(listed)) == (
+        "configmap/listed-0 created\nconfigmap/listed-1 created\n"
+    )
+    kinds = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    asked = {"resourceAttributes": {"verb": "get", "resource": "pods"}}
+    review = json.dumps({**kinds, "spec": asked})
+    said = await kubectl("create", "-o", "jsonpath={.status.allowed}", "-f", "-", stdin=review)
+    assert said == "true"
+    wrong = json.dumps({**kinds, "spec": {**asked, "unknown": 1}})
+    error = await kubectl("create", "-f", "-", stdin=wrong, fails=True)
+    assert 'unknown field "unknown" in io.k8s.api.authorization.v1' in error
+    media_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    answer = await api.session.get(
+        f"{api.url}/openapi/v2",
+        headers={"Accept": media_type, "Authorization": "Bearer admin-token"},
+        ssl=False,
+    )
+    assert answer.headers["Content-Type"] == media_type.replace("@", ".")
