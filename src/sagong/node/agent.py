@@ -24,6 +24,8 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.devices.pool import DevicePool
+from sagong.node.devices.registration import DeviceRegistration
 from sagong.node.eviction.evictor import Evictor
 from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
@@ -103,6 +105,7 @@ class NodeAgent:
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
         self._tenancy: Tenancy | None = None
+        self._devices = DevicePool(config.data_dir / "device-plugins", self._status_due.set)
         self.storage = node_storage(
             config, self._client, clock, node=self._node, use_changed=self._status_due.set
         )
@@ -150,9 +153,11 @@ class NodeAgent:
         await supervised("listing containers", self.view.relist)
         shop = await supervised("storage", functools.partial(self._workshop, machine))
         static = self._static_pods(shop, tasks)
+        self._devices.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
+        start("device plugins", DeviceRegistration(self._devices).run)
         start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
@@ -192,6 +197,7 @@ class NodeAgent:
             mounts=ContainerMounts(self.config, self._ids, runtime),
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
+            devices=self._devices,
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -215,6 +221,7 @@ class NodeAgent:
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,
+            devices=self._devices,
         )
 
     async def _runtime(self) -> Runtime:
@@ -357,6 +364,7 @@ class NodeAgent:
                 old=old,
                 # A runtime that is ill is not asked more than once: the status must get through.
                 images=(old.get("images") or []) if health.runtime else await self._listed_images(),
+                offers=self._devices.offers(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())

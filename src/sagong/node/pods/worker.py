@@ -23,8 +23,10 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.devices.pool import DeviceFailure, DevicePool
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
+from sagong.node.pods.admission import Refused
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
     ResizeFailure,
@@ -90,6 +92,7 @@ class Workshop:
     guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
+    devices: DevicePool
 
 
 class PodWorker:
@@ -249,7 +252,7 @@ class PodWorker:
         """The pod with the resources that this node has agreed to."""
         return resize.as_allocated(self._pod, self._memory.allocation)
 
-    def _admit(self, seen: SeenPod) -> None:
+    async def _admit(self, seen: SeenPod) -> None:
         """Decide once whether this node takes the pod; what runs here already was taken before."""
         self._is_admitted = True
         if is_deleting(self._pod) or is_finished(self._pod):
@@ -259,8 +262,17 @@ class PodWorker:
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
-            return
-        self._shop.events.emit(pod_reference(self._pod), "Warning", refused.reason, refused.message)
+            try:
+                await self._shop.devices.allocate(self._pod)
+            except DeviceFailure as error:
+                self._shop.tenancy.leave(self.uid)
+                refused = Refused("UnexpectedAdmissionError", str(error))
+        if refused is not None:
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused) -> None:
+        about = pod_reference(self._pod)
+        self._shop.events.emit(about, "Warning", refused.reason, refused.message)
         text = f"Pod was rejected: {refused.message}"
         ending = Ending(refused.reason, text, is_refusal=True)
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
@@ -270,6 +282,7 @@ class PodWorker:
         before, self._memory = self._memory.allocation, memory
         if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
             self._shop.tenancy.leave(self.uid)
+            self._shop.devices.release(self.uid)
         elif memory.allocation.allocated != before.allocated:
             self._shop.tenancy.take(self._as_allocated())
         for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
@@ -282,7 +295,7 @@ class PodWorker:
         for _ in range(STEPS_AT_ONCE):
             seen = await self._observe()
             if not self._is_admitted:
-                self._admit(seen)
+                await self._admit(seen)
             if self._is_volumes_stale:
                 await self.refresh_volumes()
             situation = self._situation(seen)
@@ -530,6 +543,7 @@ class PodWorker:
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
+        self._shop.devices.release(self.uid)
         self._done = True
         self._left.set()
 
