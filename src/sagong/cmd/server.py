@@ -15,6 +15,8 @@ from sagong.client.in_process import InProcess
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
+from sagong.server.aggregation.aggregator import Aggregator, aggregation
+from sagong.server.aggregation.identity import authentication_config
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
@@ -30,7 +32,14 @@ from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.metrics_api.resources import metrics_api
-from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
+from sagong.server.pki.directory import (
+    FRONT_PROXY,
+    FRONT_PROXY_CA,
+    Pki,
+    ensure_pki,
+    read_pair,
+    write_kubeconfig,
+)
 from sagong.server.security import SecuritySettings, security_builder
 from sagong.server.streams.kubelet_tls import KubeletTls
 from sagong.server.streams.table import Connections, connections
@@ -154,8 +163,11 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             api_server(parts) as core,
             connections(core, kubelet_tls, clock, ids) as streams,
             metrics_api(core, kubelet_tls),
+            aggregation(
+                core, pki.certificate_file(FRONT_PROXY), pki.key_file(FRONT_PROXY)
+            ) as aggregator,
         ):
-            http = _http(core, config, pki, clock, ids, streams)
+            http = _http(core, config, pki, Outside(streams, aggregator))
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (
                 upkeep(core, core.security.allocator),
@@ -170,6 +182,10 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                     address=config.advertise_address,
                     port=listening.port,
                     cidr=config.service_cidr,
+                    authentication=authentication_config(
+                        client_ca=pki.ca_file.read_text(),
+                        proxy_ca=pki.certificate_file(FRONT_PROXY_CA).read_text(),
+                    ),
                 )
                 _write_admin_kubeconfig(running)
                 yield running
@@ -230,17 +246,31 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
     )
 
 
-def _http(
-    core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids, streams: Connections
-) -> HttpServer:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What passes requests on."""
+
+    streams: Connections
+    aggregator: Aggregator
+
+
+def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpServer:
     tls = server_context(
         certificate=pki.serving_chain_file,
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
     address = f"{config.advertise_address}:{config.port}"
-    auditor = _auditor(config, clock)
-    return http_server(core, Front(clock, ids, tls, address, auditor, connections=streams))
+    front = Front(
+        core.backend.clock,
+        core.backend.ids,
+        tls,
+        address,
+        _auditor(config, core.backend.clock),
+        connections=outside.streams,
+        aggregator=outside.aggregator,
+    )
+    return http_server(core, front)
 
 
 def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
