@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+from prometheus_client import CollectorRegistry
+
 from sagong.api.resources import ResourceTable
 from sagong.api.types import User
 from sagong.client.client import Client
@@ -16,6 +18,7 @@ from sagong.core.ids import Ids
 from sagong.core.tasks import task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
+from sagong.ctl.metrics import QueueMetrics
 from sagong.ctl.runner import Runner
 from sagong.scheduler.configuration import SchedulerSettings
 from sagong.scheduler.scheduler import NAME as SCHEDULER
@@ -70,20 +73,26 @@ async def control_plane(
     clock: Clock,
     ids: Ids,
     scheduling: SchedulerSettings | None = None,
+    metrics: QueueMetrics | None = None,
 ) -> AsyncIterator[Scheduler]:
-    """Controllers and scheduler run while the block does."""
+    """Controllers and scheduler run while the block does; ``metrics`` count what queues do."""
 
     def client_of(user: User, agent: str) -> Client:
         return Client(InProcess(dispatch, user), resources, user_agent=agent)
 
     cache = SharedCache(client_of(_CACHE_USER, "kube-controller-manager"), ids)
+    metrics = metrics or QueueMetrics(CollectorRegistry())
     runner = Runner(
-        lambda name: client_of(account_of(name), "kube-controller-manager"), cache, clock, ids
+        lambda name: client_of(account_of(name), "kube-controller-manager"),
+        cache,
+        clock,
+        ids,
+        metrics=metrics,
     )
     for controller, reconcile in (*CONTROLLERS, *configured(settings)):
         runner.add(controller, reconcile)
     collector = GarbageCollector(
-        client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock
+        client_of(account_of(GARBAGE_COLLECTOR), "kube-controller-manager"), cache, clock, metrics
     )
     schedules = client_of(_SCHEDULER_USER, "kube-scheduler")
     recorder = Recorder(schedules, component=SCHEDULER, clock=clock, ids=ids)

@@ -63,6 +63,7 @@ class ServerConfig:
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
     store: str = "sqlite"  # or "memory"
+    leader_elect: bool = False  # of several servers over one store, one runs the controllers
 
 
 @dataclass(slots=True)
@@ -94,7 +95,9 @@ async def run_server(config: ServerConfig) -> None:
         # while they are imported.
         await asyncio.to_thread(importlib.import_module, "sagong.cmd.control_plane")
         from sagong.cmd.control_plane import control_plane
+        from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
+        from sagong.ctl.metrics import QueueMetrics
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -104,8 +107,17 @@ async def run_server(config: ServerConfig) -> None:
             node_grace_seconds=config.node_grace_seconds,
         )
         core = running.core
-        async with control_plane(
-            core.server.dispatch, core.resources, settings, clock, ids, scheduling
+        metrics = QueueMetrics(core.metrics_registry)
+
+        def plane() -> contextlib.AbstractAsyncContextManager[object]:
+            return control_plane(
+                core.server.dispatch, core.resources, settings, clock, ids, scheduling, metrics
+            )
+
+        async with (
+            elected(core.server.dispatch, core.resources, clock, ids, plane)
+            if config.leader_elect
+            else plane()
         ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
             settle_memory()

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from sagong.controllers.apps import config_rollout, daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
-from sagong.controllers.core import node_ipam, published_ca, root_ca, service_ca
+from sagong.controllers.core import (
+    account_tokens,
+    node_ipam,
+    published_ca,
+    resourcequota,
+    root_ca,
+    service_ca,
+)
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
 from sagong.controllers.storage import attach_detach, local_provisioner
 from sagong.ctl.controller import Controller, Reconcile
@@ -30,6 +37,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
     return (
         (root_ca.CONTROLLER, published_ca.reconciler(root_ca.PUBLICATION, certificate)),
         (service_ca.CONTROLLER, published_ca.reconciler(service_ca.PUBLICATION, certificate)),
+        (account_tokens.CONTROLLER, account_tokens.reconciler(certificate)),
         (
             node_ipam.CONTROLLER,
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
@@ -38,6 +46,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
         (daemonset.CONTROLLER, daemonset.reconciler()),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),
         (attach_detach.CONTROLLER, attach_detach.reconciler()),
+        (resourcequota.CONTROLLER, resourcequota.reconciler()),
         (horizontal.CONTROLLER, horizontal.reconciler()),
         (ttl.CONTROLLER, ttl.reconciler()),
         (pod_gc.CONTROLLER, pod_gc.reconciler()),

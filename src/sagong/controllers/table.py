@@ -14,11 +14,11 @@ from sagong.controllers.core import (
     load_balancer,
     namespace,
     replicationcontroller,
-    resourcequota,
     serviceaccount,
     servicecidr,
 )
 from sagong.controllers.discovery import endpointslice, mirroring
+from sagong.controllers.networking import ingress
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.rbac import aggregation
 from sagong.controllers.resource import claim_making, claim_release
@@ -53,9 +53,9 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (approving.CONTROLLER, approving.reconcile),
     (cleaning.CONTROLLER, cleaning.reconcile),
     (mirroring.CONTROLLER, mirroring.reconcile),
-    (resourcequota.CONTROLLER, resourcequota.reconcile),
     (servicecidr.CONTROLLER, servicecidr.reconcile),
     (load_balancer.CONTROLLER, load_balancer.reconcile),
+    (ingress.CONTROLLER, ingress.reconcile),
     (event_expiry.CONTROLLER, event_expiry.reconcile),
     (aggregation.CONTROLLER, aggregation.reconcile),
     (token_cleaner.CONTROLLER, token_cleaner.reconcile),

@@ -47,14 +47,14 @@ class Runner:
         clock: Clock,
         ids: Ids,
         *,
-        registry: CollectorRegistry | None = None,
+        metrics: QueueMetrics | None = None,
     ) -> None:
         """``client_for`` gives the client of a controller by its name; close them yourself."""
         self._client_for = client_for
         self._cache = cache
         self._clock = clock
         self._ids = ids
-        self._metrics = QueueMetrics(registry or CollectorRegistry())
+        self._metrics = metrics or QueueMetrics(CollectorRegistry())
         self._loops: list[Loop] = []
 
     def add(self, controller: Controller, reconcile: Reconcile) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import CollectorRegistry
 
 from sagong.api import errors
 from sagong.api.resources import ResourceTable
@@ -116,6 +117,8 @@ class Core:
     caches: Caches
     security: Security
     custom: CustomResources
+    # What all parts of the process count; the server shows it at /metrics.
+    metrics_registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 def is_stored(resource: Resource) -> bool:

@@ -4,7 +4,7 @@ A check is ``check(view, seen)`` and raises AssertionError; those that remember 
 first group holds always, whatever fails; the second under the conditions that each names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sagong.api.intstr import scaled
 from sagong.api.meta import condition, controller_of, is_deleting, name_of, owner_references_of
@@ -140,9 +140,89 @@ class JobsCountExactly:
             assert counted >= wanted, f"complete with {counted} of {wanted}"
 
 
+def evictions_are_paid_for(view: View, seen: Seen) -> None:
+    """A ready pod that the eviction API removes is entered in its budget before."""
+    if seen.resource != "pods" or seen.old is None or not is_pod_ready(seen.old):
+        return
+    target = condition(seen.new or seen.old, "DisruptionTarget") or {}
+    going = seen.new is None or is_deleting(seen.new)
+    if not going or is_deleting(seen.old) or target.get("reason") != "EvictionByEvictionAPI":
+        return
+    labels = seen.old["metadata"].get("labels") or {}
+    for budget in view.list("poddisruptionbudgets.policy", seen.key.namespace):
+        if not selector_from_object(budget["spec"].get("selector")).matches(labels):
+            continue
+        status = budget.get("status") or {}
+        entered = seen.key.name in (status.get("disruptedPods") or {})
+        assert entered, f"{seen.key.name} was evicted past its budget {name_of(budget)}"
+        assert int(status.get("disruptionsAllowed") or 0) >= 0, "more was allowed than there is"
+
+
+def quotas_hold(view: View, seen: Seen) -> None:
+    """Pods that a ResourceQuota counts are never more than it allows.
+
+    One that should have ended by now does not count, so none that is being deleted is looked at.
+    """
+    if seen.resource != "pods" or seen.old is not None or seen.new is None:
+        return
+    namespace = seen.key.namespace
+    pods = view.list("pods", namespace)
+    living = sum(not is_ended(pod) and not is_deleting(pod) for pod in pods)
+    for quota in view.list("resourcequotas", namespace):
+        hard = (quota["spec"].get("hard") or {}).get("pods")
+        assert hard is None or living <= int(hard), f"{living} pods, quota {hard}"
+
+
+class SizesHold:
+    """No controller keeps more pods than it was ever asked for within the last while.
+
+    A set that has just been made smaller has its surplus for a moment; ``slack_seconds`` bounds it.
+    """
+
+    def __init__(self, now: Callable[[], float], slack_seconds: float) -> None:
+        self._now = now
+        self._slack_seconds = slack_seconds
+        self._wanted: dict[str, tuple[int, float]] = {}  # uid -> present size, since when
+        self._before: dict[str, int] = {}  # the largest size within the slack
+
+    def __call__(self, view: View, seen: Seen) -> None:
+        if seen.resource == "replicasets.apps" and seen.new is not None:
+            self._note(seen.new)
+        if seen.resource != "pods" or seen.old is not None or seen.new is None:
+            return
+        owner = controller_of(seen.new)
+        if owner is None or owner["kind"] != "ReplicaSet":
+            return
+        active = [
+            p
+            for p in pods_of(view, "ReplicaSet", owner["name"], seen.key.namespace)
+            if not is_ended(p) and not is_deleting(p)
+        ]
+        size, since = self._wanted.get(owner["uid"], (0, 0.0))
+        if self._now() - since <= self._slack_seconds:
+            size = max(size, self._before.get(owner["uid"], 0))
+        assert len(active) <= size, f"{len(active)} pods of {owner['name']}, which wants {size}"
+
+    def _note(self, rs: Obj) -> None:
+        uid, size = rs["metadata"]["uid"], int(rs["spec"].get("replicas", 1))
+        before, since = self._wanted.get(uid, (0, 0.0))
+        if size != before:
+            recent = self._now() - since <= self._slack_seconds
+            self._before[uid] = max(before, self._before.get(uid, 0) if recent else 0)
+            self._wanted[uid] = (size, self._now())
+
+
 def always() -> list[Check]:
     """A fresh set of the checks that hold whatever fails."""
-    return [bound_once, generations_rise, ended_pods_stay_ended, RoomForAll(), JobsCountExactly()]
+    return [
+        bound_once,
+        generations_rise,
+        ended_pods_stay_ended,
+        evictions_are_paid_for,
+        quotas_hold,
+        RoomForAll(),
+        JobsCountExactly(),
+    ]
 
 
 # While no node fails

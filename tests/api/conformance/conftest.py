@@ -16,6 +16,7 @@ from sagong.controllers.configured import Settings
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.tasks import task_group
+from sagong.ctl.metrics import QueueMetrics
 from sagong.server.pki.signing import Signer
 from sagong.sim.fleet import Fleet, FleetConfig
 from sagong.sim.lives import Profile
@@ -44,7 +45,12 @@ async def plane(server: Running) -> AsyncIterator[Running]:
     settings = Settings(server.pki.ca_file.read_text(), Signer(server.pki.authority, SystemClock()))
     core = server.core
     async with control_plane(
-        core.server.dispatch, core.resources, settings, SystemClock(), SystemIds()
+        core.server.dispatch,
+        core.resources,
+        settings,
+        SystemClock(),
+        SystemIds(),
+        metrics=QueueMetrics(core.metrics_registry),
     ):
         yield server
 

@@ -136,6 +136,16 @@ def _without_managers(value: Any) -> Any:
     return [_without_managers(v) for v in value] if isinstance(value, list) else value
 
 
+async def wait_deleted(events: list[Any]) -> None:
+    """Until a watch has told of an end: it may be behind what a GET shows."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not events or events[-1]["type"] != "DELETED":  # noqa: ASYNC110
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        raise AssertionError([e["type"] for e in events]) from None
+
+
 def pod_spec(**fields: Any) -> Any:
     return {"containers": [{"name": "c", "image": "sagong.local/busybox:1"}], **fields}
 

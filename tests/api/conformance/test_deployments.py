@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from spaces import MERGE, Space, condition, template
+from spaces import MERGE, Space, condition, template, wait_deleted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
@@ -102,6 +102,7 @@ async def test_the_life_of_a_deployment(live: Space) -> None:
         await live.ask("DELETE", "apps/v1 deployments?labelSelector=test-deployment-static=true")
         await live.wait(PATH, lambda found: found is None)
         await live.wait("pods", lambda found: not found["items"])
+        await wait_deleted(events)
     assert (events[0]["type"], events[-1]["type"]) == ("ADDED", "DELETED")
 
 
@@ -183,3 +184,22 @@ async def test_the_scale_subresource_works(live: Space) -> None:
     patched = await live.patch(f"{PATH}/scale", {"spec": {"replicas": 4}})
     assert patched["spec"]["replicas"] == 4
     assert (await complete(live))["status"]["replicas"] == 4
+
+
+async def test_queues_are_measured(live: Space) -> None:
+    """Under upstream's names, one queue a controller."""
+    await live.create("apps/v1 deployments", "try", spec=spec(1))
+    await complete(live)
+    answer = await live.api.call("GET", "/metrics")
+    lines = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
+    for controller in ("deployment", "replicaset", "garbage-collector"):
+        label = f'{{name="{controller}"}}'
+        assert float(lines["workqueue_adds_total" + label]) > 0
+        assert float(lines["workqueue_work_duration_seconds_count" + label]) > 0
+        for name in (
+            "workqueue_depth",
+            "workqueue_retries_total",
+            "workqueue_unfinished_work_seconds",
+            "workqueue_longest_running_processor_seconds",
+        ):
+            assert name + label in lines

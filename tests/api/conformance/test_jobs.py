@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from spaces import Space, condition, pod_spec
+from spaces import Space, condition, pod_spec, wait_deleted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 JOB = "batch/v1 jobs/try"
@@ -197,6 +197,7 @@ async def test_the_life_of_a_job(live: Space) -> None:
         await live.ask("DELETE", query)
         await live.wait(JOB, lambda job: job is None)
         await live.wait("pods", lambda found: not found["items"])
+        await wait_deleted(events)
     told = [e["type"] for e in events]
     assert (told[0], told[-1]) == ("ADDED", "DELETED")
     suspended = [condition(e["object"], "Suspended") for e in events]

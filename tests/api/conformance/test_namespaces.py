@@ -232,3 +232,29 @@ async def test_opting_out_of_the_token(space: Space) -> None:
         paths = [m["mountPath"] for m in mounts]
         wanted = ["/var/run/secrets/kubernetes.io/serviceaccount"] if mounted else []
         assert paths == wanted, (account, automount)
+
+
+async def test_a_secret_is_filled_with_a_lasting_token(space: Space) -> None:
+    """As whoever needs a token for longer asks for it; it is gone with its account."""
+    account = await space.create("serviceaccounts", "robot")
+    annotations = {"kubernetes.io/service-account.name": "robot"}
+    kind = "kubernetes.io/service-account-token"
+    await space.create("secrets", "robot-token", metadata={"annotations": annotations}, type=kind)
+    found = await space.wait("secrets/robot-token", lambda s: "token" in (s.get("data") or {}))
+    data = {name: base64.b64decode(text).decode() for name, text in found["data"].items()}
+    root = (await space.get("configmaps/kube-root-ca.crt"))["data"]["ca.crt"]
+    assert (data["namespace"], data["ca.crt"]) == (space.name, root)
+    uid = found["metadata"]["annotations"]["kubernetes.io/service-account.uid"]
+    assert uid == account["metadata"]["uid"]
+    answer = await space.api.call(
+        "POST",
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+        token=data["token"],
+    )
+    user = answer.body["status"]["userInfo"]
+    assert user["username"] == f"system:serviceaccount:{space.name}:robot"
+    await space.delete("serviceaccounts/robot")
+    await space.wait("secrets/robot-token", lambda secret: secret is None)
+    refused = await space.api.call("GET", "/api/v1/namespaces", token=data["token"])
+    assert refused.status == 401

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from spaces import MERGE, Space, condition, pod_spec, template
+from spaces import MERGE, Space, condition, pod_spec, template, wait_deleted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
@@ -123,6 +123,7 @@ async def test_the_life_of_a_replication_controller(live: Space) -> None:
         assert len((await live.ask("GET", everywhere))["items"]) == 1
         await live.ask("DELETE", "replicationcontrollers?labelSelector=test-rc-static=true")
         await live.wait(path, lambda found: found is None)
+        await wait_deleted(events)
     assert [events[0]["type"], events[-1]["type"]] == ["ADDED", "DELETED"]
     assert "MODIFIED" in {e["type"] for e in events}
     assert any(not json.dumps(e["object"]["status"]).count("readyReplicas") for e in events)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from spaces import Space, template
+from spaces import Space, template, wait_deleted
 
 from sagong.controllers.pods.state import is_ready
 
@@ -98,6 +98,8 @@ async def test_scaling_is_ordered_and_halts(live: Space) -> None:
         for name in ("ss-0", "ss-1", "ss-2"):
             await live.patch(f"pods/{name}", {"metadata": {"annotations": {NOT_READY: None}}})
         await ready(live, 0)
+        await live.wait("pods", lambda found: not found["items"])
+        await wait_deleted(events)
     assert order(events, "DELETED") == ["ss-2", "ss-1", "ss-0"]
 
 

@@ -7,7 +7,7 @@ import hmac
 import pytest
 
 from sagong.api.resources import ResourceTable
-from sagong.api.types import Obj
+from sagong.api.types import Key, Obj
 from sagong.controllers.bootstrap import signer, token_cleaner
 from sagong.controllers.certificates import cleaning
 from sagong.controllers.core import event_expiry, namespace, resourcequota
@@ -169,6 +169,19 @@ def test_quotas_count_what_is_named() -> None:
         "example.com/x": "0",
     }
     assert resourcequota.plan(resourcequota.Seen(changed), objects) is None
+
+
+def test_a_quota_gives_back_when_it_has_been_left_alone() -> None:
+    """What is charged and not yet stored must not be given back under its feet."""
+    calm, key = resourcequota.Calm(), Key("n", "q")
+    assert calm.wait_seconds(key, "1", 100.0) == pytest.approx(0.2)
+    assert calm.wait_seconds(key, "2", 100.1) == pytest.approx(0.2)
+    assert calm.wait_seconds(key, "2", 100.3) == 0
+    calm.forget(key)
+    # Charged without a pause: after five seconds it is counted nevertheless.
+    waits = [calm.wait_seconds(key, str(i), 200.0 + i / 10) for i in range(51)]
+    assert waits[0] == pytest.approx(0.2)
+    assert waits[-1] == 0
 
 
 def role(name: str, *verbs: str, **labels: str) -> Obj:

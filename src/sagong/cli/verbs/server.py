@@ -30,6 +30,7 @@ _FILE_KEYS = {
     "auditLogMaxAge": "audit_log_maxage",
     "auditLogMaxBackup": "audit_log_maxbackup",
     "store": "store",
+    "leaderElect": "leader_elect",
 }
 
 
@@ -72,6 +73,11 @@ _FILE_KEYS = {
 @click.option("--audit-log-maxsize", default=100, help="Megabytes after which it is rotated.")
 @click.option("--audit-log-maxage", default=0, help="Days to keep rotated logs; 0: for ever.")
 @click.option("--audit-log-maxbackup", default=0, help="Rotated logs to keep; 0: all.")
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=False,
+    help="Run controllers and scheduler only while this server leads; for several over one store.",
+)
 @click.option("--store", type=click.Choice(["sqlite", "memory"]), default="sqlite")
 def command(config: Path | None, listen: str, advertise_address: str, **settings: Any) -> None:
     """Run API server, controllers and scheduler; writes DATA_DIR/admin.kubeconfig."""

@@ -2,20 +2,33 @@
 
 Reads: ResourceQuota; lists what the quotas count.  Writes: ResourceQuota.status.
 Invariant: status.hard is spec.hard, and status.used has exactly the names that spec.hard has.
+Nothing is given back while an object may be on its way that has been charged and not yet stored:
+the quota must not have been charged for a moment. (Upstream can give back too much, and a quota is
+exceeded by one.)
 
 Admission charges a quota before an object is stored; this gives back what deleted, ended or
 refused objects had been charged, and counts what was there before the quota.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sagong.api.meta import deep_copy, key_of, namespace_of
 from sagong.api.quantities import ZERO, Quantity
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Key, Obj
 from sagong.api.usage import add, amounts, limited_by, matches_scopes, usage_of
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Mapper, Result, Watch
+from sagong.ctl.controller import (
+    DONE,
+    Cache,
+    Controller,
+    Env,
+    Mapper,
+    Reconcile,
+    Result,
+    Watch,
+    after,
+)
 
 RESOURCE = "resourcequotas"
 # What is in the cache already, for others' sake; the rest is listed when it is counted.
@@ -34,6 +47,9 @@ _WATCHED = (
     "cronjobs.batch",
 )
 _UNCOUNTED = frozenset({"events", "events.events.k8s.io"})
+# Far longer than a server takes from the charge to storing the object.
+CALM_SECONDS = 0.2
+BUSY_SECONDS_MAX = 5.0
 RESYNC_SECONDS = 300.0  # upstream's --resource-quota-sync-period: for what is not watched
 
 
@@ -110,16 +126,57 @@ def plan(seen: Seen, objects: Mapping[str, Sequence[Obj]]) -> Obj | None:
     return changed
 
 
-async def reconcile(key: Key, env: Env) -> Result:
-    seen = observe(key, env.cache)
-    if seen is None:
-        return DONE
-    names = counted(seen.quota, env.client.resources)
-    objects = {name: await _objects(name, key.namespace, env) for name in names}
-    changed = plan(seen, objects)
-    if changed is not None:
+@dataclass(slots=True)
+class Calm:
+    """How long quotas have not been charged, by what recounts saw of them."""
+
+    seen: dict[Key, tuple[str, float, float]] = field(default_factory=dict)
+
+    def wait_seconds(self, key: Key, version: str, now: float) -> float:
+        """Until what was counted may be given back; 0: it may."""
+        known, since, first = self.seen.get(key, ("", now, now))
+        if known != version:
+            since = now
+        self.seen[key] = (version, since, first)
+        # A quota that is charged without a pause is not to stay wrong for ever.
+        return max(0.0, min(since + CALM_SECONDS, first + BUSY_SECONDS_MAX) - now)
+
+    def forget(self, key: Key) -> None:
+        self.seen.pop(key, None)
+
+
+def gives_back(old: Obj, new: Obj) -> bool:
+    """Whether less is used than the quota says."""
+    before = amounts((old.get("status") or {}).get("used"))
+    after_ = amounts(new["status"]["used"])
+    return any(after_.get(name, ZERO).nano < amount.nano for name, amount in before.items())
+
+
+def reconciler() -> Reconcile:
+    """Reconcile with a memory of which quotas are being charged."""
+    calm = Calm()
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        seen = observe(key, env.cache)
+        if seen is None:
+            calm.forget(key)
+            return DONE
+        names = counted(seen.quota, env.client.resources)
+        objects = {name: await _objects(name, key.namespace, env) for name in names}
+        changed = plan(seen, objects)
+        if changed is None:
+            calm.forget(key)
+            return DONE
+        if gives_back(seen.quota, changed):
+            version = seen.quota["metadata"]["resourceVersion"]
+            left = calm.wait_seconds(key, version, env.clock.monotonic())
+            if left > 0:
+                return after(left)
+        calm.forget(key)
         await env.client.update(RESOURCE, changed, subresource="status")
-    return DONE
+        return DONE
+
+    return reconcile
 
 
 async def _objects(resource: str, namespace: str, env: Env) -> Sequence[Obj]:

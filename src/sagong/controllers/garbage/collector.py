@@ -10,8 +10,6 @@ Semantics: upstream's ``pkg/controller/garbagecollector``.
 import asyncio
 import logging
 
-from prometheus_client import CollectorRegistry
-
 from sagong.api.errors import ApiError, Conflict, Invalid, NotFound
 from sagong.api.meta import (
     finalizers_of,
@@ -54,12 +52,13 @@ _IGNORED = {"events", "events.events.k8s.io"}
 class GarbageCollector:
     """Not of the controllers' common shape: it reconciles every resource, not one."""
 
-    def __init__(self, client: Client, cache: SharedCache, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, cache: SharedCache, clock: Clock, metrics: QueueMetrics
+    ) -> None:
         self._client = client
         self._cache = cache
         self._graph = Graph()
         self._handlers: dict[str, Handler] = {}
-        metrics = QueueMetrics(CollectorRegistry())
         self._queue: WorkQueue[Item] = WorkQueue(NAME, clock, metrics)
 
     async def run(self) -> None:

@@ -17,10 +17,10 @@ from sagong.server.http.messages import Answered, Response
 class Metrics:
     """The server's counters; one registry a server, none is global."""
 
-    def __init__(self, clock: Clock, caches: Caches) -> None:
+    def __init__(self, clock: Clock, caches: Caches, registry: CollectorRegistry) -> None:
         self._clock = clock
         self._caches = caches
-        self._registry = CollectorRegistry()
+        self._registry = registry
         self._requests = RequestCounts()
         self._registry.register(self._requests)
         self._panics = Counter(

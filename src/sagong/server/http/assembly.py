@@ -50,7 +50,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
     discovery = Discovery(core.resources, front.address)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
-    metrics = Metrics(front.clock, core.caches)
+    metrics = Metrics(front.clock, core.caches, core.metrics_registry)
     fixed: dict[str, Endpoint] = {
         "/version": version,
         "/metrics": metrics.endpoint,
