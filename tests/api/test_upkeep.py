@@ -9,8 +9,6 @@ import pytest
 from rest import ADMIN, Api
 from rest import config_map as sample
 
-from sagong.api import errors
-from sagong.api.types import User
 from sagong.cli.verbs.token import ca_hash
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
@@ -21,9 +19,6 @@ from sagong.core.ids import SeededIds
 from sagong.server.assembly import Core, Parts, Security, api_server
 from sagong.server.authn.union import UnionAuthenticator
 from sagong.server.authz.interface import Attributes, Decision, Effect
-from sagong.server.http.exchange import Exchange
-from sagong.server.http.messages import Answered, Response
-from sagong.server.http.overload import overload
 from sagong.server.upkeep import COMPACTION_SECONDS, EVENT_SECONDS, EXPIRY_SECONDS, upkeep
 from sagong.sim.loop import run_virtual
 from sagong.store.drivers.memory import MemoryStore
@@ -121,35 +116,3 @@ async def test_a_joining_machine_finds_the_pinned_ca(server: Running) -> None:
 async def test_the_default_service_range_is_there(api: Api) -> None:
     found = (await api.call("GET", "/apis/networking.k8s.io/v1/servicecidrs/kubernetes")).body
     assert found["spec"]["cidrs"] == ["10.96.0.0/16"]
-
-
-def asked(method: str, path: str, user: User, query: str = "") -> Exchange:
-    request: Any = None
-    return Exchange(request, method, path, query, 0.0, "", user)
-
-
-async def test_overload_is_answered_at_once() -> None:
-    middleware, gate = overload(reading_max=1, mutating_max=1), asyncio.Event()
-
-    async def slow(exchange: Exchange) -> Answered:
-        await gate.wait()
-        return Response()
-
-    async def send(method: str, user: User, query: str = "", path: str = "/api/v1/pods") -> None:
-        await middleware(asked(method, path, user, query), slow)
-
-    user, node = User("u"), User("system:node:a", groups=("system:nodes",))
-    async with asyncio.TaskGroup() as group:
-        under_way = [("GET", user), ("POST", user), ("GET", node), ("GET", ADMIN), ("GET", ADMIN)]
-        for method, who in under_way:
-            group.create_task(send(method, who))
-        group.create_task(send("GET", user, "watch=true"))
-        group.create_task(send("GET", user, path="/api/v1/namespaces/a/pods/b/log"))
-        await asyncio.sleep(0)
-        for method in ("GET", "DELETE"):
-            with pytest.raises(errors.TooManyRequests) as told:
-                await send(method, user)
-            assert told.value.retry_after_seconds == 1
-            assert told.value.message == "too many requests, please try again later"
-        gate.set()
-    await send("GET", user)

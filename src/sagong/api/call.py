@@ -83,6 +83,23 @@ class Call:
     # Members that the body's text held twice: ``duplicate field "spec.replicas"``.
     duplicates: Sequence[str] = ()
 
+    def with_body(
+        self, body: Any, duplicates: Sequence[str] = (), patch_type: PatchType | None = None
+    ) -> "Call":
+        """The call with what was sent along."""
+        return Call(
+            self.verb,
+            self.resource,
+            self.namespace,
+            self.name,
+            self.subresource,
+            self.options,
+            body,
+            patch_type,
+            self.user_agent,
+            duplicates,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Single:

@@ -4,6 +4,7 @@ Each function returns what is wrong, in upstream's words; an empty list means va
 """
 
 import re
+from functools import lru_cache
 
 LABEL_MAX = 63
 SUBDOMAIN_MAX = 253
@@ -56,6 +57,11 @@ _C_TEXT = (
 _PORT_ALL = re.compile("[-a-z0-9]+")
 
 
+@lru_cache(maxsize=4096)  # pure; most of what is checked is the same few images, ports and volumes
+def _fits(pattern: str, value: str) -> bool:
+    return re.fullmatch(pattern, value) is not None
+
+
 def max_length(length: int) -> str:
     """What upstream says of a string that is too long."""
     return f"must be no more than {length} characters"
@@ -64,8 +70,8 @@ def max_length(length: int) -> str:
 def dns1123_label(value: str) -> list[str]:
     """RFC 1123 label, at most 63 characters."""
     problems = _too_long(value, LABEL_MAX)
-    if not re.fullmatch(_LABEL, value):
-        if re.fullmatch(_SUBDOMAIN, value):
+    if not _fits(_LABEL, value):
+        if _fits(_SUBDOMAIN, value):
             problems.append("must not contain dots")
         else:
             problems.append(_regex(_LABEL_TEXT, _LABEL, "my-name", "123-abc"))
@@ -75,7 +81,7 @@ def dns1123_label(value: str) -> list[str]:
 def dns1123_subdomain(value: str) -> list[str]:
     """RFC 1123 subdomain, at most 253 characters."""
     problems = _too_long(value, SUBDOMAIN_MAX)
-    if not re.fullmatch(_SUBDOMAIN, value):
+    if not _fits(_SUBDOMAIN, value):
         problems.append(_regex(_SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com"))
     return problems
 
@@ -83,7 +89,7 @@ def dns1123_subdomain(value: str) -> list[str]:
 def dns1035_label(value: str) -> list[str]:
     """RFC 1035 label, at most 63 characters: starts with a letter."""
     problems = _too_long(value, LABEL_MAX)
-    if not re.fullmatch(_LABEL_1035, value):
+    if not _fits(_LABEL_1035, value):
         problems.append(_regex(_LABEL_1035_TEXT, _LABEL_1035, "my-name", "abc-123"))
     return problems
 
@@ -97,7 +103,7 @@ def wildcard_subdomain(value: str) -> list[str]:
         "alphanumeric character"
     )
     problems = _too_long(value, SUBDOMAIN_MAX)
-    if not re.fullmatch(pattern, value):
+    if not _fits(pattern, value):
         problems.append(_regex(text, pattern, "*.example.com"))
     return problems
 
@@ -119,7 +125,7 @@ def qualified_name(value: str) -> list[str]:
         problems.append("name part must be non-empty")
     elif len(name) > QUALIFIED_NAME_MAX:
         problems.append("name part " + max_length(QUALIFIED_NAME_MAX))
-    if not re.fullmatch(_QUALIFIED, name):
+    if not _fits(_QUALIFIED, name):
         shape = _regex(_QUALIFIED_TEXT, _QUALIFIED, "MyName", "my.name", "123-abc")
         problems.append("name part " + shape)
     return problems
@@ -128,7 +134,7 @@ def qualified_name(value: str) -> list[str]:
 def label_value(value: str) -> list[str]:
     """The value of a label: "" or 63 characters of a name."""
     problems = _too_long(value, LABEL_MAX)
-    if not re.fullmatch(_LABEL_VALUE, value):
+    if not _fits(_LABEL_VALUE, value):
         problems.append(_regex(_LABEL_VALUE_TEXT, _LABEL_VALUE, "MyValue", "my_value", "12345"))
     return problems
 
@@ -136,7 +142,7 @@ def label_value(value: str) -> list[str]:
 def env_var_name(value: str) -> list[str]:
     """The name of an environment variable, the strict rule."""
     problems = []
-    if not re.fullmatch(_ENV_NAME, value):
+    if not _fits(_ENV_NAME, value):
         problems.append(_regex(_ENV_TEXT, _ENV_NAME, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
     return problems + _dots(value)
 
@@ -153,14 +159,14 @@ def relaxed_env_var_name(value: str) -> list[str]:
 def config_map_key(value: str) -> list[str]:
     """A key of a ConfigMap or Secret."""
     problems = _too_long(value, SUBDOMAIN_MAX)
-    if not re.fullmatch(_CONFIG_KEY, value):
+    if not _fits(_CONFIG_KEY, value):
         problems.append(_regex(_CONFIG_KEY_TEXT, _CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
     return problems + _dots(value)
 
 
 def c_identifier(value: str) -> list[str]:
     """A C identifier."""
-    if re.fullmatch(_C_IDENTIFIER, value):
+    if _fits(_C_IDENTIFIER, value):
         return []
     return [_regex(_C_TEXT, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
@@ -194,7 +200,7 @@ def path_segment_name(value: str) -> list[str]:
 
 
 def http_header_name(value: str) -> list[str]:
-    if re.fullmatch(_HTTP_HEADER, value):
+    if _fits(_HTTP_HEADER, value):
         return []
     text = "a valid HTTP header must consist of alphanumeric characters or '-'"
     return [_regex(text, _HTTP_HEADER, "X-Header-Name")]
@@ -202,7 +208,7 @@ def http_header_name(value: str) -> list[str]:
 
 def valid_percent(value: str) -> list[str]:
     """A percentage such as ``25%``."""
-    if re.fullmatch(_PERCENT, value):
+    if _fits(_PERCENT, value):
         return []
     text = "a valid percent string must be a numeric string followed by an ending '%'"
     return [_regex(text, _PERCENT, "1%", "93%")]

@@ -30,9 +30,12 @@ def is_selected(spec: Obj, node: Obj) -> bool:
         return False
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
+    return required is None or node_matches(required, node)
+
+
+def node_matches(selector: Obj, node: Obj) -> bool:
+    """Whether any term of a NodeSelector holds; a term without requirements holds nowhere."""
+    return any(_term_matches(term, node) for term in selector.get("nodeSelectorTerms") or ())
 
 
 def _term_matches(term: Obj, node: Obj) -> bool:

@@ -48,10 +48,10 @@ class Node:
     """
 
     __slots__ = (
-        "checker", "element", "embedded", "fields", "format", "go", "key_defaults", "kind",
-        "list_map_keys",
-        "list_type", "map_type", "merge_key", "name", "nullable", "patch_strategies",
-        "preserve_unknown", "required", "struct_fields", "vanishing", "zeros",
+        "checker", "element", "embedded", "fields", "format", "go", "inserted", "key_defaults",
+        "kind", "list_map_keys", "list_type", "map_type", "merge_key", "name", "nullable",
+        "patch_strategies", "preserve_unknown", "required", "struct_fields", "vanishing", "zero",
+        "zeros",
     )  # fmt: skip
 
     def __init__(
@@ -61,8 +61,10 @@ class Node:
         self.name = name
         self.go = go
         self.format = ""
-        # What ``checking`` compiled of this node, once it has.
+        # What ``checking`` and ``apply.creation`` made of this node, once they have.
         self.checker: Any = None
+        self.inserted: Any = None
+        self.zero: Any = None
         # Of an object: its fields; of a map or array: the node of its values.
         self.fields: dict[str, Node] = {}
         self.element = element

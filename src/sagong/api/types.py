@@ -43,6 +43,10 @@ class Resource:
     subresources: tuple[Subresource, ...] = ()
     custom: bool = False  # of a CustomResourceDefinition
 
+    def __hash__(self) -> int:
+        """What tells resources apart; every request looks its own up in some table."""
+        return hash((self.group, self.version, self.plural))
+
     @property
     def api_version(self) -> str:
         """``v1`` or ``apps/v1``."""

@@ -10,20 +10,39 @@ import orjson
 
 from sagong.api.types import Obj
 
+# Children that a path remembers. Names come from validators, which know so many fields at most;
+# what a client can name (keys, indexes far out) is made anew each time.
+CHILDREN_MAX = 256
+INDEXES_KEPT = 32
+
 
 class Path:
     """A field path: ``Path("spec").child("containers").index(0)`` is ``spec.containers[0]``.
 
     Immutable. Its text is put together only when asked for: validators name every field they look
-    at, and few are wrong.
+    at, and few are wrong. For the same reason there is one path for each field: it is looked up.
     """
 
-    __slots__ = ("_parent", "_part")
+    __slots__ = ("_children", "_indexes", "_parent", "_part")
+    _children: dict[str, "Path"]
+    _indexes: list["Path"]
+    _parent: "Path | None"
+    _part: str
 
-    def __init__(self, text: str = "", parent: "Path | None" = None) -> None:
+    def __new__(cls, text: str = "", parent: "Path | None" = None) -> "Path":
         """``text`` follows that of the parent as it is, with its own dot or bracket."""
-        self._part = text
-        self._parent = parent
+        if parent is None:
+            known = _ROOTS.get(text)
+            if known is not None:
+                return known
+        path = super().__new__(cls)
+        path._part = text
+        path._parent = parent
+        path._children = {}
+        path._indexes = []
+        if parent is None and len(_ROOTS) < CHILDREN_MAX:
+            _ROOTS[text] = path
+        return path
 
     @property
     def text(self) -> str:
@@ -37,11 +56,22 @@ class Path:
     def child(self, *names: str) -> "Path":
         path = self
         for name in names:
-            path = Path("." + name, path)
+            path = path._children.get(name) or path._add(name)
+        return path
+
+    def _add(self, name: str) -> "Path":
+        path = Path("." + name, self)
+        if len(self._children) < CHILDREN_MAX:
+            self._children[name] = path
         return path
 
     def index(self, i: int) -> "Path":
-        return Path(f"[{i}]", self)
+        indexes = self._indexes
+        if i >= INDEXES_KEPT:
+            return Path(f"[{i}]", self)
+        while len(indexes) <= i:
+            indexes.append(Path(f"[{len(indexes)}]", self))
+        return indexes[i]
 
     def key(self, key: str) -> "Path":
         return Path(f"[{key}]", self)
@@ -57,6 +87,9 @@ class Path:
 
     def __repr__(self) -> str:
         return f"Path({self.text!r})"
+
+
+_ROOTS: dict[str, Path] = {}
 
 
 def show_value(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Claims and volumes in the words that their controllers and the scheduler share."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 from sagong.api import quantities
@@ -128,3 +129,8 @@ def claim_reference(claim: Obj) -> Obj:
 def annotated(obj: Obj, name: str) -> str | None:
     annotations: Mapping[str, str] = annotations_of(obj)
     return annotations.get(name)
+
+
+def attachment_name(handle: str, driver: str, node: str) -> str:
+    """The VolumeAttachment of a CSI volume on a node, as attacher, node and sidecars compute it."""
+    return f"csi-{hashlib.sha256(f'{handle}{driver}{node}'.encode()).hexdigest()}"

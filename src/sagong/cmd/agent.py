@@ -18,7 +18,7 @@ from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
-from sagong.local import containerd
+from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import (
@@ -81,8 +81,10 @@ async def run_agent(config: AgentConfig) -> None:
     config.run_dir.mkdir(parents=True, exist_ok=True)
     instance = containerd.instance_for(config.data_dir, config.run_dir)
     client = await connect(config)
+    view = kubelet_directory.claim(config.data_dir / "agent")
     try:
-        agent = NodeAgent(node_config(config, instance.endpoint), client, clock=clock, ids=ids)
+        settings = replace(node_config(config, instance.endpoint), plugin_view=view)
+        agent = NodeAgent(settings, client, clock=clock, ids=ids)
         network = NodeNetwork(network_config(config, instance), agent.cache, clock=clock)
         network.follow(agent.cache)
         server = NodeServer(server_settings(config), agent, client, clock=clock)
@@ -160,6 +162,7 @@ async def remove_node(config: AgentConfig) -> None:
     await containerd.purge(instance, cgroup_roots=[config.cgroup_name])
     await NodeNetwork(network_config(config, instance), cache, clock=clock).remove()
     containerd.unmount_under([config.data_dir])
+    kubelet_directory.release(config.data_dir / "agent")
     await client.close()
 
 

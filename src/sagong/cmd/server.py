@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagong.api.protobuf.messages import Messages
-from sagong.api.resources import ResourceTable
+from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
+from sagong.core.tasks import task_group
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
@@ -23,6 +24,7 @@ from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
+from sagong.server.http.asking import FindTarget
 from sagong.server.http.assembly import Front, http_server
 from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
@@ -57,6 +59,7 @@ class ServerConfig:
     authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
+    encryption_provider_config: Path | None = None
     store: str = "sqlite"  # or "memory"
 
 
@@ -144,6 +147,7 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (
                 upkeep(core, core.security.allocator),
+                _rewriting(store),
                 http.listen(config.host, config.port) as listening,
             ):
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
@@ -161,13 +165,40 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
         await store.close()
 
 
+@contextlib.asynccontextmanager
+async def _rewriting(store: Store) -> AsyncIterator[None]:
+    """Bring values under today's key in the background, if the store encrypts."""
+    rewrite = getattr(store, "rewrite", None)
+    async with task_group() as tasks:
+        if rewrite is not None:
+            tasks.start(rewrite(), name="rewriting under the newest key")
+        yield
+
+
 def _reachable(host: str) -> str:
     """Where this machine's own clients reach a listener: "all addresses" is none of them."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def open_store(config: ServerConfig) -> Store:
-    """The store that the configuration names. Raises ValueError, store Unavailable."""
+    """The store that the configuration names, encrypted if it says so.
+
+    Raises ValueError, BadConfiguration, store Unavailable.
+    """
+    inner = _plain_store(config)
+    if config.encryption_provider_config is None:
+        return inner
+    import yaml  # as the ciphers: only needed with a file
+
+    from sagong.server.encryption.configuration import parse
+    from sagong.server.encryption.store import EncryptedStore
+
+    encryption = parse(yaml.safe_load(config.encryption_provider_config.read_text()))
+    core = frozenset(resource.plural for resource in BUILT_IN if not resource.group)
+    return EncryptedStore(inner, encryption, core)
+
+
+def _plain_store(config: ServerConfig) -> Store:
     if config.store == "memory":
         return MemoryStore()
     if config.store == "sqlite":
@@ -209,7 +240,7 @@ def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
     return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
-def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Auditor] | None:
+def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:
     """Raises BadPolicy, OSError."""
     if config.audit_policy_file is None:
         return None
@@ -217,7 +248,7 @@ def _auditor(config: ServerConfig, clock: Clock) -> Callable[[ResourceTable], Au
 
     policy = parse_policy(yaml.safe_load(config.audit_policy_file.read_text()))
     log = AuditLog(config.audit_log, clock)
-    return lambda resources: Auditor(policy, log, clock, resources, Messages())
+    return lambda find: Auditor(policy, log, clock, find, Messages())
 
 
 def _write_admin_kubeconfig(running: Running) -> None:

@@ -23,7 +23,7 @@ from sagong.client.kubeconfig import remove_context as forget_context
 from sagong.cmd.sim import remove_simulated
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
-from sagong.local import containerd, network_namespaces, processes
+from sagong.local import containerd, kubelet_directory, network_namespaces, processes
 from sagong.local.addresses import default_route_address
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
@@ -424,6 +424,7 @@ async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) 
     place = Place(node, "", namespace, 1)
     if purge:
         await containerd.purge(instance, cgroup_roots=[place.cgroup_root])
+        kubelet_directory.release(layout.node_dir(node) / "agent")
     else:
         await containerd.halt(instance, cgroup_roots=[place.cgroup_root])
     # Volumes in memory and projected files are the agent's; they come back with the next start.

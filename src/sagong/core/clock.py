@@ -8,6 +8,7 @@ Nothing else in the package reads the system's clock. Waiting is done with ``asy
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -51,7 +52,12 @@ class LoopClock:
 
 def format_time(seconds: float) -> str:
     """RFC 3339 in UTC with whole seconds (``metav1.Time``)."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_second(int(seconds))
+
+
+@lru_cache(maxsize=64)  # pure; all that is written within a second has the same time
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_micro_time(seconds: float) -> str:

@@ -1,12 +1,14 @@
 """Where identity and randomness come from."""
 
+import os
 import random
-import secrets
 import uuid
 from typing import Protocol
 
 # Kubernetes' alphabet for generated names: no vowels, no look-alikes (apimachinery util/rand).
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# The first digit of a UUID's fourth part: its two high bits say which kind of UUID it is.
+_VARIANTS = "89ab"
 
 
 class Ids(Protocol):
@@ -26,13 +28,17 @@ class Ids(Protocol):
 
 
 class SystemIds:
-    """Unpredictable identifiers."""
+    """Unique identifiers; uids are unpredictable as well."""
 
     def uid(self) -> str:
-        return str(uuid.uuid4())
+        """What ``uuid.uuid4`` makes, without the object around it."""
+        data = os.urandom(16)
+        text = data.hex()
+        variant = _VARIANTS[data[8] & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
     def suffix(self, length: int = 5) -> str:
-        return "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(length))
+        return "".join(random.choices(SUFFIX_ALPHABET, k=length))
 
     def random(self) -> float:
         return random.random()
@@ -52,3 +58,8 @@ class SeededIds:
 
     def random(self) -> float:
         return self._random.random()
+
+
+def secret_bytes(count: int) -> bytes:
+    """Unpredictable bytes, for nonces and keys: from no seed, in simulations too."""
+    return os.urandom(count)

@@ -29,9 +29,11 @@ from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
 from sagong.node.machine import Machine, read_machine, read_pressure
 from sagong.node.narrowed import NarrowedClient
-from sagong.node.node_object import Health, allocatable, node_status
+from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.cleaning import Cleaner
+from sagong.node.pods.container_mounts import ContainerMounts
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
@@ -40,11 +42,14 @@ from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import PodWorker, Workshop
 from sagong.node.registration import Registration
+from sagong.node.volumes.image_volume import Runtime
+from sagong.node.volumes.storage import node_storage
 
 log = logging.getLogger(__name__)
 
 USER_AGENT = "kubelet"
 RUNTIME_WAIT_SECONDS = 0.2
+REFRESHES_AT_ONCE = 4  # pods whose volumes are refreshed together: a slow driver holds up no other
 HOUSEKEEPING_SECONDS = 10.0
 IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 PLEG_UNHEALTHY_SECONDS = 180.0
@@ -83,6 +88,8 @@ class NodeAgent:
             is_looked_after=self._is_looked_after,
         )
         self._ready = asyncio.Event()
+        self._status_due = asyncio.Event()
+        self.storage = node_storage(config, self._client, clock, use_changed=self._status_due.set)
 
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
@@ -112,7 +119,10 @@ class NodeAgent:
         start("node lease", self._renew_lease)
         await self.cache.wait_synced()
         await supervised("listing containers", self.view.relist)
-        self._take_over(self._workshop(machine), tasks)
+        self._take_over(
+            await supervised("storage", functools.partial(self._workshop, machine)), tasks
+        )
+        start("plugins", self.storage.run)
         start("runtime", self._follower.run)
         start("housekeeping", self._housekeeping)
         start("volume refresh", self._refresh_volumes)
@@ -128,16 +138,19 @@ class NodeAgent:
                 await asyncio.sleep(RUNTIME_WAIT_SECONDS)
                 continue
             self.cgroups.prepare()
+            self.storage.prepare()
             runtime = f"{version.runtime_name}://{version.runtime_version}"
             return read_machine(self.config.data_dir, runtime=runtime)
 
-    def _workshop(self, machine: Machine) -> Workshop:
+    async def _workshop(self, machine: Machine) -> Workshop:
+        runtime = await self._runtime()
+        volumes = self.storage.volumes(runtime, self._node, self.events)
         facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
         launcher = Launcher(
             config=self.config,
             cri=self.cri,
             events=self.events,
-            ids=self._ids,
+            mounts=ContainerMounts(self.config, self._ids, runtime),
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
             cgroups=self.cgroups,
@@ -156,12 +169,21 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            volumes=volumes,
             tenancy=Tenancy(
                 facts.allocatable,
                 self._node,
                 unsafe_sysctls=self.config.allowed_unsafe_sysctls,
             ),
+        )
+
+    async def _runtime(self) -> Runtime:
+        version = await self.cri.version()
+        handlers = (await self.cri.call("Status")).runtime_handlers
+        recursive = any(h.name == "" and h.features.recursive_read_only_mounts for h in handlers)
+        return Runtime(
+            version.runtime_name, version.runtime_version, self.config.runtime_endpoint, recursive
         )
 
     def _node(self) -> Obj:
@@ -224,7 +246,7 @@ class NodeAgent:
             try:
                 log.info("removing pod %s, which the API no longer has", uid)
                 await shop.cleaner.remove_orphan(uid)
-            except (RuntimeFailure, OSError) as error:
+            except (RuntimeFailure, PluginFailure, OSError) as error:
                 log.warning("cannot remove pod %s yet: %s", uid, error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 60.0)
@@ -236,6 +258,7 @@ class NodeAgent:
     async def _report_status(self, machine: Machine) -> None:
         written_at: float | None = None
         while True:
+            self._status_due.clear()
             now = self._clock.monotonic()
             due = written_at is None or now - written_at >= self.config.status_report_seconds
             try:
@@ -250,11 +273,16 @@ class NodeAgent:
                 if not health.problems:
                     self._ready.set()
             # Until it is Ready for the first time, its pods wait for it: look more often.
-            await asyncio.sleep(self.config.status_seconds if self._ready.is_set() else 0.1)
+            pause = self.config.status_seconds if self._ready.is_set() else 0.1
+            try:
+                async with asyncio.timeout(pause):
+                    await self._status_due.wait()
+            except TimeoutError:
+                continue
 
     def _status_maker(self, machine: Machine, health: Health) -> Callable[[Obj], Awaitable[Obj]]:
         async def make(old: Obj) -> Obj:
-            return node_status(
+            status = node_status(
                 self.config,
                 machine,
                 health,
@@ -263,6 +291,7 @@ class NodeAgent:
                 images=await self._images(),
                 now=self._clock.now(),
             )
+            return with_volumes_in_use(status, self.storage.csi.volumes_in_use())
 
         return make
 
@@ -314,8 +343,18 @@ class NodeAgent:
     async def _refresh_volumes(self) -> None:
         while True:
             await asyncio.sleep(self.config.volume_refresh_seconds)
-            for worker in tuple(self.workers.values()):
-                await worker.refresh_volumes()
+            free = asyncio.Semaphore(REFRESHES_AT_ONCE)
+
+            async def refresh(worker: PodWorker, free: asyncio.Semaphore = free) -> None:
+                async with free:
+                    await worker.refresh_volumes()
+
+            async with task_group() as tasks:
+                for task in [
+                    tasks.start(refresh(worker), name=f"volumes of {worker.uid}")
+                    for worker in tuple(self.workers.values())
+                ]:
+                    await task
 
     async def _housekeeping(self) -> None:
         while True:

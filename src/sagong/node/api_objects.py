@@ -27,7 +27,9 @@ class _Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A service account's token."""
+
     text: str
     refresh_at: float  # wall clock
     expires_at: float
@@ -40,7 +42,7 @@ class ApiObjects:
         self._client = client
         self._clock = clock
         self._objects: dict[tuple[str, str, str], _Remembered] = {}
-        self._tokens: dict[tuple[str, ...], _Token] = {}
+        self._tokens: dict[tuple[str, ...], Token] = {}
 
     async def get(
         self, resource: str, namespace: str, name: str, *, max_age_seconds: float = 0.0
@@ -60,7 +62,14 @@ class ApiObjects:
             del self._objects[next(iter(self._objects))]
         return obj
 
-    async def token(self, pod: Obj, *, audience: str, expiration_seconds: int) -> str:
+    async def patch_status(self, resource: str, namespace: str, name: str, patch: Obj) -> None:
+        """A merge patch of an object's status. Raises ApiError."""
+        await self._client.patch(
+            resource, name, patch, namespace=namespace or None, subresource="status"
+        )
+        self._objects.pop((resource, namespace, name), None)
+
+    async def token(self, pod: Obj, *, audience: str, expiration_seconds: int) -> Token:
         """A token of the pod's service account, bound to the pod. Raises ApiError.
 
         An expiring token whose replacement fails is still used while it is valid.
@@ -70,16 +79,16 @@ class ApiObjects:
         key = (metadata["uid"], account, audience, str(expiration_seconds))
         known, now = self._tokens.get(key), self._clock.now()
         if known is not None and now < known.refresh_at:
-            return known.text
+            return known
         try:
             token = await self._request_token(pod, account, audience, expiration_seconds)
         except ApiError:
             if known is not None and now < known.expires_at:
                 log.warning("cannot refresh the token of %s; the old one is kept", account)
-                return known.text
+                return known
             raise
         self._tokens[key] = token
-        return token.text
+        return token
 
     def forget_pod(self, uid: str) -> None:
         """Drop the tokens of a pod that is gone."""
@@ -88,7 +97,7 @@ class ApiObjects:
 
     async def _request_token(
         self, pod: Obj, account: str, audience: str, expiration_seconds: int
-    ) -> _Token:
+    ) -> Token:
         metadata = pod["metadata"]
         reference = {"apiVersion": "v1", "kind": "Pod"}
         reference |= {"name": metadata["name"], "uid": metadata["uid"]}
@@ -112,4 +121,4 @@ class ApiObjects:
         expires_at = parse_time(answer["status"]["expirationTimestamp"])
         life = expires_at - now
         refresh_at = now + min(TOKEN_LIFE_SHARE * life, TOKEN_AGE_MAX_SECONDS)
-        return _Token(answer["status"]["token"], refresh_at, expires_at)
+        return Token(answer["status"]["token"], refresh_at, expires_at)

@@ -24,6 +24,8 @@ class NodeConfig:
     runtime_endpoint: str  # unix:///path of a CRI socket
     addresses: Sequence[NodeAddress]
     log_dir: Path = Path("/var/log/pods")
+    # The path by which plugins know the data directory, a link to it; None: the directory itself.
+    plugin_view: Path | None = None
 
     # Pods' networking. The conflist is the business of network/routes.
     cluster_dns: Sequence[str] = ()

@@ -62,7 +62,11 @@ def node_labels(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
 
 def node_annotations(config: NodeConfig) -> Mapping[str, str]:
     """Where this node keeps the volumes of the default storage class."""
-    return {DIRECTORY_ANNOTATION: str(config.data_dir / "volumes")}
+    return {
+        DIRECTORY_ANNOTATION: str(config.data_dir / "volumes"),
+        # The attach/detach controller attaches; the node only waits for it.
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+    }
 
 
 def capacity(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
@@ -125,8 +129,14 @@ def node_status(
         "features": {"supplementalGroupsPolicy": False},
         "runtimeHandlers": [{"features": {}, "name": ""}],
     }
-    kept = ("volumesInUse", "volumesAttached", "phase", "config")
+    kept = ("volumesAttached", "phase", "config")
     return {**{k: old[k] for k in kept if k in old}, **status}
+
+
+def with_volumes_in_use(status: Obj, names: Sequence[str]) -> Obj:
+    """What must not be detached from the node yet."""
+    rest = {k: v for k, v in status.items() if k != "volumesInUse"}
+    return {**rest, "volumesInUse": list(names)} if names else rest
 
 
 def _pressure(what: str, short: bool, well: str) -> dict[str, str]:

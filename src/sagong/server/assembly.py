@@ -34,7 +34,7 @@ from sagong.server.subresources.table import subresource_handlers
 from sagong.store.interface import Store
 
 # Verbs that only stored resources have; what lacks them (reviews, bindings) is virtual.
-_STORED_VERBS = frozenset(("list", "watch", "update"))
+_STORED_VERBS = ("list", "watch", "update")
 
 
 @dataclass(slots=True)
@@ -120,7 +120,8 @@ class Core:
 
 def is_stored(resource: Resource) -> bool:
     """Are there objects of this resource in the store?"""
-    return bool(_STORED_VERBS & set(resource.verbs)) and resource.name != "componentstatuses"
+    verbs = resource.verbs
+    return any(verb in verbs for verb in _STORED_VERBS) and resource.name != "componentstatuses"
 
 
 @contextlib.asynccontextmanager

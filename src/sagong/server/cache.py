@@ -5,18 +5,22 @@ readers read between two changes, and watchers are handed events into bounded bu
 the cache is immutable and shared by every reader.
 """
 
+import asyncio
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from sagong.api.call import Event, EventType
 from sagong.api.types import Encoded, Resource
 from sagong.server.keys import namespace_of_path
-from sagong.server.stored import from_stored
+from sagong.server.stored import from_stored, stored_of
 
 # Events kept per resource, for watches that resume. A client that was away for longer relists.
 EVENTS_KEPT = 4096
+# Watchers written to in one turn of the loop. What they were written leaves at its end, so that the
+# first of a thousand read while the last are still to come, and requests are answered in between.
+DELIVERIES_A_TURN = 16
 
 
 class SharedEvent(Event):
@@ -49,15 +53,19 @@ class SharedEvent(Event):
 
 
 class Item:
-    """One object in the cache."""
+    """One object in the cache. It holds the object's bytes once, as clients see them."""
 
-    __slots__ = ("encoded", "path", "revision", "stored")
+    __slots__ = ("encoded", "path", "revision")
 
     def __init__(self, path: str, stored: bytes, revision: int) -> None:
         self.path = path
-        self.stored = stored
         self.revision = revision
         self.encoded = from_stored(stored, revision)
+
+    @property
+    def stored(self) -> bytes:
+        """The bytes that the store has."""
+        return stored_of(self.encoded.data, self.revision)
 
 
 class Change:
@@ -96,6 +104,29 @@ class Watcher(Protocol):
         ...
 
 
+class Deliveries:
+    """Watchers with events to write, in order, some in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self._due: deque[Callable[[], None]] = deque()
+        self._is_running = False
+
+    def add(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` soon; its owner adds it once until then."""
+        self._due.append(flush)
+        if not self._is_running:
+            self._is_running = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        due = self._due
+        for _ in range(min(len(due), DELIVERIES_A_TURN)):
+            due.popleft()()
+        self._is_running = bool(due)
+        if due:
+            asyncio.get_running_loop().call_soon(self._run)
+
+
 class ResourceCache:
     """See the module's docstring."""
 
@@ -109,6 +140,7 @@ class ResourceCache:
         self._events_kept = events_kept
         # By scope: "" (everything), "<namespace>/" or the path of one object.
         self._watchers: dict[str, dict[Watcher, None]] = {}
+        self.deliveries = Deliveries()
 
     def load(self, items: Sequence[Item], revision: int) -> None:
         """Start from a listing at a revision; items in path order."""

@@ -87,7 +87,7 @@ class Caches:
 
     def get(self, resource: str, namespace: str, name: str) -> Encoded | None:
         cache = self._by_name.get(resource)
-        item = cache.get(path_of(namespace, name)) if cache else None
+        item = cache.get(path_of(namespace, name)) if cache is not None else None
         return item.encoded if item else None
 
     def list(self, resource: str, namespace: str | None = None) -> Iterable[Encoded]:
@@ -98,7 +98,7 @@ class Caches:
 
     def version(self, resource: str) -> int:
         cache = self._by_name.get(resource)
-        return cache.version if cache else 0
+        return cache.version if cache is not None else 0
 
     # Following the store
 

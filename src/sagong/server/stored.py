@@ -36,6 +36,12 @@ def from_stored(data: bytes, revision: int) -> Encoded:
     return Encoded(data=b'%b"resourceVersion":"%d",%b' % (data[:at], revision, data[at:]))
 
 
+def stored_of(data: bytes, revision: int) -> bytes:
+    """What ``from_stored`` made ``data`` of."""
+    at = data.find(_METADATA) + len(_METADATA)
+    return data[:at] + data[at + len(b'"resourceVersion":"%d",' % revision) :]
+
+
 def without_revision(obj: Obj) -> Obj:
     """The object without its resource version; the metadata is a shallow copy."""
     metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}

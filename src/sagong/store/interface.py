@@ -74,11 +74,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one key. ``value`` is None for a deletion; ``previous`` for a creation."""
+    """One change of one key. ``value`` is None for a deletion.
+
+    A creation has its own revision as ``create_revision``. What was there before is not said:
+    whoever needs it keeps it (a cache does), so that no driver has to read it back.
+    """
 
     key: str
     value: bytes | None
-    previous: Entry | None
     create_revision: int
     revision: int
 

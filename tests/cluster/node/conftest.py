@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,25 @@ class Node:
         async with asyncio.timeout(WAIT_SECONDS):
             while not holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+    async def wait_until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def wait_event(self, name: str, reason: str, text: str = "") -> str:
+        """The message of an event about a pod that contains the text."""
+        seen: list[tuple[str, str]] = []
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while True:
+                    seen = await self.events(name)
+                    for given, message in seen:
+                        if given == reason and text in message:
+                            return message
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"no event {reason} {text!r} about {name}, but {seen}")
 
     def log(self, pod: Obj, container: str, attempt: int = 0) -> str:
         """The text of a container's log, without the CRI's prefixes."""

@@ -82,7 +82,7 @@ class PlainServer:
         try:
             async for batch in self.store.watch(f"/{call.resource.name}/", start_revision=start):
                 await self.delivering.wait()
-                for event in events_of(batch):
+                for event in await self._events_of(batch):
                     yield event
         except Compacted:
             raise errors.Expired("too old resource version") from None
@@ -122,29 +122,28 @@ class PlainServer:
         status = {"kind": "Status", "status": "Success", "details": details}
         return Single(Encoded(status))
 
+    async def _events_of(self, batch: Batch) -> list[Event]:
+        """Nothing changed: a bookmark."""
+        revision = str(batch.revision)
+        if not batch.changes:
+            return [Event(EventType.BOOKMARK, Encoded({"metadata": {"resourceVersion": revision}}))]
+        events = []
+        for change in batch.changes:
+            created = change.create_revision == change.revision
+            kind, value = EventType.ADDED if created else EventType.MODIFIED, change.value
+            if value is None:
+                before = await self.store.range(change.key, revision=change.revision - 1)
+                kind, value = EventType.DELETED, before.entries[0].value
+            obj = orjson.loads(value)
+            obj["metadata"]["resourceVersion"] = revision
+            events.append(Event(kind, Encoded(obj)))
+        return events
+
 
 def decode(entry: Entry) -> Obj:
     obj: Obj = orjson.loads(entry.value)
     obj["metadata"]["resourceVersion"] = str(entry.mod_revision)
     return obj
-
-
-def events_of(batch: Batch) -> list[Event]:
-    """Nothing changed: a bookmark."""
-    revision = str(batch.revision)
-    if not batch.changes:
-        return [Event(EventType.BOOKMARK, Encoded({"metadata": {"resourceVersion": revision}}))]
-    events = []
-    for change in batch.changes:
-        kind = EventType.MODIFIED if change.previous else EventType.ADDED
-        value = change.value
-        if value is None:
-            assert change.previous
-            kind, value = EventType.DELETED, change.previous.value
-        obj = orjson.loads(value)
-        obj["metadata"]["resourceVersion"] = revision
-        events.append(Event(kind, Encoded(obj)))
-    return events
 
 
 def merged(obj: Any, patch: Any, *, strategic: bool) -> Any:

@@ -109,7 +109,10 @@ async def test_signed_request_authenticates_as_its_subject() -> None:
 
     user = await X509Authenticator().authenticate(Credentials(client_certificate=signed))
     assert user is not None
-    assert (user.name, user.groups) == ("system:node:n1", ("system:nodes",))
+    assert (user.name, user.groups) == (
+        "system:node:n1",
+        ("system:nodes", "system:authenticated"),
+    )
     credential = user.extra["authentication.kubernetes.io/credential-id"][0]
     assert credential == "X509SHA256=" + signed.fingerprint(hashes.SHA256()).hex()
 

@@ -67,7 +67,8 @@ async def test_a_bound_token_is_its_account(world: World) -> None:
     user = await world.user(token)
     assert user is not None
     assert (user.name, user.uid) == ("system:serviceaccount:one:robot", "sa-uid")
-    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:one")
+    accounts = ("system:serviceaccounts", "system:serviceaccounts:one")
+    assert user.groups == (*accounts, "system:authenticated")
     jti = jwt.decode(token, options={"verify_signature": False})["jti"]
     assert user.extra == {
         "authentication.kubernetes.io/credential-id": (f"JTI={jti}",),

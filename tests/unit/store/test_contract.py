@@ -168,8 +168,8 @@ async def test_compaction(store: Store) -> None:
         await anext(store.watch("/", start_revision=4))
     async with watching(store, "/", 5) as watch:
         deletion, creation = await take(watch, 2)
-    assert deletion.changes == [Change("/b", None, Entry("/b", b"1", 4, 4), 4, 5)]
-    assert creation.changes == [Change("/c", b"1", None, 6, 6)]
+    assert deletion.changes == [Change("/b", None, 4, 5)]
+    assert creation.changes == [Change("/c", b"1", 6, 6)]
     with pytest.raises(FutureRevision):
         await store.compact(7)
 
@@ -184,14 +184,14 @@ async def test_watch_history_then_live_without_gap(store: Store) -> None:
     await put(store, "/w/a", b"2")
     async with watching(store, "/w/", 2) as watch:
         first = await anext(watch)
-        assert first == Batch(2, [Change("/w/a", b"1", None, 2, 2)])
+        assert first == Batch(2, [Change("/w/a", b"1", 2, 2)])
         await store.txn([], [Delete("/w/a")])
         await put(store, "/w/b", b"3")
         rest = await take(watch, 3)
     assert rest == [
-        Batch(4, [Change("/w/a", b"2", Entry("/w/a", b"1", 2, 2), 2, 4)]),
-        Batch(5, [Change("/w/a", None, Entry("/w/a", b"2", 2, 4), 2, 5)]),
-        Batch(6, [Change("/w/b", b"3", None, 6, 6)]),
+        Batch(4, [Change("/w/a", b"2", 2, 4)]),
+        Batch(5, [Change("/w/a", None, 2, 5)]),
+        Batch(6, [Change("/w/b", b"3", 6, 6)]),
     ]
 
 
@@ -304,7 +304,7 @@ class Model:
 
     def __init__(self) -> None:
         self.states: list[dict[str, Entry]] = [{}, {}]  # by revision; 0 does not exist
-        self.changes: list[set[tuple[str, bytes | None, Entry | None, int]]] = [set(), set()]
+        self.changes: list[set[tuple[str, bytes | None, int]]] = [set(), set()]
 
     def txn(self, compares: list[Compare], operations: list[Put | Delete]) -> tuple[bool, int]:
         state = dict(self.states[-1])
@@ -313,16 +313,16 @@ class Model:
             if compare.mod_revision != (entry.mod_revision if entry else 0):
                 return False, len(self.states) - 1
         revision = len(self.states)
-        changes: set[tuple[str, bytes | None, Entry | None, int]] = set()
+        changes: set[tuple[str, bytes | None, int]] = set()
         for op in operations:
             old = state.get(op.key)
             if isinstance(op, Put):
                 created = old.create_revision if old else revision
                 state[op.key] = Entry(op.key, op.value, created, revision)
-                changes.add((op.key, op.value, old, created))
+                changes.add((op.key, op.value, created))
             elif old:
                 del state[op.key]
-                changes.add((op.key, None, old, old.create_revision))
+                changes.add((op.key, None, old.create_revision))
         if changes:
             self.states.append(state)
             self.changes.append(changes)
@@ -374,7 +374,7 @@ async def check_history(store: Store, model: Model, compacted: int) -> None:
     last = len(model.states) - 1
     async with watching(store, "", compacted + 1) as watch:
         async for batch in watch:
-            got = {(c.key, c.value, c.previous, c.create_revision) for c in batch.changes}
+            got = {(c.key, c.value, c.create_revision) for c in batch.changes}
             assert got == model.changes[batch.revision]
             if batch.revision == last:
                 break

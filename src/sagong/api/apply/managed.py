@@ -13,6 +13,7 @@ from typing import Any
 
 from sagong.api.apply import lastapplied
 from sagong.api.apply.compute import compare, field_set, named_fields, type_problems, without
+from sagong.api.apply.creation import created_fields
 from sagong.api.apply.fields import (
     EMPTY,
     FieldSet,
@@ -36,18 +37,18 @@ UPDATERS_MAX = 10
 OLD_UPDATES_MANAGER = "ancient-changes"
 
 # Fields that are nobody's: identity, and what the server itself fills in.
-_NEVER_OWNED = FieldSet.of(
-    ("f:apiVersion",),
-    ("f:kind",),
-    ("f:metadata",),
-    *(
-        ("f:metadata", "f:" + name)
-        for name in (
-            "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName",
-            "generation", "managedFields", "resourceVersion",
-        )
-    ),
+_IDENTITY = frozenset(("apiVersion", "kind"))
+_NEVER_OWNED_METADATA = frozenset(
+    (
+        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName",
+        "generation", "managedFields", "resourceVersion",
+    )
 )  # fmt: skip
+_NEVER_OWNED = FieldSet.of(
+    ("f:metadata",),
+    *(("f:" + name,) for name in _IDENTITY),
+    *(("f:metadata", "f:" + name) for name in _NEVER_OWNED_METADATA),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ def record_update(old: Obj | None, new: Obj, node: Node, writer: Writer) -> list
     Neither object is changed. ``new`` counts as the client meant it: with defaults, before
     admission plugins add to it.
     """
+    if old is None and not new["metadata"].get("managedFields"):
+        return _record_create(new, node, writer)
     entries = _entries_before(old, new, writer)
     live = old if old is not None else _empty(new, node)
     try:
@@ -142,6 +145,26 @@ def record_update(old: Obj | None, new: Obj, node: Node, writer: Writer) -> list
         managers[me] = _Entry.of(fields, writer.api_version, writer.time)
         _cap(managers)
     return _encode(managers)
+
+
+def _record_create(new: Obj, node: Node, writer: Writer) -> list[Obj]:
+    """The entry of an object's creator, who owns all that it set."""
+    never = _IDENTITY.union(_reset(node, writer))
+    try:
+        fields = created_fields(new, node, never, _NEVER_OWNED_METADATA)
+    except ValueError:
+        return []
+    entry: Obj = {
+        "manager": writer.manager,
+        "operation": UPDATE,
+        "apiVersion": writer.api_version,
+        "time": writer.time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    if writer.subresource:
+        entry["subresource"] = writer.subresource
+    return [entry] if fields else []
 
 
 def _same_owners(
@@ -315,16 +338,20 @@ def _empty(new: Obj, node: Node) -> Obj:
 
 
 def _ignored(node: Node, writer: Writer) -> FieldSet:
-    reset: Sequence[str] = ()
-    if writer.reset is not None:
-        reset = writer.reset
-    elif writer.subresource == "status":
-        reset = ("spec",)
-    elif not writer.subresource and node.go and "status" in node.fields:
-        reset = ("status",)
     ignored = FieldSet()
-    ignored.members.update("f:" + name for name in reset)
+    ignored.members.update("f:" + name for name in _reset(node, writer))
     return ignored
+
+
+def _reset(node: Node, writer: Writer) -> Sequence[str]:
+    """The top-level fields that a write to this endpoint does not change."""
+    if writer.reset is not None:
+        return writer.reset
+    if writer.subresource == "status":
+        return ("spec",)
+    if not writer.subresource and node.go and "status" in node.fields:
+        return ("status",)
+    return ()
 
 
 def _entries_before(old: Obj | None, new: Obj, writer: Writer) -> Sequence[Obj]:

@@ -23,6 +23,7 @@ _FILE_KEYS = {
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
     "schedulerConfig": "scheduler_config",
     "authenticationConfig": "authentication_config",
+    "encryptionProviderConfig": "encryption_provider_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
     "auditLogMaxSize": "audit_log_maxsize",
@@ -56,6 +57,11 @@ _FILE_KEYS = {
     "--authentication-config",
     type=click.Path(path_type=Path, exists=True),
     help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
+)
+@click.option(
+    "--encryption-provider-config",
+    type=click.Path(path_type=Path, exists=True),
+    help="What to encrypt at rest, and with which keys (EncryptionConfiguration).",
 )
 @click.option(
     "--audit-policy-file",

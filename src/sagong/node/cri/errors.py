@@ -9,6 +9,8 @@ RuntimeFailure
 import grpc
 import grpc.aio
 
+from sagong.core.grpc_errors import described
+
 
 class RuntimeFailure(Exception):
     """A call failed; the text is the runtime's own."""
@@ -34,5 +36,4 @@ _BY_CODE: dict[grpc.StatusCode, type[RuntimeFailure]] = {
 def translate(error: grpc.aio.AioRpcError) -> RuntimeFailure:
     """The failure in the words that upstream shows users: code and description."""
     cls = _BY_CODE.get(error.code(), RuntimeFailure)
-    code = "".join(word.capitalize() for word in error.code().name.split("_"))
-    return cls(f"rpc error: code = {code} desc = {error.details()}")
+    return cls(described(error))

@@ -11,7 +11,7 @@ from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeNotFound
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.runtime_view import RuntimeView
-from sagong.node.volumes import pod_volumes
+from sagong.node.volumes.pod_volumes import PodVolumes
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,14 @@ class Cleaner:
     cri: CriClient
     view: RuntimeView
     cgroups: CgroupTree
+    volumes: PodVolumes
 
     async def release(self, uid: str) -> None:
         """Network, volumes and cgroups of a pod in which nothing runs. Raises on failure."""
         for sandbox in self.view.pod(uid).sandboxes:
             if sandbox.ready:
                 await self.cri.stop_sandbox(sandbox.id)
-        pod_volumes.tear_down(self.config.pod_dir(uid))
+        await self.volumes.tear_down(self.config.pod_dir(uid))
         await self._remove_cgroup(uid)
 
     async def remove(self, uid: str, log_directory: Path | None) -> None:
@@ -44,7 +45,7 @@ class Cleaner:
             except RuntimeNotFound:
                 log.debug("sandbox %s is gone already", sandbox.id)
         self.view.forget(uid)
-        pod_volumes.remove(self.config.pod_dir(uid))
+        await self.volumes.remove(self.config.pod_dir(uid))
         if log_directory is not None:
             shutil.rmtree(log_directory, ignore_errors=True)
 

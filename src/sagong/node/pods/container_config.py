@@ -1,7 +1,7 @@
 """ContainerConfig: one container, as the runtime is told of it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sagong.api.types import Obj
@@ -29,6 +29,18 @@ class MountPlan:
     container_path: str
     read_only: bool = False
     propagation: str = "None"
+    recursive_read_only: bool = False
+    image: str = ""  # mounted by the runtime instead of a host path
+    image_sub_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """One block device of the container."""
+
+    host_path: str
+    container_path: str
+    permissions: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class ContainerFacts:
     mounts: Sequence[MountPlan]
     memory_capacity_bytes: int
     may_lower_oom_score: bool
+    devices: Sequence[DevicePlan] = ()
     target_id: str = ""  # an ephemeral container's target
     volume_groups: Sequence[int] = ()
 
@@ -57,6 +70,7 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
         working_dir=container.get("workingDir"),
         envs=[{"key": k, "value": v.encode()} for k, v in facts.environment.items()],
         mounts=[_mount(mount) for mount in facts.mounts],
+        devices=[asdict(device) for device in facts.devices],
         labels={**pod_labels(pod), labels.CONTAINER_NAME: name},
         annotations={
             labels.CONTAINER_HASH: spec_hash(container),
@@ -84,12 +98,17 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
 
 
 def _mount(mount: MountPlan) -> dict[str, Any]:
-    return {
+    fields: dict[str, Any] = {
         "container_path": mount.container_path,
         "host_path": mount.host_path,
         "readonly": mount.read_only,
         "propagation": enum_number("MountPropagation", _PROPAGATION[mount.propagation]),
     }
+    if mount.recursive_read_only:
+        fields["recursive_read_only"] = True
+    if mount.image:
+        fields |= {"image": {"image": mount.image}, "image_sub_path": mount.image_sub_path}
+    return fields
 
 
 def mount_path(path: str) -> str:

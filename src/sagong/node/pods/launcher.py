@@ -1,7 +1,6 @@
 """Starting sandboxes and containers: everything between a decision and a running process."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 from sagong.api.errors import ApiError
 from sagong.api.types import Obj
-from sagong.core.ids import Ids
 from sagong.ctl.controller import Events
 from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
@@ -17,13 +15,8 @@ from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
 from sagong.node.images.puller import ImagePuller
 from sagong.node.pods.cgroups import CgroupTree
-from sagong.node.pods.container_config import (
-    ContainerFacts,
-    MountPlan,
-    container_config,
-    mount_path,
-    sub_path_of,
-)
+from sagong.node.pods.container_config import ContainerFacts, container_config
+from sagong.node.pods.container_mounts import ContainerMounts, read_text
 from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.environment import EnvironmentSources, build_environment, referenced
 from sagong.node.pods.failures import (
@@ -39,14 +32,13 @@ from sagong.node.pods.failures import (
 from sagong.node.pods.hooks import HookError, run_hook
 from sagong.node.pods.lifecycle import StartContainer
 from sagong.node.pods.model import Kind, SeenPod, SeenSandbox
-from sagong.node.pods.naming import hosts_file, parse_resolv_conf, resolver_of
+from sagong.node.pods.naming import parse_resolv_conf, resolver_of
 from sagong.node.pods.references import container_reference, pod_reference
 from sagong.node.pods.resources import container_resources, largest, pod_limits
 from sagong.node.pods.sandbox_config import SandboxFacts, sandbox_config
 from sagong.node.pods.security import check_non_root
 from sagong.node.pods.spec import find_container, is_host_network, qos_class
 from sagong.node.volumes.mounted import Mounted
-from sagong.node.volumes.sub_path import bind_sub_path
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +52,10 @@ class Launcher:
     config: NodeConfig
     cri: CriClient
     events: Events
-    ids: Ids
     objects: ApiObjects
     puller: ImagePuller
     cgroups: CgroupTree
+    mounts: ContainerMounts
     services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
     node_facts: Callable[[], NodeFacts]
     memory_capacity_bytes: int
@@ -112,7 +104,7 @@ class Launcher:
         logs.mkdir(parents=True, exist_ok=True)
         resolver = resolver_of(
             pod,
-            parse_resolv_conf(_read_text(self.config.resolv_conf)),
+            parse_resolv_conf(read_text(self.config.resolv_conf)),
             self.config.cluster_dns,
             self.config.cluster_domain,
         )
@@ -158,33 +150,14 @@ class Launcher:
         volumes: Mapping[str, Mounted],
         seen: SeenPod,
     ) -> str:
-        about = container_reference(pod, action.kind, action.name)
-        metadata = pod["metadata"]
-        image = await self.puller.ensure(
-            container,
-            lambda type_, reason, message: self.events.emit(about, type_, reason, message),
-            secrets=await self._pull_secrets(pod),
-            pod_key=metadata["uid"],
-        )
+        image = await self._pull(pod, action, container)
         check_non_root(
             pod,
             container,
             image_uid=image.uid.value if image.HasField("uid") else None,
             image_user=image.username,
         )
-        environment = await self._environment(pod, container, action.sandbox)
-        mounts = self._mounts(pod, container, action, volumes, environment)
-        target = seen.latest(container.get("targetContainerName") or "")
-        facts = ContainerFacts(
-            attempt=action.attempt,
-            image_ref=image.id,
-            environment=environment,
-            mounts=mounts,
-            memory_capacity_bytes=self.memory_capacity_bytes,
-            may_lower_oom_score=self.config.may_lower_oom_score,
-            target_id=target.id if target is not None else "",
-            volume_groups=[v.group for v in volumes.values() if v.group is not None],
-        )
+        facts = await self._facts(pod, container, action, volumes, seen, image)
         message = container_config(pod, container, facts)
         sandbox = self._sandbox_config(pod, action.sandbox.attempt)
         try:
@@ -229,57 +202,47 @@ class Launcher:
         )
         return build_environment(pod, container, sources)
 
-    def _mounts(
+    async def _facts(
         self,
         pod: Obj,
         container: Obj,
         action: StartContainer,
         volumes: Mapping[str, Mounted],
-        environment: Mapping[str, str],
-    ) -> list[MountPlan]:
-        pod_dir = self.config.pod_dir(pod["metadata"]["uid"])
-        plans = []
-        for index, mount in enumerate(container.get("volumeMounts") or []):
-            volume = volumes.get(mount["name"])
-            if volume is None:
-                raise ConfigFailure(f'cannot find volume "{mount["name"]}" to mount into container')
-            path = volume.path
-            if sub_path := sub_path_of(mount, environment):
-                target = pod_dir / "volume-subpaths" / mount["name"] / action.name / str(index)
-                path = bind_sub_path(path, sub_path, target)
-            plans.append(
-                MountPlan(
-                    str(path),
-                    mount_path(mount["mountPath"]),
-                    bool(mount.get("readOnly")) or volume.read_only,
-                    mount.get("mountPropagation") or "None",
-                )
-            )
-        plans += self._own_files(pod, container, action, {plan.container_path for plan in plans})
-        return plans
+        seen: SeenPod,
+        image: Any,
+    ) -> ContainerFacts:
+        """Everything about a container that its spec does not say."""
+        environment = await self._environment(pod, container, action.sandbox)
 
-    def _own_files(
-        self, pod: Obj, container: Obj, action: StartContainer, taken: set[str]
-    ) -> list[MountPlan]:
-        """/etc/hosts and the termination log, unless a volume is mounted there."""
-        pod_dir = self.config.pod_dir(pod["metadata"]["uid"])
-        plans = []
-        if "/etc/hosts" not in taken:
-            text = hosts_file(
-                pod,
-                self.pod_ips(pod, action.sandbox),
-                self.config.cluster_domain,
-                _read_text(Path("/etc/hosts")),
-            )
-            path = pod_dir / "etc-hosts"
-            _write_once(path, text, 0o644)
-            plans.append(MountPlan(str(path), "/etc/hosts"))
-        wanted = container.get("terminationMessagePath")
-        if wanted and wanted not in taken:
-            path = pod_dir / "containers" / action.name / self.ids.suffix(8)
-            _write_once(path, "", 0o666)
-            plans.append(MountPlan(str(path), wanted))
-        return plans
+        async def pull(wanted: Obj) -> Any:
+            return await self._pull(pod, action, wanted)
+
+        mounts = await self.mounts.plan(pod, container, action, volumes, environment, pull)
+        taken = {plan.container_path for plan in mounts}
+        ips = self.pod_ips(pod, action.sandbox)
+        mounts += self.mounts.own_files(pod, container, action, ips, taken)
+        target = seen.latest(container.get("targetContainerName") or "")
+        return ContainerFacts(
+            attempt=action.attempt,
+            image_ref=image.id,
+            environment=environment,
+            mounts=mounts,
+            devices=self.mounts.devices(container, volumes),
+            memory_capacity_bytes=self.memory_capacity_bytes,
+            may_lower_oom_score=self.config.may_lower_oom_score,
+            target_id=target.id if target is not None else "",
+            volume_groups=[v.group for v in volumes.values() if v.group is not None],
+        )
+
+    async def _pull(self, pod: Obj, action: StartContainer, wanted: Obj) -> Any:
+        """The image of a container or of an image volume. Raises ImageFailure."""
+        about = container_reference(pod, action.kind, action.name)
+        return await self.puller.ensure(
+            wanted,
+            lambda type_, reason, message: self.events.emit(about, type_, reason, message),
+            secrets=await self._pull_secrets(pod),
+            pod_key=pod["metadata"]["uid"],
+        )
 
     async def _start(self, container_id: str) -> None:
         try:
@@ -343,22 +306,6 @@ class Launcher:
             except RuntimeNotFound:
                 log.debug("container %s is gone already", container_id)
             raise HookFailure(f"PostStartHook failed: {error}") from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
-
-
-def _write_once(path: Path, text: str, mode: int) -> None:
-    """Write a file that a container may have bound: the same inode, whatever it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    path.chmod(mode)
 
 
 __all__ = ["Kind", "Launcher"]

@@ -23,13 +23,14 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
     ResizeFailure,
     SandboxFailure,
     StartFailure,
-    VolumeFailure,
+    VolumesNotReady,
 )
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.lifecycle import Action, Plan
@@ -54,15 +55,16 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
 from sagong.node.probes.pod_prober import PodProber
-from sagong.node.volumes import pod_volumes
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
+from sagong.node.volumes.pod_volumes import PodVolumes
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
@@ -81,6 +83,7 @@ class Workshop:
     launcher: Launcher
     stopper: Stopper
     cleaner: Cleaner
+    volumes: PodVolumes
     tenancy: Tenancy
 
 
@@ -95,7 +98,9 @@ class PodWorker:
         if self._is_admitted:
             workshop.tenancy.take(self._as_allocated())
         self._volumes: Mapping[str, Mounted] | None = None
-        self._refreshes_volumes = False
+        # What a refresh makes must not appear after all has been torn down.
+        self._volume_lock = asyncio.Lock()
+        self._is_volumes_stale = False  # the pod's own labels or annotations have changed
         self._gone = False  # the API object is no more
         self._done = False
         self._wake = asyncio.Event()
@@ -115,6 +120,11 @@ class PodWorker:
         return self._pod
 
     @property
+    def volumes(self) -> Mapping[str, Mounted] | None:
+        """What is mounted, by volume; None before."""
+        return self._volumes
+
+    @property
     def uid(self) -> str:
         return str(self._pod["metadata"]["uid"])
 
@@ -122,6 +132,8 @@ class PodWorker:
         """The API object has changed."""
         before = self._pod
         self._learn(pod)
+        if is_told_differently(before, pod):
+            self._is_volumes_stale = True
         if _what_starts_depend_on(pod) != _what_starts_depend_on(before):
             self._retry_at.clear()
         begins = is_deleting(pod) and not is_deleting(before)
@@ -186,7 +198,7 @@ class PodWorker:
         """One round; seconds until the next one is due, None if only a wake-up is."""
         try:
             delay = await self._round()
-        except (RuntimeFailure, ApiError, OSError) as error:
+        except (RuntimeFailure, PluginFailure, ApiError, OSError) as error:
             log.warning("pod %s: %s", describe(self._pod), error)
         except Exception:
             log.exception("pod %s", describe(self._pod))
@@ -235,6 +247,8 @@ class PodWorker:
             seen = await self._observe()
             if not self._is_admitted:
                 self._admit(seen)
+            if self._is_volumes_stale:
+                await self.refresh_volumes()
             situation = self._situation(seen)
             plan = lifecycle.plan(situation)
             self._remember(plan.memory)
@@ -336,9 +350,13 @@ class PodWorker:
 
     async def _set_up_volumes(self, seen: SeenPod) -> float | None:
         try:
-            self._volumes = await pod_volumes.set_up(self._volume_context(seen))
-        except VolumeFailure as error:
-            self._shop.events.emit(pod_reference(self._pod), "Warning", "FailedMount", str(error))
+            self._volumes = await self._shop.volumes.set_up(self._volume_context(seen))
+        except VolumesNotReady as error:
+            about = pod_reference(self._pod)
+            for problem in error.problems:
+                self._shop.events.emit(about, "Warning", problem.reason, problem.text)
+            if error.is_waiting:
+                return ATTACHMENT_LOOK_SECONDS
             self._volume_failures += 1
             delay = VOLUME_RETRY_SECONDS * 2 ** min(self._volume_failures - 1, 10)
             return float(min(delay, RETRY_LIMIT_SECONDS))
@@ -347,9 +365,11 @@ class PodWorker:
 
     async def refresh_volumes(self) -> None:
         """Bring ConfigMaps, Secrets and tokens in volumes up to date."""
-        if self._volumes is None or self._memory.stage is not Stage.RUNNING:
-            return
-        await pod_volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
+        async with self._volume_lock:
+            if self._volumes is None or self._memory.stage is not Stage.RUNNING:
+                return
+            self._is_volumes_stale = False
+            await self._shop.volumes.refresh(self._volume_context(self._shop.view.pod(self.uid)))
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
@@ -452,7 +472,9 @@ class PodWorker:
 
     async def _tear_down(self) -> None:
         """Release what a pod that no longer runs holds; its logs and dead containers stay."""
-        await self._shop.cleaner.release(self.uid)
+        async with self._volume_lock:
+            self._volumes = None
+            await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
 
     async def _delete_pod(self) -> None:
@@ -509,3 +531,11 @@ def _what_starts_depend_on(pod: Obj) -> tuple[Any, ...]:
     """Those parts of the object that a failed start may have failed for: worth another attempt."""
     metadata = pod["metadata"]
     return pod["spec"], metadata.get("labels"), metadata.get("annotations")
+
+
+def is_told_differently(before: Obj, after: Obj) -> bool:
+    """Whether a pod reads other things about itself than before."""
+    return any(
+        (before["metadata"].get(field) or {}) != (after["metadata"].get(field) or {})
+        for field in ("labels", "annotations")
+    )

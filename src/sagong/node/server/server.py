@@ -25,6 +25,7 @@ from sagong.node.server.refusals import plain, refusals
 from sagong.node.server.statistics import Statistics
 from sagong.node.server.streaming import Streaming
 from sagong.node.stats.samples import Sampler
+from sagong.node.stats.volumes import VolumeMeter
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class NodeServer:
         self._logs = ContainerLogs(pods, clock)
         self._streaming = Streaming(pods)
         self._sampler = Sampler(agent, clock)
-        self._statistics = Statistics(agent, self._sampler, clock)
+        self._statistics = Statistics(agent, self._sampler, clock, VolumeMeter(agent, clock))
         names = list(dict.fromkeys((config.name, *(a.address for a in config.addresses))))
         self._certificate = ServingCertificate(
             settings.certificate_dir, names, clock, server_context(settings.client_ca_pem)

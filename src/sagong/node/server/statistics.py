@@ -19,6 +19,7 @@ from sagong.node.stats.exposition import (
 from sagong.node.stats.filesystems import read_filesystems
 from sagong.node.stats.samples import Sampler
 from sagong.node.stats.summary import NodeFacts, summary
+from sagong.node.stats.volumes import VolumeMeter, expose_claims, with_volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,20 @@ class Statistics:
     agent: NodeAgent
     sampler: Sampler
     clock: Clock
+    meter: VolumeMeter
 
     async def summary(self, request: web.Request) -> web.Response:
         """With ``only_cpu_and_memory=true`` the disks are not looked at by the caller's wish."""
         filesystems = await read_filesystems(self.agent)
         found = summary(self.sampler.newest(), filesystems, _facts(self.agent))
+        found = with_volumes(found, await self.meter.of_pods(), self.clock.now())
         if request.query.get("only_cpu_and_memory", "false") not in ("false", "0"):
             kept = ("nodeName", "startTime", "cpu", "memory")
             found["node"] = {key: found["node"][key] for key in kept}
             for pod in found["pods"]:
                 pod.pop("network", None)
                 pod.pop("ephemeral-storage", None)
+                pod.pop("volume", None)
                 for container in pod["containers"]:
                     for key in ("rootfs", "logs", "swap"):
                         del container[key]
@@ -58,7 +62,10 @@ class Statistics:
         seen = [self.agent.view.pod(uid) for uid in self.agent.view.uids()]
         states = Counter(c.state.name.lower() for pod in seen for c in pod.containers)
         running = sum(1 for pod in seen if pod.sandbox is not None and pod.sandbox.ready)
-        return _text(agent_metrics(pods=running, containers=states))
+        figures = await self.meter.of_pods()
+        found = agent_metrics(pods=running, containers=states)
+        expose_claims(found, self.agent.pods(), figures)
+        return _text(found.text())
 
 
 def _facts(agent: NodeAgent) -> NodeFacts:

@@ -151,7 +151,7 @@ def _cadvisor_value(name: str, own: Sample) -> float:
     }[name]
 
 
-def agent_metrics(*, pods: int, containers: Mapping[str, int]) -> str:
+def agent_metrics(*, pods: int, containers: Mapping[str, int]) -> Exposition:
     """``/metrics``: what the agent has of its own."""
     found = Exposition()
     found.family(
@@ -163,4 +163,4 @@ def agent_metrics(*, pods: int, containers: Mapping[str, int]) -> str:
     )
     for state, count in containers.items():
         found.sample("kubelet_running_containers", count, {"container_state": state})
-    return found.text()
+    return found

@@ -62,6 +62,21 @@ def used_by_files(directory: Path) -> Used:
     return Used(sum(sizes), len(sizes) + 1)
 
 
+def used_by_tree(root: Path) -> Used:
+    """A directory with everything below it that lies on the same filesystem."""
+    size, inodes = 0, 1
+    device = root.stat().st_dev
+    for where, directories, files in os.walk(root):
+        for name in (*directories, *files):
+            try:
+                found = os.lstat(os.path.join(where, name))
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            if found.st_dev == device:
+                size, inodes = size + found.st_blocks * 512, inodes + 1
+    return Used(size, inodes)
+
+
 async def read_filesystems(agent: NodeAgent) -> Filesystems:
     """What a runtime that does not answer cannot tell is left out."""
     node = room_at(agent.config.data_dir)

@@ -31,6 +31,12 @@ class VolumeContext:
         return None if group is None else int(group)
 
     @property
+    def only_on_mismatch(self) -> bool:
+        """fsGroupChangePolicy: a volume whose root fits the group is left as it is."""
+        context = self.pod["spec"].get("securityContext") or {}
+        return context.get("fsGroupChangePolicy") == "OnRootMismatch"
+
+    @property
     def owner(self) -> int | None:
         """The user that all containers agree to run as, for whom token files are readable."""
         spec = self.pod["spec"]

@@ -36,7 +36,7 @@ def write_payload(
 
     ``group`` (fsGroup) owns the files and may read them.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    _make_root(directory, group)
     current = _current(directory)
     if current is not None and _read(current) == {k: v.data for k, v in payload.items()}:
         _link_names(directory, payload)
@@ -51,6 +51,17 @@ def write_payload(
         if old != fresh and not old.is_symlink():
             shutil.rmtree(old, ignore_errors=True)
     return True
+
+
+def _make_root(directory: Path, group: int | None) -> None:
+    """Everybody may look into it, as into an emptyDir, which upstream wraps."""
+    directory.mkdir(parents=True, exist_ok=True)
+    mode = directory.stat().st_mode & 0o7777
+    wanted = mode | 0o777 | (0 if group is None else 0o2000)
+    if group is not None:
+        os.chown(directory, -1, group)
+    if wanted != mode:
+        directory.chmod(wanted)
 
 
 def _current(directory: Path) -> Path | None:

@@ -47,6 +47,12 @@ def _absent(source: Obj, kind: str, name: str) -> Payload:
     raise VolumeFailure(f'{kind} "{name}" not found')
 
 
+_MISSING_KEY = {
+    "configmap": "configmap references non-existent config key",
+    "secret": "references non-existent secret key",
+}
+
+
 def _selected(source: Obj, data: Mapping[str, bytes], mode: int, kind: str) -> Payload:
     items = source.get("items")
     if not items:
@@ -56,7 +62,7 @@ def _selected(source: Obj, data: Mapping[str, bytes], mode: int, kind: str) -> P
         if item["key"] in data:
             chosen[item["path"]] = PayloadFile(data[item["key"]], item.get("mode", mode))
         elif not source.get("optional"):
-            raise VolumeFailure(f"{kind} references non-existent config key: {item['key']}")
+            raise VolumeFailure(f"{_MISSING_KEY[kind]}: {item['key']}")
     return chosen
 
 
@@ -83,7 +89,7 @@ async def token_payload(source: Obj, context: VolumeContext, mode: int) -> Paylo
     # A token that someone other than root must read belongs to that user, and only to it.
     if context.owner is not None or context.fs_group is not None:
         mode = TOKEN_MODE
-    return {source["path"]: PayloadFile(token.encode(), mode, context.owner)}
+    return {source["path"]: PayloadFile(token.text.encode(), mode, context.owner)}
 
 
 async def projected_payload(source: Obj, context: VolumeContext, mode: int) -> Payload:

@@ -1,80 +1,136 @@
-"""persistentVolumeClaim and ephemeral volumes: the claim's volume, if it lies on this node."""
+"""What a claim of a pod leads to: its PersistentVolume, if it may be mounted here.
 
-from pathlib import Path
+Semantics and messages: upstream's ``desired_state_of_world_populator.go``.
+"""
 
+from dataclasses import dataclass
+
+from sagong.api.errors import ApiError
+from sagong.api.placement import node_matches
 from sagong.api.types import Obj
-from sagong.node.pods.failures import VolumeFailure
+from sagong.api.volumes import mode_of
+from sagong.node.pods.failures import ClaimFailure, VolumeFailure
+from sagong.node.pods.spec import all_containers
 from sagong.node.volumes.context import VolumeContext
-from sagong.node.volumes.host_path import check_path
-from sagong.node.volumes.mounted import Mounted
-from sagong.node.volumes.ownership import own_by_group
 
 _GROUP_ANNOTATION = "pv.beta.kubernetes.io/gid"
-_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
-async def set_up(volume: Obj, context: VolumeContext) -> Mounted:
-    """Raises VolumeFailure while the claim is not bound, and for volumes of other kinds."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A bound claim with its volume."""
+
+    claim: Obj
+    persistent: Obj
+    read_only: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.persistent["metadata"]["name"])
+
+    @property
+    def is_block(self) -> bool:
+        return mode_of(self.persistent) == "Block"
+
+    @property
+    def group(self) -> int | None:
+        """A group that the volume's annotation gives to processes."""
+        annotations = self.persistent["metadata"].get("annotations") or {}
+        text = annotations.get(_GROUP_ANNOTATION) or ""
+        return int(text) if text.isdigit() else None
+
+
+def claim_name(volume: Obj, pod: Obj) -> str | None:
+    """The claim of a pod's volume; None if the volume is of another kind."""
+    if "ephemeral" in volume:
+        return f"{pod['metadata']['name']}-{volume['name']}"
+    claim = volume.get("persistentVolumeClaim")
+    return str(claim["claimName"]) if claim else None
+
+
+async def resolve(volume: Obj, context: VolumeContext) -> Claimed:
+    """Raises ClaimFailure while the claim is not bound."""
+    name = claim_name(volume, context.pod) or ""
+    try:
+        claim = await _claim(context, name, is_ephemeral="ephemeral" in volume)
+        persistent = await _persistent_volume(context, claim)
+        _check_mode(volume["name"], context.pod, mode_of(persistent))
+    except ClaimFailure as error:
+        where = f"{context.namespace}/{name}"
+        raise ClaimFailure(f"error processing PVC {where}: {error}") from error
     source = volume.get("persistentVolumeClaim") or {}
-    name = source.get("claimName") or f"{context.pod['metadata']['name']}-{volume['name']}"
-    claim = await _claim(context, name, is_ephemeral="ephemeral" in volume)
-    persistent = await _persistent_volume(context, claim)
-    path = _path_of(persistent)
-    policy = (context.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
-    if context.fs_group is not None and "local" in persistent["spec"] and path.is_dir():
-        own_by_group(path, context.fs_group, only_on_mismatch=policy == "OnRootMismatch")
-    annotation = (persistent["metadata"].get("annotations") or {}).get(_GROUP_ANNOTATION)
-    return Mounted(
-        path,
-        read_only=bool(source.get("readOnly")),
-        group=int(annotation) if annotation and annotation.isdigit() else None,
-    )
+    return Claimed(claim, persistent, bool(source.get("readOnly")))
+
+
+def check_node(claimed: Claimed, node: Obj) -> None:
+    """The volume's node affinity must hold here. Raises VolumeFailure."""
+    required = (claimed.persistent["spec"].get("nodeAffinity") or {}).get("required")
+    if required and not node_matches(required, node):
+        raise NodeMismatch(
+            f'NodeAffinity check failed for volume "{claimed.name}" : no matching NodeSelectorTerms'
+        )
+
+
+class NodeMismatch(VolumeFailure):
+    def event_text(self, volume: str) -> str:
+        return f"MountVolume.{self}"
 
 
 async def _claim(context: VolumeContext, name: str, *, is_ephemeral: bool) -> Obj:
-    claim = await context.objects.get("persistentvolumeclaims", context.namespace, name)
+    try:
+        claim = await context.objects.get("persistentvolumeclaims", context.namespace, name)
+    except ApiError as error:
+        raise ClaimFailure(f"failed to fetch PVC from API server: {error}") from error
     if claim is None:
-        raise VolumeFailure(f'persistentvolumeclaim "{name}" not found')
+        raise ClaimFailure(
+            f'failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found'
+        )
     if is_ephemeral:
         owners = claim["metadata"].get("ownerReferences") or []
         if not any(owner["uid"] == context.pod["metadata"]["uid"] for owner in owners):
-            raise VolumeFailure(f"PVC {context.namespace}/{name} was not created for this pod")
-    if (claim.get("status") or {}).get("phase") != "Bound" or not claim["spec"].get("volumeName"):
-        raise VolumeFailure(f'persistentvolumeclaim "{name}" not bound')
-    if claim["metadata"].get("deletionTimestamp") and "kubernetes.io/pvc-protection" not in (
-        claim["metadata"].get("finalizers") or []
-    ):
-        raise VolumeFailure(f'persistentvolumeclaim "{name}" is being deleted')
+            where = f"{context.namespace}/{context.pod['metadata']['name']}"
+            raise ClaimFailure(
+                f"PVC {context.namespace}/{name} was not created for pod {where} (pod is not owner)"
+            )
+    if claim["metadata"].get("deletionTimestamp"):
+        raise ClaimFailure("PVC is being deleted")
+    if (claim.get("status") or {}).get("phase") != "Bound":
+        raise ClaimFailure("PVC is not bound")
+    if not claim["spec"].get("volumeName"):
+        raise ClaimFailure("PVC has empty pvc.Spec.VolumeName")
     return claim
 
 
 async def _persistent_volume(context: VolumeContext, claim: Obj) -> Obj:
     name = claim["spec"]["volumeName"]
-    volume = await context.objects.get("persistentvolumes", "", name)
+    try:
+        volume = await context.objects.get("persistentvolumes", "", name)
+    except ApiError as error:
+        raise ClaimFailure(f"failed to fetch PV {name} from API server: {error}") from error
     if volume is None:
-        raise VolumeFailure(f'persistentvolume "{name}" not found')
-    bound_to = (volume["spec"].get("claimRef") or {}).get("uid")
-    if bound_to != claim["metadata"]["uid"]:
-        raise VolumeFailure(
-            f'PV "{name}" is bound to PVC with uid "{bound_to}", but expected '
-            f'"{claim["metadata"]["uid"]}"'
+        raise ClaimFailure(
+            f'failed to fetch PV {name} from API server: persistentvolumes "{name}" not found'
+        )
+    reference = volume["spec"].get("claimRef")
+    if reference is None:
+        raise ClaimFailure(
+            f"found PV object {name} but it has a nil pv.Spec.ClaimRef indicating it is not yet "
+            "bound to the claim"
+        )
+    if reference.get("uid") != claim["metadata"]["uid"]:
+        raise ClaimFailure(
+            f"found PV object {name} but its pv.Spec.ClaimRef.UID {reference.get('uid', '')} does "
+            f"not point to claim.UID {claim['metadata']['uid']}"
         )
     return volume
 
 
-def _path_of(persistent: Obj) -> Path:
-    spec = persistent["spec"]
-    if "hostPath" in spec:
-        path = Path(spec["hostPath"]["path"])
-        check_path(path, spec["hostPath"].get("type") or "")
-        return path
-    if "local" in spec:
-        path = Path(spec["local"]["path"])
-        # A provisioner that has no process on this node leaves the directory to its first use.
-        if _PROVISIONED_BY in (persistent["metadata"].get("annotations") or {}):
-            path.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            raise VolumeFailure(f'path "{path}" does not exist')
-        return path
-    kinds = ", ".join(key for key in spec if isinstance(spec[key], dict) and key != "claimRef")
-    raise VolumeFailure(f"no volume plugin matched (spec of {kinds})")
+def _check_mode(name: str, pod: Obj, mode: str) -> None:
+    """Filesystems are mounted, block devices are mapped."""
+    for _, container in all_containers(pod):
+        for field, wanted in (("volumeMounts", "Filesystem"), ("volumeDevices", "Block")):
+            uses = any(use["name"] == name for use in container.get(field) or [])
+            if uses and mode != wanted:
+                raise ClaimFailure(
+                    f"volume {name} has volumeMode {mode}, but is specified in {field}"
+                )

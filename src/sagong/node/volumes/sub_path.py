@@ -1,64 +1,113 @@
-"""subPath: a file or directory inside a volume, opened so that no symbolic link leads out of it.
+"""subPath: a file or directory inside a volume, opened so that nothing leads out of it.
 
-The place is found step by step with open file descriptors that follow no link, and the mount is
-made from the descriptor: what is bound is what was checked, whatever happens to names meanwhile.
+The kernel resolves the path with openat2(2) beneath the volume's own descriptor: links inside the
+volume work (configMap volumes are made of them), absolute ones and those that climb out do not.
+Directories that are missing are made one by one from open descriptors. The mount is made from the
+descriptor: what is bound is what was checked, whatever happens to names meanwhile.
 """
 
+import ctypes
+import errno
 import os
+import platform
+import stat
 from pathlib import Path, PurePosixPath
 
 from sagong.node.pods.failures import ConfigFailure
 from sagong.node.volumes import mounts
 
+_OPENAT2 = 437  # the same number on every architecture
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 0x02, 0x08
+_DIRECTORY_MODE = 0o750  # upstream's
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """``struct open_how``."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
 
 def check(sub_path: str) -> None:
     """Refuse absolute paths and ``..``. Raises ConfigFailure."""
     path = PurePosixPath(sub_path)
-    if path.is_absolute() or ".." in path.parts:
-        raise ConfigFailure(f'subPath "{sub_path}" must be a relative path and not contain ".."')
+    if path.is_absolute():
+        raise ConfigFailure(f"error SubPath `{sub_path}` must not be an absolute path")
+    if ".." in path.parts:
+        raise ConfigFailure(f"unable to provision SubPath `{sub_path}`: must not contain '..'")
 
 
-def bind_sub_path(volume: Path, sub_path: str, target: Path) -> Path:
-    """Bind ``volume/sub_path`` to ``target``, making missing directories (0750 as upstream's).
-
-    Returns the target. Raises ConfigFailure if the path leaves the volume.
+def bind_sub_path(volume: Path, sub_path: str, target: Path, *, is_read_only: bool = False) -> Path:
+    """Bind ``volume/sub_path`` to ``target``, making missing directories unless the volume is
+    read-only. Returns the target. Raises ConfigFailure if the path leaves the volume.
     """
     check(sub_path)
-    descriptor = _open_inside(volume, PurePosixPath(sub_path).parts)
+    root = os.open(os.path.realpath(volume), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        is_directory = os.path.isdir(f"/proc/self/fd/{descriptor}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if is_directory:
-            target.mkdir(exist_ok=True)
-        else:
-            target.touch()
-        if target in mounts.mounts_under(target):
-            mounts.unmount(target)
+        descriptor = _open_inside(root, sub_path, may_make=not is_read_only)
+    except OSError as error:
+        raise _failure(sub_path, error) from error
+    finally:
+        os.close(root)
+    try:
+        _make_target(target, is_directory=stat.S_ISDIR(os.fstat(descriptor).st_mode))
         mounts.bind(f"/proc/self/fd/{descriptor}", target)
     finally:
         os.close(descriptor)
     return target
 
 
-def _open_inside(volume: Path, parts: tuple[str, ...]) -> int:
-    """A descriptor (O_PATH) of the place. Links inside the volume are followed by hand: those of
-    configMap volumes (``key -> ..data/key``) must work, those that lead out must not."""
-    root = os.path.realpath(volume)
-    current = root
-    pending = list(parts)
-    for _ in range(255):  # more links than this are a loop
-        if not pending:
-            break
-        candidate = os.path.join(current, pending.pop(0))
-        if not os.path.lexists(candidate):
-            os.mkdir(candidate, 0o750)
-        current = os.path.realpath(candidate)
-        if current != root and not current.startswith(root + "/"):
-            raise ConfigFailure(f'subPath "{"/".join(parts)}" leads out of its volume')
-    descriptor = os.open(current, os.O_PATH | os.O_NOFOLLOW)
-    # What was opened is looked at once more: a name may have been exchanged since.
-    opened = os.readlink(f"/proc/self/fd/{descriptor}")
-    if opened != root and not opened.startswith(root + "/"):
-        os.close(descriptor)
-        raise ConfigFailure(f'subPath "{"/".join(parts)}" leads out of its volume')
-    return descriptor
+def _failure(sub_path: str, error: OSError) -> ConfigFailure:
+    if error.errno in (errno.EXDEV, errno.ELOOP):
+        return ConfigFailure(f'failed to prepare subPath "{sub_path}": it leads out of its volume')
+    return ConfigFailure(f'failed to prepare subPath "{sub_path}": {error.strerror}')
+
+
+def _open_inside(root: int, sub_path: str, *, may_make: bool) -> int:
+    """A descriptor (O_PATH) of the place. Raises OSError; EXDEV if it is outside."""
+    try:
+        return _open_beneath(root, sub_path, os.O_PATH)
+    except FileNotFoundError:
+        if not may_make:
+            raise
+    made = ""
+    for part in PurePosixPath(sub_path).parts:
+        parent = _open_beneath(root, made or ".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            os.mkdir(part, _DIRECTORY_MODE, dir_fd=parent)
+        except FileExistsError:
+            pass
+        else:
+            # Whatever the umask: containers of any user get in by the group or as its owner.
+            os.chmod(part, _DIRECTORY_MODE, dir_fd=parent)
+        finally:
+            os.close(parent)
+        made = f"{made}/{part}" if made else part
+    return _open_beneath(root, sub_path, os.O_PATH)
+
+
+def _open_beneath(root: int, path: str, flags: int) -> int:
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    result = _libc.syscall(_OPENAT2, root, path.encode(), ctypes.byref(how), ctypes.sizeof(how))
+    if result < 0:
+        number = ctypes.get_errno()
+        if number == errno.ENOSYS:
+            raise OSError(number, f"the kernel {platform.release()} has no openat2")
+        raise OSError(number, os.strerror(number), path)
+    return int(result)
+
+
+def _make_target(target: Path, *, is_directory: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if mounts.is_mount_point(target):
+        mounts.unmount(target)
+    if target.exists() and target.is_dir() != is_directory:
+        target.rmdir() if target.is_dir() else target.unlink()
+    if is_directory:
+        target.mkdir(exist_ok=True)
+    else:
+        target.touch()

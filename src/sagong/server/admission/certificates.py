@@ -22,6 +22,7 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateRequester(Mutating):
     name = "CertificateRequester"
+    resources = frozenset((REQUESTS,))
 
     async def admit(self, attributes: Attributes) -> None:
         request = created(attributes, REQUESTS)
@@ -41,6 +42,7 @@ class CertificateRequester(Mutating):
 
 class CertificateApproval(Validating):
     name = "CertificateApproval"
+    resources = frozenset((REQUESTS,))
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -58,6 +60,7 @@ class CertificateApproval(Validating):
 
 class CertificateSigning(Validating):
     name = "CertificateSigning"
+    resources = frozenset((REQUESTS,))
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -75,6 +78,7 @@ class CertificateSigning(Validating):
 
 class CertificateSubjectRestriction(Validating):
     name = "CertificateSubjectRestriction"
+    resources = frozenset((REQUESTS,))
 
     async def validate(self, attributes: Attributes) -> None:
         request = created(attributes, REQUESTS)

@@ -6,7 +6,7 @@ after DefaultTolerationSeconds; ClusterTrustBundleAttest after CertificateSignin
 not part of the stable API). Plugins that upstream leaves off by default are not there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sagong.core.ids import Ids
 from sagong.server.admission.certificates import (
@@ -20,6 +20,7 @@ from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.admission.limit_ranger import LimitRanger
 from sagong.server.admission.namespace_lifecycle import NamespaceLifecycle
 from sagong.server.admission.node_restriction import NodeRestriction
+from sagong.server.admission.plugin import Mutating, Validating
 from sagong.server.admission.pod_security.plugin import PodSecurity
 from sagong.server.admission.priority import Priority
 from sagong.server.admission.rbac_escalation import RbacEscalation, Resolver
@@ -34,6 +35,8 @@ from sagong.server.admission.storage_protection import (
 from sagong.server.admission.taint_nodes import TaintNodesByCondition
 from sagong.server.authz.interface import Authorizer
 from sagong.server.handlers import Storage
+
+Step = Callable[[Attributes], Awaitable[None]]
 
 
 def default_plugins(
@@ -68,17 +71,35 @@ def default_plugins(
 
 
 class Chain:
-    """Plugins in order, as one."""
+    """Plugins in order, as one. A write passes by those that have no say in its resource."""
 
     name = "chain"
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
+        # By version-less name of the resource, of which there are as many as are served.
+        self._admitting: dict[str, tuple[Step, ...]] = {}
+        self._validating: dict[str, tuple[Step, ...]] = {}
 
     async def admit(self, attributes: Attributes) -> None:
-        for plugin in self.plugins:
-            await plugin.admit(attributes)
+        resource = attributes.resource.name
+        steps = self._admitting.get(resource)
+        if steps is None:
+            concerned = self._concerned(resource)
+            steps = tuple(p.admit for p in concerned if not isinstance(p, Validating))
+            self._admitting[resource] = steps
+        for step in steps:
+            await step(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        for plugin in self.plugins:
-            await plugin.validate(attributes)
+        resource = attributes.resource.name
+        steps = self._validating.get(resource)
+        if steps is None:
+            concerned = self._concerned(resource)
+            steps = tuple(p.validate for p in concerned if not isinstance(p, Mutating))
+            self._validating[resource] = steps
+        for step in steps:
+            await step(attributes)
+
+    def _concerned(self, resource: str) -> Sequence[Plugin]:
+        return [p for p in self.plugins if resource in getattr(p, "resources", (resource,))]

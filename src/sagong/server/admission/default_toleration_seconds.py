@@ -13,6 +13,7 @@ _TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 class DefaultTolerationSeconds(Mutating):
     name = "DefaultTolerationSeconds"
+    resources = frozenset(("pods",))
 
     async def admit(self, attributes: Attributes) -> None:
         both = updated(attributes, "pods")

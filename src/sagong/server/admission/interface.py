@@ -62,7 +62,8 @@ class Attributes:
 class Plugin(Protocol):
     """One admission plugin; both methods raise ``api.errors`` to refuse.
 
-    A plugin that only validates leaves ``admit`` empty, and the other way round.
+    A plugin that only validates leaves ``admit`` empty, and the other way round. One that looks at
+    a few resources only has their version-less names as ``resources`` and is not asked of others.
     """
 
     name: str

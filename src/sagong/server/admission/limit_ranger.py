@@ -17,6 +17,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger:
     name = "LimitRanger"
+    resources = frozenset(("pods", "persistentvolumeclaims"))
 
     async def admit(self, attributes: Attributes) -> None:
         pod = created(attributes, "pods")

@@ -14,6 +14,7 @@ _PREEMPTS = "PreemptLowerPriority"
 
 class Priority:
     name = "Priority"
+    resources = frozenset(("pods", CLASSES))
 
     async def admit(self, attributes: Attributes) -> None:
         both = updated(attributes, "pods")

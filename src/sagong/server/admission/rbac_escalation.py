@@ -37,6 +37,7 @@ class Resolver(Protocol):
 
 class RbacEscalation(Validating):
     name = "RBACEscalation"
+    resources = frozenset(f"{plural}.{_GROUP}" for plural in (*_ROLES, *_BINDINGS))
 
     def __init__(self, authorizer: Authorizer, resolver: Resolver) -> None:
         self._authorizer = authorizer

@@ -14,6 +14,7 @@ _CLASSES = "runtimeclasses.node.k8s.io"
 
 class RuntimeClass:
     name = "RuntimeClass"
+    resources = frozenset(("pods",))
 
     async def admit(self, attributes: Attributes) -> None:
         pod = created(attributes, "pods")

@@ -34,6 +34,7 @@ CA_CONFIG_MAPS = (
 
 class ServiceAccount:
     name = "ServiceAccount"
+    resources = frozenset(("pods",))
 
     def __init__(
         self, ids: Ids, *, ca_config_maps: tuple[tuple[str, str], ...] = CA_CONFIG_MAPS

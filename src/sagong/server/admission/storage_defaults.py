@@ -22,6 +22,7 @@ _INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
 
 class DefaultStorageClass(Mutating):
     name = "DefaultStorageClass"
+    resources = frozenset(("persistentvolumeclaims",))
 
     async def admit(self, attributes: Attributes) -> None:
         claim = created(attributes, "persistentvolumeclaims")
@@ -38,6 +39,7 @@ class DefaultStorageClass(Mutating):
 
 class DefaultIngressClass(Mutating):
     name = "DefaultIngressClass"
+    resources = frozenset(("ingresses.networking.k8s.io",))
 
     async def admit(self, attributes: Attributes) -> None:
         ingress = created(attributes, "ingresses.networking.k8s.io")

@@ -20,6 +20,7 @@ _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 class StorageObjectInUseProtection(Mutating):
     name = "StorageObjectInUseProtection"
+    resources = frozenset(FINALIZERS)
 
     async def admit(self, attributes: Attributes) -> None:
         finalizer = FINALIZERS.get(attributes.resource.name)
@@ -35,6 +36,7 @@ class StorageObjectInUseProtection(Mutating):
 
 class PersistentVolumeClaimResize(Validating):
     name = "PersistentVolumeClaimResize"
+    resources = frozenset(("persistentvolumeclaims",))
 
     async def validate(self, attributes: Attributes) -> None:
         both = updated(attributes, "persistentvolumeclaims")

@@ -11,6 +11,7 @@ _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 class TaintNodesByCondition(Mutating):
     name = "TaintNodesByCondition"
+    resources = frozenset(("nodes",))
 
     async def admit(self, attributes: Attributes) -> None:
         node = created(attributes, "nodes")

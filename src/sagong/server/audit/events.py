@@ -1,7 +1,7 @@
 """Audit events (``audit.k8s.io/v1 Event``) in the words of upstream. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sagong.api.types import Obj, User
@@ -36,8 +36,7 @@ class Record:
         metadata = body.get("metadata") if isinstance(body, dict) else None
         if isinstance(metadata, dict):
             asked = self.asked
-            self.asked = replace(
-                asked,
+            self.asked = asked._replace(
                 name=asked.name or str(metadata.get("name") or ""),
                 namespace=asked.namespace or str(metadata.get("namespace") or ""),
             )

@@ -1,6 +1,6 @@
 """The seam between HTTP and authentication."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from sagong.api.types import User
 
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 AUTHENTICATED_GROUP = "system:authenticated"
+UNAUTHENTICATED_GROUP = "system:unauthenticated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,16 @@ class Credentials:
     client_certificate: x509.Certificate | None = None
 
 
+def in_authenticated_group(groups: Iterable[str]) -> tuple[str, ...]:
+    """The groups and system:authenticated, unless one of the two that everybody is in is there."""
+    known = tuple(groups)
+    if AUTHENTICATED_GROUP in known or UNAUTHENTICATED_GROUP in known:
+        return known
+    return (*known, AUTHENTICATED_GROUP)
+
+
 class Authenticator(Protocol):
-    """One method of authentication. Groups do not yet include system:authenticated."""
+    """One method of authentication. Groups need not yet include system:authenticated."""
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         """The user; None if these credentials are not of this method's kind.

@@ -18,7 +18,7 @@ from sagong.api.types import Obj, User
 from sagong.core.clock import Clock, parse_time
 from sagong.core.ids import Ids
 from sagong.server.admission.interface import Lister
-from sagong.server.authn.interface import Authenticated, BadToken
+from sagong.server.authn.interface import Authenticated, BadToken, in_authenticated_group
 from sagong.server.authn.x509 import CREDENTIAL_ID
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -125,6 +125,14 @@ def key_id(key: ec.EllipticCurvePublicKey) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
+@dataclass(slots=True)
+class _Verified:
+    """A token whose signature is good, and whom it names once it has been found good in full."""
+
+    claims: Obj
+    user: User | None = None
+
+
 class ServiceAccountAuthenticator:
     """Checks tokens of one issuer against its keys and the objects that they name."""
 
@@ -140,19 +148,20 @@ class ServiceAccountAuthenticator:
         self._lister = lister
         self._clock = clock
         self._issuer = issuer
-        self._verified: dict[str, Obj] = {}
+        self._verified: dict[str, _Verified] = {}
 
     async def authenticate_token(
         self, token: str, audiences: Sequence[str]
     ) -> Authenticated | None:
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._verify(token)
-            if claims is None:
+        verified = self._verified.get(token)
+        if verified is None:
+            found = self._verify(token)
+            if found is None:
                 return None
             if len(self._verified) >= SIGNATURES_MAX:
                 del self._verified[next(iter(self._verified))]
-            self._verified[token] = claims
+            verified = self._verified[token] = _Verified(found)
+        claims = verified.claims
         meant_for = claims.get("aud") or []
         meant_for = [meant_for] if isinstance(meant_for, str) else meant_for
         matching = tuple(a for a in audiences if a in meant_for)
@@ -162,7 +171,10 @@ class ServiceAccountAuthenticator:
                 f" for the target audiences {_quoted(audiences)}"
             )
         self._check_times(claims)
-        return Authenticated(self._check_objects(claims), matching)
+        self._check_objects(claims)
+        if verified.user is None:
+            verified.user = _user_of(claims)
+        return Authenticated(verified.user, matching)
 
     def _verify(self, token: str) -> Obj | None:
         """The claims of a token of ours; None for another's. Raises BadToken for a forgery."""
@@ -204,7 +216,7 @@ class ServiceAccountAuthenticator:
         if now < claims.get("iat", 0) - LEEWAY_SECONDS:
             raise BadToken("service account token is issued in the future")
 
-    def _check_objects(self, claims: Obj) -> User:
+    def _check_objects(self, claims: Obj) -> None:
         ours = claims.get("kubernetes.io") or {}
         namespace, account = ours.get("namespace", ""), ours.get("serviceaccount") or {}
         found = self._living("serviceaccounts", namespace, account.get("name", ""))
@@ -219,12 +231,6 @@ class ServiceAccountAuthenticator:
         self._check_bound("pods", namespace, ours.get("pod"), "service account pod ref")
         if not ours.get("pod"):
             self._check_bound("nodes", "", ours.get("node"), "service account node ref")
-        return User(
-            name=user_name(namespace, account["name"]),
-            uid=account["uid"],
-            groups=group_names(namespace),
-            extra=_extra(claims, ours),
-        )
 
     def _check_bound(self, resource: str, namespace: str, bound: Obj | None, what: str) -> None:
         if not bound:
@@ -247,6 +253,18 @@ class ServiceAccountAuthenticator:
         if deleted and parse_time(deleted) < self._clock.now() - LEEWAY_SECONDS:
             return None
         return encoded.obj
+
+
+def _user_of(claims: Obj) -> User:
+    """Whom a token names that has been checked; of its claims alone."""
+    ours = claims["kubernetes.io"]
+    namespace, account = ours["namespace"], ours["serviceaccount"]
+    return User(
+        name=user_name(namespace, account["name"]),
+        uid=account["uid"],
+        groups=in_authenticated_group(group_names(namespace)),
+        extra=_extra(claims, ours),
+    )
 
 
 def _extra(claims: Obj, ours: Obj) -> Mapping[str, tuple[str, ...]]:

@@ -10,15 +10,13 @@ from dataclasses import replace
 from sagong.api.types import User
 from sagong.server.authn.interface import (
     ANONYMOUS,
-    AUTHENTICATED_GROUP,
     Authenticated,
     Authenticator,
     BadToken,
     Credentials,
     TokenAuthenticator,
+    in_authenticated_group,
 )
-
-_UNAUTHENTICATED_GROUP = "system:unauthenticated"
 
 
 class UnionAuthenticator:
@@ -65,7 +63,8 @@ class UnionAuthenticator:
                 reasons.append(error.why)
                 continue
             if found is not None:
-                return replace(found, user=with_authenticated_group(found.user))
+                user = with_authenticated_group(found.user)
+                return found if user is found.user else replace(found, user=user)
         if reasons:
             raise BadToken(f"[{', '.join(['invalid bearer token', *reasons])}]")
         return None
@@ -73,6 +72,5 @@ class UnionAuthenticator:
 
 def with_authenticated_group(user: User) -> User:
     """The user in system:authenticated, unless it is in one of the two groups already."""
-    if AUTHENTICATED_GROUP in user.groups or _UNAUTHENTICATED_GROUP in user.groups:
-        return user
-    return replace(user, groups=(*user.groups, AUTHENTICATED_GROUP))
+    groups = in_authenticated_group(user.groups)
+    return user if groups is user.groups else replace(user, groups=groups)

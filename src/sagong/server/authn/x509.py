@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from sagong.api.types import User
-from sagong.server.authn.interface import Credentials
+from sagong.server.authn.interface import Credentials, in_authenticated_group
 
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
@@ -22,18 +22,19 @@ class X509Authenticator:
     """Reads users from certificates whose chain the TLS layer has verified."""
 
     def __init__(self) -> None:
-        self._users: dict[bytes, User | None] = {}
+        self._users: dict[x509.Certificate, User | None] = {}
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         certificate = credentials.client_certificate
         if certificate is None:
             return None
-        fingerprint = certificate.fingerprint(hashes.SHA256())
-        if fingerprint not in self._users:
+        if certificate not in self._users:
             if len(self._users) >= CERTIFICATES_MAX:
                 del self._users[next(iter(self._users))]
-            self._users[fingerprint] = user_of(certificate, fingerprint)
-        return self._users[fingerprint]
+            self._users[certificate] = user_of(
+                certificate, certificate.fingerprint(hashes.SHA256())
+            )
+        return self._users[certificate]
 
 
 def user_of(certificate: x509.Certificate, fingerprint: bytes) -> User | None:
@@ -44,7 +45,8 @@ def user_of(certificate: x509.Certificate, fingerprint: bytes) -> User | None:
     return User(
         name=name[0],
         uid=next(iter(_values(certificate, _UID_OID)), ""),
-        groups=tuple(_values(certificate, NameOID.ORGANIZATION_NAME)),
+        # In the group of all who are known beforehand, so that no request has to be put into it.
+        groups=in_authenticated_group(_values(certificate, NameOID.ORGANIZATION_NAME)),
         extra={CREDENTIAL_ID: (f"X509SHA256={fingerprint.hex()}",)},
     )
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sagong.api.types import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):  # made for every request: a third of a frozen dataclass's cost
     """What is asked, in RBAC's words. Of non-resource requests only ``path``, ``verb`` count."""
 
     user: User

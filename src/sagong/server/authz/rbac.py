@@ -20,10 +20,11 @@ CLUSTER_ROLES = f"clusterroles.{GROUP}"
 CLUSTER_ROLE_BINDINGS = f"clusterrolebindings.{GROUP}"
 ROLES = f"roles.{GROUP}"
 ROLE_BINDINGS = f"rolebindings.{GROUP}"
-_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
 
 # Users whose compiled rules are kept. Past it all are compiled again.
 VIEWS_MAX = 4096
+# Decisions kept. Past it all are made again.
+DECISIONS_MAX = 8192
 
 # A subject as bindings name it: its kind and its name.
 _Subject = tuple[str, str]
@@ -39,14 +40,32 @@ class _Grant:
     problem: str = ""  # why the role could not be resolved
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """What one user was granted in one namespace."""
+
+    grants: tuple[_Grant, ...]
+    has_names: bool
+
+
+# A view and what was asked: of a resource or not, the verb, group, resource and subresource or the
+# path, and the name if any rule of the view has names.
+_Question = tuple[_View, bool, str, str, str, str, str]
+
+
 @dataclass(slots=True)
 class _Index:
-    """Bindings by subject, cluster-wide and by namespace, of one state of the cluster."""
+    """Bindings by subject, cluster-wide and by namespace, of one state of the cluster.
+
+    Everything that follows from it is kept with it and goes with it: a role or a binding that
+    changes makes another index.
+    """
 
     versions: tuple[int, ...]
     cluster: Mapping[_Subject, Sequence[_Grant]]
     namespaced: Mapping[str, Mapping[_Subject, Sequence[_Grant]]]
-    views: dict[tuple[str, tuple[str, ...], str], tuple[_Grant, ...]] = field(default_factory=dict)
+    views: dict[tuple[str, tuple[str, ...], str], _View] = field(default_factory=dict)
+    decisions: dict[_Question, Decision] = field(default_factory=dict)
 
 
 class RbacAuthorizer:
@@ -57,24 +76,31 @@ class RbacAuthorizer:
         self._index = _Index((), {}, {})
 
     async def authorize(self, attributes: Attributes) -> Decision:
-        namespace = attributes.namespace if attributes.is_resource else ""
-        grants = self._grants(attributes.user, namespace)
-        for grant in grants:
-            for rule in grant.rules:
-                if rule.allows(attributes):
-                    return Decision(Effect.ALLOW, f"RBAC: allowed by {grant.reason}")
-        problems = list(dict.fromkeys(grant.problem for grant in grants if grant.problem))
-        if not problems:
-            return Decision(Effect.NO_OPINION)
-        text = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
-        return Decision(Effect.NO_OPINION, f"RBAC: {text}")
+        asked = attributes
+        view = self._view(asked.user, asked.namespace if asked.is_resource else "")
+        question = (
+            view,
+            asked.is_resource,
+            asked.verb,
+            asked.group if asked.is_resource else asked.path,
+            asked.resource,
+            asked.subresource,
+            asked.name if view.has_names else "",
+        )
+        decisions = self._index.decisions
+        decision = decisions.get(question)
+        if decision is None:
+            if len(decisions) >= DECISIONS_MAX:
+                decisions.clear()
+            decision = decisions[question] = _decide(view.grants, asked)
+        return decision
 
     def rules_for(self, user: User, namespace: str) -> Sequence[Obj]:
-        return [rule for grant in self._grants(user, namespace) for rule in grant.source]
+        return [rule for grant in self._view(user, namespace).grants for rule in grant.source]
 
     def problems_for(self, user: User, namespace: str) -> Sequence[str]:
         """Why the answer of ``rules_for`` may be incomplete: roles that are bound and absent."""
-        grants = self._grants(user, namespace)
+        grants = self._view(user, namespace).grants
         return list(dict.fromkeys(grant.problem for grant in grants if grant.problem))
 
     def rules_of_role(self, role_ref: Obj, namespace: str) -> Sequence[Obj] | None:
@@ -85,8 +111,14 @@ class RbacAuthorizer:
             role = self._lister.get(ROLES, namespace, role_ref["name"])
         return None if role is None else role.obj.get("rules") or []
 
-    def _grants(self, user: User, namespace: str) -> tuple[_Grant, ...]:
-        versions = tuple(self._lister.version(resource) for resource in _RESOURCES)
+    def _view(self, user: User, namespace: str) -> _View:
+        version = self._lister.version
+        versions = (
+            version(CLUSTER_ROLES),
+            version(CLUSTER_ROLE_BINDINGS),
+            version(ROLES),
+            version(ROLE_BINDINGS),
+        )
         if versions != self._index.versions:
             self._index = self._build(versions)
         index = self._index
@@ -132,13 +164,25 @@ class RbacAuthorizer:
             index[_subject_key(subject, namespace)].append(grant)
 
 
-def _view(index: _Index, user: User, namespace: str) -> tuple[_Grant, ...]:
+def _decide(grants: Sequence[_Grant], asked: Attributes) -> Decision:
+    for grant in grants:
+        for rule in grant.rules:
+            if rule.allows(asked):
+                return Decision(Effect.ALLOW, f"RBAC: allowed by {grant.reason}")
+    problems = list(dict.fromkeys(grant.problem for grant in grants if grant.problem))
+    if not problems:
+        return Decision(Effect.NO_OPINION)
+    text = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+    return Decision(Effect.NO_OPINION, f"RBAC: {text}")
+
+
+def _view(index: _Index, user: User, namespace: str) -> _View:
     subjects = [("User", user.name), *(("Group", group) for group in user.groups)]
     grants = [grant for s in subjects for grant in index.cluster.get(s, ())]
     if namespace:
         local = index.namespaced.get(namespace, {})
         grants += [grant for s in subjects for grant in local.get(s, ())]
-    return tuple(grants)
+    return _View(tuple(grants), any(rule.names for grant in grants for rule in grant.rules))
 
 
 def _sorted(lister: Lister, resource: str) -> Iterable[Obj]:

@@ -4,7 +4,6 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.assembly import Core
@@ -15,12 +14,14 @@ from sagong.server.endpoints.metrics import Metrics
 from sagong.server.endpoints.openid import openid_endpoints
 from sagong.server.endpoints.paths import paths
 from sagong.server.endpoints.version import KUBERNETES, version
+from sagong.server.fairness.turns import Turns
+from sagong.server.http.asking import FindTarget
 from sagong.server.http.audit import Auditor
 from sagong.server.http.authentication import authentication
 from sagong.server.http.exchange import Middleware
 from sagong.server.http.failures import failures
+from sagong.server.http.fairness import Fairness
 from sagong.server.http.impersonation import impersonation
-from sagong.server.http.overload import overload
 from sagong.server.http.routing import Connect, Endpoint, Router
 from sagong.server.http.server import HttpServer
 from sagong.server.openapi.documents import OpenApi
@@ -36,7 +37,7 @@ class Front:
     tls: ssl.SSLContext | None
     # host:port as clients are told of it
     address: str
-    auditor: Callable[[ResourceTable], Auditor] | None = None
+    auditor: Callable[[FindTarget], Auditor] | None = None
     # Between impersonation and routing.
     middlewares: Sequence[Middleware] = ()
     connections: Mapping[tuple[str, str], Connect] = field(default_factory=dict)
@@ -80,19 +81,21 @@ def http_server(core: Core, front: Front) -> HttpServer:
         front.connections,
         core.custom.printer_of,
     )
+    fairness = Fairness(core.caches, router.target, Turns(front.clock.monotonic))
+    metrics.register(fairness)
     outer = [
         metrics.middleware(),
         failures(metrics.count_panic),
         authentication(core.security.authenticator, core.security.anonymous_paths),
     ]
     if front.auditor is not None:
-        outer.append(front.auditor(core.resources).middleware())
+        outer.append(front.auditor(router.target).middleware())
     return HttpServer(
         handler=router.handle,
         middlewares=[
             *outer,
-            overload(),
             impersonation(core.security.authorizer),
+            fairness.middleware(),
             *front.middlewares,
         ],
         clock=front.clock,

@@ -13,18 +13,14 @@ import orjson
 from sagong.api import errors
 from sagong.api.protobuf.decoding import decode
 from sagong.api.protobuf.messages import Messages
-from sagong.api.resources import ResourceTable
 from sagong.core.clock import Clock
 from sagong.server.audit.events import Record, event_of
 from sagong.server.audit.log import AuditLog
 from sagong.server.audit.policy import Level, Policy, Stage
-from sagong.server.authz.interface import Attributes
-from sagong.server.http import query
+from sagong.server.http.asking import FindTarget, asked_of, is_lasting
 from sagong.server.http.exchange import Exchange, Middleware, Next
 from sagong.server.http.messages import Answered, Response
 from sagong.server.http.negotiation import PROTOBUF_TYPE
-from sagong.server.http.overload import is_lasting
-from sagong.server.http.targets import target_of, verb_of
 
 _DECISION = "authorization.k8s.io/decision"
 _REASON = "authorization.k8s.io/reason"
@@ -37,7 +33,7 @@ class Auditor:
     policy: Policy
     log: AuditLog
     clock: Clock
-    resources: ResourceTable
+    find_target: FindTarget
     messages: Messages
 
     def middleware(self) -> Middleware:
@@ -121,7 +117,7 @@ class Auditor:
             return None
 
     def _record(self, exchange: Exchange) -> Record:
-        asked = self._asked(exchange)
+        asked = asked_of(exchange, self.find_target)
         target = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
         return Record(
             decision=self.policy.decide(asked),
@@ -131,24 +127,4 @@ class Auditor:
             received_at=self.clock.now(),
             source=exchange.incoming.peer,
             user_agent=exchange.incoming.headers.get("User-Agent"),
-        )
-
-    def _asked(self, exchange: Exchange) -> Attributes:
-        """The request as authorisation sees it."""
-        user, method = exchange.user, exchange.method
-        target = target_of(exchange.path, self.resources)
-        if target is None or target.resource is None:
-            return Attributes(user, method.lower(), path=exchange.path, is_resource=False)
-        watch = query.is_true(query.parse(exchange.query).get("watch")) if exchange.query else False
-        verb = verb_of(method, target, watch=watch)
-        resource = target.resource
-        return Attributes(
-            user,
-            verb.value if verb else method.lower(),
-            group=resource.group,
-            version=resource.version,
-            resource=resource.plural,
-            subresource=target.subresource,
-            namespace=target.namespace or "",
-            name=target.name,
         )

@@ -33,6 +33,8 @@ BODY_BYTES_MAX = 256 * 1024
 AHEAD_BYTES_MAX = 64 * 1024
 # Answers are written in pieces, so that one large list does not hold up the others.
 PIECE_BYTES = 256 * 1024
+# Read at once at most: what a large body is read in.
+READ_BYTES = 256 * 1024
 _END = b"\r\n\r\n"
 
 
@@ -67,10 +69,16 @@ class Shared:
     tasks: Tasks
     monotonic: Callable[[], float]
     open: set["Connection"] = field(default_factory=set)
+    read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
 
 
-class Connection(asyncio.Protocol):
-    """See the module's docstring."""
+class Connection(asyncio.BufferedProtocol):
+    """See the module's docstring.
+
+    Bytes are read into one buffer that all connections share: a transport asks for it, fills it
+    and says so in one step. Without it the TLS layer makes an object of its largest size for every
+    read, for which the kernel maps memory and takes it back.
+    """
 
     __slots__ = (
         "_block", "_buffer", "_certificate", "_closing", "_drained", "_handling", "_headers",
@@ -113,6 +121,12 @@ class Connection(asyncio.Protocol):
         self._wake()
         if self._owner is not None:
             self._owner.on_gone()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._shared.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._shared.read_buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         self.since = self._shared.monotonic()

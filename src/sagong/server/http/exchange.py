@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 
+OnStart = Callable[[int], None]
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request; ``user`` is set by authentication."""
@@ -36,7 +39,7 @@ class Exchange:
     # Why the request is allowed, once that is known.
     allowed_because: str | None = None
     # Whom to tell that an answer which goes on has begun, with its status.
-    on_start: Callable[[int], None] | None = None
+    on_start: OnStart | None = None
 
     @property
     def request(self) -> "web.BaseRequest":

@@ -11,7 +11,7 @@ from sagong.api.call import Call, Event, EventType, Listing, Single, Verb, Watch
 from sagong.api.protobuf.encoding import kubernetes_encoder
 from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import ResourceTable
-from sagong.api.types import Obj
+from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import Attributes, Effect
 from sagong.server.authz.refusal import refusal
@@ -36,6 +36,7 @@ Endpoint = Callable[[Exchange], Awaitable[Answered]]
 FindEndpoint = Callable[[str], Endpoint | None]
 
 
+_READS = (Verb.GET, Verb.LIST, Verb.WATCH)
 # Paths whose meaning is remembered; past it all are forgotten.
 TARGETS_MAX = 8192
 
@@ -53,11 +54,13 @@ class Router:
     messages: Messages = field(default_factory=Messages)
     _targets: dict[str, Target | None] = field(default_factory=dict)
     _targets_version: int = 0
+    # Requests without parameters, by method, path and agent: the same call each time.
+    _calls: dict[tuple[str, str, str], Call] = field(default_factory=dict)
 
     def manner(self, method: str, target: str) -> Manner:
         """How to answer a request: reads of the caches at once, connections by their handlers."""
         path, _, query_text = target.partition("?")
-        found = self._target(path)
+        found = self.target(path)
         if found is None or found.resource is None:
             return Manner.TASK
         key = (found.resource.name, found.subresource)
@@ -69,16 +72,16 @@ class Router:
 
     async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
-        target = self._target(exchange.path)
+        target = self.target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
         parameters = query.parse(exchange.query) if exchange.query else {}
-        verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
         if target.resource and (target.resource.name, target.subresource) in self.connections:
             # Any method may be proxied (OPTIONS counts as a read), and the query is the backend's.
+            verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
             call = self._call(exchange, target, verb or Verb.GET, {})
             return await self._connect(exchange, call, target)
-        call = self._call(exchange, target, verb, parameters)
+        call = self._known_call(exchange, target, parameters)
         exchange.allowed_because = await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         # Reviews, which can only be created, are kept nowhere and have no table.
@@ -86,22 +89,41 @@ class Router:
         typed = target.resource is None or not target.resource.custom
         accept = exchange.incoming.headers.get("Accept", "")
         accepted = negotiate(accept, tables=tables, protobuf=typed)
-        if verb not in (Verb.GET, Verb.LIST, Verb.WATCH):
+        if call.verb not in _READS:
             call = await _with_body(exchange, call, self.messages)
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
-    def _target(self, path: str) -> Target | None:
+    def target(self, path: str) -> Target | None:
         """What a path names; clients ask for the same few again and again."""
         version = self.resources.version
         if version != self._targets_version or len(self._targets) >= TARGETS_MAX:
             self._targets.clear()
+            self._calls.clear()
             self._targets_version = version
         try:
             return self._targets[path]
         except KeyError:
             target = self._targets[path] = target_of(path, self.resources)
             return target
+
+    def _known_call(
+        self, exchange: Exchange, target: Target, parameters: Mapping[str, str]
+    ) -> Call:
+        agent = exchange.incoming.headers.get("User-Agent")
+        key = (exchange.method, exchange.path, agent)
+        if not parameters:
+            call = self._calls.get(key)
+            if call is not None:
+                _label(exchange, call.verb, call.resource, target)
+                return call
+        verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
+        call = self._call(exchange, target, verb, parameters)
+        if not parameters:
+            if len(self._calls) >= TARGETS_MAX:
+                self._calls.clear()
+            self._calls[key] = call
+        return call
 
     def _call(
         self, exchange: Exchange, target: Target, verb: Verb | None, parameters: Mapping[str, str]
@@ -111,12 +133,7 @@ class Router:
             raise errors.unknown_resource()
         if verb is None or (verb in (Verb.UPDATE, Verb.PATCH) and not target.name):
             raise method_not_allowed()
-        exchange.verb, exchange.resource = verb, resource.plural
-        exchange.group, exchange.version = resource.group, resource.version
-        exchange.subresource = target.subresource
-        exchange.scope = (
-            "resource" if target.name else ("namespace" if target.namespace else "cluster")
-        )
+        _label(exchange, verb, resource, target)
         options = query.options_of(parameters, verb)
         exchange.dry_run = options.dry_run
         return Call(
@@ -180,6 +197,14 @@ class Router:
         return await watches.stream(exchange, answer, _line_shape(presenter, call, accepted))
 
 
+def _label(exchange: Exchange, verb: Verb, resource: Resource, target: Target) -> None:
+    """What metrics and logs call the request."""
+    exchange.verb, exchange.resource = verb, resource.plural
+    exchange.group, exchange.version = resource.group, resource.version
+    exchange.subresource = target.subresource
+    exchange.scope = "resource" if target.name else ("namespace" if target.namespace else "cluster")
+
+
 def _line_shape(presenter: Presenter, call: Call, accepted: Accepted) -> watches.Shape | None:
     """How events are written, None as shared lines of JSON."""
     shape = None if accepted.shape is Shape.PLAIN else _shape(presenter, call)
@@ -234,6 +259,6 @@ async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call
     if call.verb is Verb.PATCH:
         type_ = bodies.patch_type_of(media_type)
         patch, duplicates = bodies.decode_patch(data, type_)
-        return replace(call, body=patch, patch_type=type_, duplicates=duplicates)
+        return call.with_body(patch, duplicates, type_)
     decoded = bodies.decode_object(data, media_type, call.resource.kind, messages)
-    return replace(call, body=decoded.obj, duplicates=decoded.duplicates)
+    return call.with_body(decoded.obj, decoded.duplicates)

@@ -8,6 +8,7 @@ from sagong.api import errors
 from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.server.admission.chain import Chain
 from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.caches import Caches
@@ -40,6 +41,10 @@ class Backend:
     store_is_local: bool = True
     # By version-less name of the storage resource.
     settlers: Mapping[str, Settler] = field(default_factory=dict)
+    admission: Chain = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admission = Chain(self.plugins)
 
     def cache(self, served: Served) -> ResourceCache:
         return self.caches.of(served.storage)

@@ -124,8 +124,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         user=user,
         lister=backend.caches,
     )
-    for plugin in backend.plugins:
-        await plugin.admit(attributes)
+    await backend.admission.admit(attributes)
     served.strategy.default(obj)
     found = validate_create(
         obj,
@@ -137,8 +136,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         name = obj["metadata"].get("name", "")
         raise errors.invalid(served.resource.group, served.resource.kind, name, found)
     attributes.warnings += served.strategy.warnings(obj, None)
-    for plugin in backend.plugins:
-        await plugin.validate(attributes)
+    await backend.admission.validate(attributes)
     return attributes
 
 

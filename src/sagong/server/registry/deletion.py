@@ -124,10 +124,8 @@ async def _admit(backend: Backend, served: Served, call: Call, user: User, old: 
         user=user,
         lister=backend.caches,
     )
-    for plugin in backend.plugins:
-        await plugin.admit(attributes)
-    for plugin in backend.plugins:
-        await plugin.validate(attributes)
+    await backend.admission.admit(attributes)
+    await backend.admission.validate(attributes)
 
 
 async def delete_item(

@@ -31,4 +31,5 @@ class Served:
 
     @property
     def is_converted(self) -> bool:
-        return self.is_completed or self.resource != self.storage
+        same = self.resource is self.storage or self.resource == self.storage
+        return self.is_completed or not same

@@ -221,13 +221,11 @@ class Flow:
             user=self._user,
             lister=self._backend.caches,
         )
-        for plugin in self._backend.plugins:
-            await plugin.admit(attributes)
+        await self._backend.admission.admit(attributes)
         served.strategy.default(new)
         self._validate(new, old)
         attributes.warnings += served.strategy.warnings(new, old)
-        for plugin in self._backend.plugins:
-            await plugin.validate(attributes)
+        await self._backend.admission.validate(attributes)
         self._warnings += attributes.warnings
         return attributes
 

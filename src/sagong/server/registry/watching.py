@@ -90,8 +90,8 @@ class WatchStream:
 
     def _wake(self) -> None:
         if self._flush is not None and not self._is_due:
-            self._is_due = True  # once for all events of one turn of the loop
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._is_due = True  # once for all events until then
+            self._cache.deliveries.add(self._flush)
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 

@@ -25,8 +25,7 @@ async def insert(backend: Backend, served: Served, path: str, obj: Obj) -> Encod
     if not result.succeeded:
         found = result.found[0]
         raise Lost(None if found is None else Item(path, found.value, found.mod_revision))
-    await backend.caches.wait_revision(result.revision)
-    return from_stored(data, result.revision)
+    return await _written(backend, served, path, data, result.revision)
 
 
 async def replace(backend: Backend, served: Served, item: Item, obj: Obj) -> Encoded:
@@ -39,8 +38,18 @@ async def replace(backend: Backend, served: Served, item: Item, obj: Obj) -> Enc
     if not result.succeeded:
         found = result.found[0]
         raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
-    await backend.caches.wait_revision(result.revision)
-    return from_stored(data, result.revision)
+    return await _written(backend, served, item.path, data, result.revision)
+
+
+async def _written(
+    backend: Backend, served: Served, path: str, data: bytes, revision: int
+) -> Encoded:
+    """The object at its new revision: the cache's own, unless somebody was faster again."""
+    await backend.caches.wait_revision(revision)
+    item = backend.cache(served).get(path)
+    if item is not None and item.revision == revision:
+        return item.encoded
+    return from_stored(data, revision)
 
 
 async def remove(backend: Backend, served: Served, item: Item) -> Encoded:

@@ -113,7 +113,7 @@ class MemoryStore:
             del self._live[key]
             del self._live_keys[bisect_left(self._live_keys, key)]
             self._versions[key].append((revision, None))
-            return Change(key, None, previous, previous.create_revision, revision)
+            return Change(key, None, previous.create_revision, revision)
         created = previous.create_revision if previous else revision
         entry = Entry(key, operation.value, created, revision)
         if previous is None:
@@ -123,7 +123,7 @@ class MemoryStore:
             self._versions[key] = []
             insort(self._all_keys, key)
         self._versions[key].append((revision, entry))
-        return Change(key, operation.value, previous, created, revision)
+        return Change(key, operation.value, created, revision)
 
     async def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[Batch]:
         self._check_open()

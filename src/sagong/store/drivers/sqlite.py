@@ -1,9 +1,10 @@
 """The store in one SQLite file: durable, no server to run, one process at a time.
 
-Writes are done by one thread. Transactions that wait while it commits are committed together next,
-with one fsync for all; each keeps its own revision. Their changes are published on the event loop,
-in revision order, before any of their writers hears of success. Reads have a thread and a
-connection of their own, and see exactly what has been published.
+Transactions are decided on the event loop (``sqlite_heads.py``), and made durable by one thread.
+Those that wait while it commits are committed together next, with one fsync for all; each keeps
+its own revision. Their changes are published on the event loop, in revision order, before any of
+their writers hears of success. Reads have a thread and a connection of their own, and see exactly
+what has been published.
 """
 
 import asyncio
@@ -12,13 +13,14 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from sagong.store.drivers import sqlite_log
 from sagong.store.drivers.feed import Feed
-from sagong.store.drivers.sqlite_log import OPERATIONS_MAX, Log, Outcome, Txn
+from sagong.store.drivers.sqlite_heads import Group, Heads, Outcome, Txn
+from sagong.store.drivers.sqlite_log import OPERATIONS_MAX, Log
+from sagong.store.drivers.worker import Worker
 from sagong.store.errors import Compacted, FutureRevision, Unavailable
 from sagong.store.interface import Batch, Compare, Delete, Entry, Put, Range, TxnResult
 
@@ -45,14 +47,14 @@ class SqliteStore:
             self._read_log = Log(sqlite_log.connect(self._path))
             self._revision = self._write_log.revision()
             self._compacted = self._write_log.mark("compacted")
+            self._heads = Heads(self._write_log.heads())
         except (sqlite3.Error, OSError, ValueError) as error:
             os.close(self._lock)
             raise Unavailable(f"cannot open {self._path}: {error}") from error
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
+        self._writer = Worker("store-write")
+        self._reader = Worker("store-read")
         self._feed = Feed()
         self._waiting: deque[tuple[Txn, asyncio.Future[TxnResult]]] = deque()
-        self._committing = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -87,7 +89,7 @@ class SqliteStore:
         if self._idle.is_set():
             # Not at once: what else this turn of the loop writes joins the group.
             self._idle.clear()
-            loop.call_soon(self._commit_next, loop)
+            loop.call_soon(self._commit_next)
         return await future
 
     def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[Batch]:
@@ -138,48 +140,62 @@ class SqliteStore:
         self._closed = True
         self._feed.close()
         await self._idle.wait()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._reader, self._read_log.close)
-        await loop.run_in_executor(self._writer, self._write_log.close)
-        self._reader.shutdown()
-        self._writer.shutdown()
+        await self._reader.wait(self._read_log.close)
+        await self._writer.wait(self._write_log.close)
+        self._reader.stop()
+        self._writer.stop()
         os.close(self._lock)
 
     # Group commit
 
-    def _commit_next(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _commit_next(self) -> None:
         """Give the writer all that waits. Called on the loop, never while it is at work."""
         if not self._waiting:
             self._idle.set()
             return
         count = min(len(self._waiting), GROUP_TXNS_MAX)
-        group = [self._waiting.popleft() for _ in range(count)]
-        txns, revision = [txn for txn, _ in group], self._revision
-        committed = loop.run_in_executor(self._writer, self._write_log.commit, txns, revision)
-        futures = [future for _, future in group]
-        committed.add_done_callback(lambda done: self._land(loop, futures, done))
+        waiting = [self._waiting.popleft() for _ in range(count)]
+        group = self._heads.decide([txn for txn, _ in waiting], self._revision)
+        futures = [future for _, future in waiting]
+        self._writer.give(
+            lambda: self._commit(group),
+            lambda results, failure: self._land(group, futures, results, failure),
+        )
+
+    def _commit(self, group: Group) -> Sequence[TxnResult]:
+        """On the writer's thread: make the group durable; what its transactions came to."""
+        if group.rows:
+            self._write_log.append(group.rows)
+        return [self._result(outcome) for outcome in group.outcomes]
+
+    def _result(self, outcome: Outcome) -> TxnResult:
+        if outcome.lost is None:
+            return outcome.result
+        entry = self._write_log.entry
+        found = [None if head is None else entry(key, head) for key, head in outcome.lost]
+        return TxnResult(False, outcome.result.revision, found)
 
     def _land(
         self,
-        loop: asyncio.AbstractEventLoop,
+        group: Group,
         futures: Sequence[asyncio.Future[TxnResult]],
-        committed: asyncio.Future[list[Outcome]],
+        results: Sequence[TxnResult],
+        failure: BaseException | None,
     ) -> None:
-        failure = committed.exception()
         if failure is None:
-            outcomes = committed.result()
-            for outcome in outcomes:
+            self._heads.take(group)
+            for outcome in group.outcomes:
                 if outcome.batch is not None:
                     self._revision = outcome.batch.revision
                     self._feed.publish(outcome.batch)
-            for future, outcome in zip(futures, outcomes, strict=True):
+            for future, result in zip(futures, results, strict=True):
                 if not future.done():  # its writer may have been cancelled
-                    future.set_result(outcome.result)
+                    future.set_result(result)
         else:
             for future in futures:
                 if not future.done():
                     future.set_exception(_unavailable(failure))
-        self._commit_next(loop)
+        self._commit_next()
 
     # Threads
 
@@ -193,9 +209,9 @@ class SqliteStore:
     async def _write(self, work: Callable[[], T]) -> T:
         return await self._in(self._writer, work)
 
-    async def _in(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _in(self, worker: Worker, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, work)
+            return await worker.wait(work)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 

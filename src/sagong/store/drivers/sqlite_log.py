@@ -5,26 +5,22 @@ Each row is one change of one key. Its id holds the revision and the place withi
 ``key`` (which ends in the id) finds a key's newest change at or before any revision.
 """
 
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sagong.store.errors import Compacted
-from sagong.store.interface import (
-    Batch,
-    Change,
-    Compare,
-    Delete,
-    Entry,
-    Put,
-    Range,
-    TxnResult,
-)
+from sagong.store.interface import Batch, Change, Entry, Range
 
 PLACE_BITS = 16
 OPERATIONS_MAX = 1 << PLACE_BITS  # of one transaction
+# The write-ahead log is copied into the file when it has so many pages (16 MB). Keys are spread
+# over the index, so a busy store fills SQLite's default of 1,000 in half a second, and the copy is
+# what the slowest writes wait for.
+CHECKPOINT_PAGES = 4096
 FORMAT = 1  # of the file; another one is refused
 
 # Sorts after every key that begins with a prefix: no key holds the last code point.
@@ -61,28 +57,33 @@ WHERE l.value IS NOT NULL
 """
 # "+": walk the table in id order, not the index of keys.
 _HISTORY = """
-SELECT l.id, l.key, l.create_rev, l.value, p.id, p.create_rev, p.value
-FROM log AS l LEFT JOIN log AS p ON p.id = l.prev_id
-WHERE l.id >= ? AND l.id < ? AND +l.key >= ? AND +l.key < ?
-ORDER BY l.id LIMIT ?
+SELECT id, key, create_rev, value FROM log
+WHERE id >= ? AND id < ? AND +key >= ? AND +key < ?
+ORDER BY id LIMIT ?
 """
-_INSERT = "INSERT INTO log (id, key, create_rev, prev_id, value) VALUES (?, ?, ?, ?, ?)"
+_HEADS = """
+SELECT l.key, l.id, l.create_rev
+FROM (SELECT max(id) AS id FROM log GROUP BY key) AS newest CROSS JOIN log AS l ON l.id = newest.id
+WHERE l.value IS NOT NULL
+"""
+# Of one INSERT statement. Past it several make up one transaction.
+ROWS_AT_ONCE = 32
+
+# id, key, create_rev, prev_id, value
+Row = tuple[int, str, int, int | None, bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Txn:
-    """One transaction as it was asked for."""
+class Head(NamedTuple):
+    """Where a living key is: the row of its newest change, and the revision that created it."""
 
-    compares: Sequence[Compare]
-    operations: Sequence[Put | Delete]
+    id: int
+    create_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a transaction; no batch if nothing changed."""
-
-    result: TxnResult
-    batch: Batch | None
+@functools.cache  # one a number of rows, of which there are ROWS_AT_ONCE
+def _insert_statement(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO log (id, key, create_rev, prev_id, value) VALUES {values}"
 
 
 def revision_of(id_: int) -> int:
@@ -121,6 +122,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return connection
 
 
@@ -190,52 +192,36 @@ class Log:
 
     # Writing
 
-    def commit(self, txns: Sequence[Txn], revision: int) -> list[Outcome]:
-        """Do transactions in order, all in one durable commit; ``revision`` is the newest so far.
+    def heads(self) -> dict[str, Head]:
+        """Where every living key is. Read once, when the store is opened."""
+        return {key: Head(id_, created) for key, id_, created in self._db.execute(_HEADS)}
 
-        Raises sqlite3.Error; then none of them has happened.
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows in one durable commit. Raises sqlite3.Error; then none of them is there.
+
+        One statement does it if it can: each statement is a moment in which this thread waits
+        for the interpreter, which is at work on requests.
         """
-        outcomes = []
+        if len(rows) <= ROWS_AT_ONCE:
+            self._insert(rows)  # a statement alone is a transaction
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for txn in txns:
-                outcomes.append(self._apply(txn, revision))
-                revision = outcomes[-1].result.revision
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                self._insert(rows[start : start + ROWS_AT_ONCE])
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        return outcomes
 
-    def _apply(self, txn: Txn, revision: int) -> Outcome:
-        found = [self.get(compare.key, revision) for compare in txn.compares]
-        for compare, entry in zip(txn.compares, found, strict=True):
-            if compare.mod_revision != (entry.mod_revision if entry else 0):
-                return Outcome(TxnResult(False, revision, found), None)
-        changes: list[Change] = []
-        for operation in txn.operations:
-            change = self._change(operation, revision + 1, len(changes))
-            if change is not None:
-                changes.append(change)
-        if not changes:
-            return Outcome(TxnResult(True, revision), None)
-        return Outcome(TxnResult(True, revision + 1), Batch(revision + 1, changes))
+    def _insert(self, rows: Sequence[Row]) -> None:
+        self._db.execute(_insert_statement(len(rows)), [value for row in rows for value in row])
 
-    def _change(self, operation: Put | Delete, revision: int, place: int) -> Change | None:
-        key = operation.key
-        row = self._db.execute(_NEWEST, (key, first_id(revision))).fetchone()
-        previous, prev_id = None, None
-        if row is not None and row[2] is not None:
-            prev_id = row[0]
-            previous = Entry(key, row[2], row[1], revision_of(prev_id))
-        if isinstance(operation, Delete) and previous is None:
-            return None
-        value = operation.value if isinstance(operation, Put) else None
-        created = previous.create_revision if previous else revision
-        id_ = first_id(revision) | place
-        self._db.execute(_INSERT, (id_, key, created, prev_id, value))
-        return Change(key, value, previous, created, revision)
+    def entry(self, key: str, head: Head) -> Entry:
+        """The entry of a key that is at ``head``."""
+        (value,) = self._db.execute("SELECT value FROM log WHERE id = ?", (head.id,)).fetchone()
+        return Entry(key, value, head.create_revision, revision_of(head.id))
 
     # Compaction
 
@@ -316,18 +302,13 @@ _CHECKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def _batches(
-    rows: Sequence[tuple[int, str, int, bytes | None, int, int, bytes]],
-) -> Iterator[Batch]:
+def _batches(rows: Sequence[tuple[int, str, int, bytes | None]]) -> Iterator[Batch]:
     changes: list[Change] = []
-    for id_, key, created, value, prev_id, prev_created, prev_value in rows:
+    for id_, key, created, value in rows:
         revision = revision_of(id_)
         if changes and changes[-1].revision != revision:
             yield Batch(changes[-1].revision, changes)
             changes = []
-        previous = None
-        if prev_id is not None:
-            previous = Entry(key, prev_value, prev_created, revision_of(prev_id))
-        changes.append(Change(key, value, previous, created, revision))
+        changes.append(Change(key, value, created, revision))
     if changes:
         yield Batch(changes[-1].revision, changes)

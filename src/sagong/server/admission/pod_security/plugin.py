@@ -35,6 +35,7 @@ _TEMPLATES: Mapping[str, Sequence[str]] = {
 
 class PodSecurity(Validating):
     name = "PodSecurity"
+    resources = frozenset(("pods", "namespaces", *_TEMPLATES))
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None or attributes.operation is Operation.CONNECT:

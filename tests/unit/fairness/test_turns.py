@@ -1,0 +1,72 @@
+"""Turns: a flow that computes much waits for one that computes little."""
+
+import asyncio
+
+from sagong.server.fairness.turns import ROUND_SECONDS, Timed, Turns
+
+
+class Ticking:
+    """Time that passes only while somebody computes."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_quiet_flow_does_not_wait_for_all_of_a_noisy_one() -> None:
+    time, order = Ticking(), []
+    turns = Turns(time)
+
+    async def compute(flow: str, seconds: float) -> None:
+        time.now += seconds
+        order.append(flow)
+
+    async def request(flow: str, seconds: float) -> None:
+        turn = turns.wait_turn(flow)
+        if turn is not None:
+            await turn
+        await Timed(compute(flow, seconds), turns, flow)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(request("noisy", ROUND_SECONDS))
+        await asyncio.sleep(0)
+        group.create_task(request("quiet", ROUND_SECONDS / 10))
+    assert order.index("quiet") <= 3
+    assert len(order) == 51
+
+
+async def test_while_the_server_keeps_up_nobody_waits() -> None:
+    time = Ticking()
+    turns = Turns(time)
+    for _ in range(100):
+        assert turns.wait_turn("x") is None
+        turns.add("x", ROUND_SECONDS / 2)
+        await asyncio.sleep(0)
+
+
+async def test_only_computing_counts() -> None:
+    time = Ticking()
+    turns = Turns(time)
+
+    async def wait() -> str:
+        await asyncio.sleep(0)
+        time.now += 1e-4
+        await asyncio.sleep(0.001)
+        return "done"
+
+    assert await Timed(wait(), turns, "x") == "done"
+    assert turns.wait_turn("x") is None
+
+
+async def test_a_client_that_has_gone_does_not_hold_up_the_others() -> None:
+    turns = Turns(Ticking())
+    turns.add("x", 1.0)
+    gone, there = turns.wait_turn("x"), turns.wait_turn("x")
+    assert gone is not None
+    assert there is not None
+    gone.cancel()
+    async with asyncio.timeout(1):
+        await there
