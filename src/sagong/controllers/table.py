@@ -18,6 +18,7 @@ from sagong.controllers.core import (
     servicecidr,
 )
 from sagong.controllers.discovery import endpointslice, mirroring
+from sagong.controllers.networking import ingress
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.rbac import aggregation
 from sagong.controllers.resource import claim_making, claim_release
@@ -54,6 +55,7 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (mirroring.CONTROLLER, mirroring.reconcile),
     (servicecidr.CONTROLLER, servicecidr.reconcile),
     (load_balancer.CONTROLLER, load_balancer.reconcile),
+    (ingress.CONTROLLER, ingress.reconcile),
     (event_expiry.CONTROLLER, event_expiry.reconcile),
     (aggregation.CONTROLLER, aggregation.reconcile),
     (token_cleaner.CONTROLLER, token_cleaner.reconcile),

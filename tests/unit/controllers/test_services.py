@@ -9,6 +9,7 @@ from sagong.api.types import Obj
 from sagong.controllers.core import endpoints, load_balancer, servicecidr
 from sagong.controllers.discovery import endpointslice, mirroring
 from sagong.controllers.discovery.backends import Backend, backends_of
+from sagong.controllers.networking import ingress
 
 from .objects import meta, pod
 
@@ -226,6 +227,12 @@ def test_a_port_belongs_to_the_oldest() -> None:
     assert (refused.ingress, refused.problem) == ((), "port 80/TCP is taken by service default/r")
     rival["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
     assert load_balancer.plan(seen).ingress
+
+
+def test_ingresses_of_ours_are_reached_at_nodes_that_are_ready() -> None:
+    made = {"metadata": meta("i"), "spec": {"ingressClassName": "sagong"}}
+    reached = ingress.plan(ingress.Seen(made, NODES))
+    assert reached == [{"ip": "10.0.0.2"}, {"ip": "192.0.2.1"}]
 
 
 def cidr(*ranges: str, **metadata: Any) -> Obj:

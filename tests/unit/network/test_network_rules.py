@@ -6,8 +6,9 @@ import pytest
 
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Here, choose, endpoints_of
-from sagong.network.proxy.rules import SPREAD_MAX, Config, Fragment, plan_port
+from sagong.network.proxy.rules import SPREAD_MAX, Config, plan_port
 from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
+from sagong.network.tables.fragment import Fragment
 
 Obj = dict[str, Any]
 CONFIG = Config("10.244.0.0/16", "10.96.0.0/16", "sagong-cni0", frozenset({"10.96.0.10"}))

@@ -27,6 +27,9 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "stubDomains": "stub_domains",
+    "ingressHTTPPort": "ingress_http_port",
+    "ingressHTTPSPort": "ingress_https_port",
     "maxPods": "max_pods",
     "cgroupRoot": "cgroup_root",
     "podLogsDir": "log_dir",
@@ -54,6 +57,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
+@click.option(
+    "--stub-domain",
+    "stub_domains",
+    multiple=True,
+    metavar="DOMAIN=ADDRESS[,ADDRESS]",
+    help="Name servers of a domain that the machine's own do not know.",
+)
+@click.option("--ingress-http-port", default=80, show_default=True, help="Where Ingresses are.")
+@click.option("--ingress-https-port", default=443, show_default=True)
 @click.option("--max-pods", default=110, show_default=True)
 @click.option("--capacity-share", default=1, help="How many nodes share this machine.")
 @click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")

@@ -38,7 +38,7 @@ def _all(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
 
 
 def _node_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    if old is not None and new is not None and _addresses(old) == _addresses(new):
+    if old is not None and new is not None and node_addresses(old) == node_addresses(new):
         return []
     return _all(old, new, cache)
 
@@ -115,7 +115,7 @@ def plan(seen: Seen) -> Plan:
         address
         for node in seen.nodes
         if not local or name_of(node) in seen.serving_nodes
-        for address in _addresses(node)
+        for address in node_addresses(node)
         if ("IPv6" if ":" in address else "IPv4") in families
         and spec.get("loadBalancerIP") in (None, "", address)
     }
@@ -131,7 +131,7 @@ def _ports(service: Obj) -> set[tuple[int, str]]:
     return {(p["port"], p.get("protocol") or "TCP") for p in ports}
 
 
-def _addresses(node: Obj) -> list[str]:
+def node_addresses(node: Obj) -> list[str]:
     """Where a node is reached from outside, else from inside; nothing while it should not be."""
     ready = condition(node, "Ready")
     if EXCLUDED_LABEL in labels_of(node) or ready is None or ready["status"] != "True":
