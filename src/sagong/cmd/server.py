@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagong.api.address_pools import parse_pool
 from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
@@ -64,6 +65,7 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    load_balancer_pools: Sequence[str] = ()  # ranges; none: services have the nodes' addresses
     scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
     authentication_config: Path | None = None
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
@@ -109,6 +111,7 @@ async def run_server(config: ServerConfig) -> None:
             signer=Signer(running.pki.authority, clock),
             cluster_cidr=config.cluster_cidr,
             node_grace_seconds=config.node_grace_seconds,
+            load_balancer_pools=tuple(map(parse_pool, config.load_balancer_pools)),
         )
         core = running.core
         metrics = QueueMetrics(core.metrics_registry)

@@ -11,7 +11,6 @@ from sagong.controllers.certificates import approving, cleaning
 from sagong.controllers.core import (
     endpoints,
     event_expiry,
-    load_balancer,
     namespace,
     replicationcontroller,
     serviceaccount,
@@ -54,7 +53,6 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (cleaning.CONTROLLER, cleaning.reconcile),
     (mirroring.CONTROLLER, mirroring.reconcile),
     (servicecidr.CONTROLLER, servicecidr.reconcile),
-    (load_balancer.CONTROLLER, load_balancer.reconcile),
     (ingress.CONTROLLER, ingress.reconcile),
     (event_expiry.CONTROLLER, event_expiry.reconcile),
     (aggregation.CONTROLLER, aggregation.reconcile),

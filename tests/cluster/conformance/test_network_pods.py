@@ -61,3 +61,17 @@ async def test_one_host_port_is_given_by_address_and_protocol(space: Space) -> N
         await wait_answers(space, "client", protocol, ip, 54323, {name}, 3)
         if ip == address:
             await wait_answers(space, "elsewhere", protocol, ip, 54323, {name}, 3)
+
+
+async def test_bandwidth_annotations_shape_a_pods_link(space: Space) -> None:
+    pod = net_pod("slow", nodeName=space.cluster.nodes[0])
+    limits = {"kubernetes.io/ingress-bandwidth": "7M", "kubernetes.io/egress-bandwidth": "9M"}
+    pod["metadata"]["annotations"] = limits
+    await run(space, pod)
+    namespace = space.cluster.network_namespace(space.cluster.nodes[0])
+    told = await asyncio.create_subprocess_exec(
+        "nsenter", f"--net={namespace}", "tc", "qdisc", stdout=asyncio.subprocess.PIPE
+    )
+    disciplines = (await told.communicate())[0].decode()
+    assert "rate 7Mbit" in disciplines
+    assert "rate 9Mbit" in disciplines

@@ -1,11 +1,12 @@
 """The plan, kept in step with pods, namespaces and policies. Pure.
 
-A change of a pod costs one look at each selection, a new policy one look at each pod for each of
-its new selections; nothing is planned anew that did not change.
+A change of a pod costs one look at each selection of its namespace and of all namespaces, a new
+selection one look at each pod of the namespaces that it means; what did not change is not planned
+anew.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sagong.api.types import Key
 from sagong.network.policy.model import PodFacts, Policy, Selection
@@ -37,8 +38,11 @@ class PolicyBook:
         self._by_namespace: dict[str, set[Key]] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._policies: dict[str, dict[Key, Policy]] = {}
-        self._selections: Counter[Selection] = Counter()  # by how many policies name them
-        self._selected: dict[Key, dict[Selection, tuple[str, ...]]] = {}
+        # Selections go by the names of their sets, which are much quicker to hash than they are.
+        self._selections: Counter[str] = Counter()  # by how many policies name them
+        # The same by the namespace that they are of, "" for those of several.
+        self._selections_of: dict[str, dict[str, Selection]] = {}
+        self._selected: dict[Key, dict[str, tuple[str, ...]]] = {}
         self._groups: dict[Key, tuple[Group, ...]] = {}  # of each guarded pod of this node
         self._group_sizes: Counter[Group] = Counter()
 
@@ -53,13 +57,17 @@ class PolicyBook:
             of_namespace[key] = policy
         if not of_namespace:
             del self._policies[key.namespace]
-        new_selections = set(selections_of(policy)) if policy else set()
-        old_selections = set(selections_of(old)) if old else set()
-        self._change_selections(new_selections - old_selections, old_selections - new_selections)
+        new = {set_name(s): s for s in selections_of(policy)} if policy else {}
+        gone = {set_name(s): s for s in selections_of(old)} if old else {}
+        self._change_selections(
+            {name: s for name, s in new.items() if name not in gone},
+            {name: s for name, s in gone.items() if name not in new},
+        )
         # Before the groups that jump to it, and after those that did: the ruleset orders both.
         self._ruleset.put(("policy", key), plan_policy(policy) if policy else None)
         for pod in tuple(self._by_namespace.get(key.namespace, ())):
-            self._guard(pod)
+            if self._pods[pod].node == self._node_name:
+                self._guard(pod)
 
     def put_pod(self, key: Key, pod: PodFacts | None) -> None:
         if self._pods.get(key) == pod:
@@ -70,7 +78,7 @@ class PolicyBook:
         else:
             self._pods[key] = pod
             self._by_namespace.setdefault(key.namespace, set()).add(key)
-        self._select(key, self._selections)
+        self._select(key)
         self._guard(key)
 
     def put_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
@@ -79,47 +87,65 @@ class PolicyBook:
             self._namespaces[name] = labels
         if old != labels:
             for key in tuple(self._by_namespace.get(name, ())):
-                self._select(key, self._selections)
+                self._select(key)
                 self._write(key)
 
     # Which sets a pod is in.
 
-    def _change_selections(self, new: Iterable[Selection], old: Iterable[Selection]) -> None:
-        changed: set[Selection] = set()
-        for selection in new:
-            self._selections[selection] += 1
-            if self._selections[selection] == 1:
-                self._ruleset.put(("selection", selection), plan_selection(selection))
-                changed.add(selection)
-        for selection in old:
-            self._selections[selection] -= 1
-            if not self._selections[selection]:
-                del self._selections[selection]
-                self._ruleset.put(("selection", selection), None)
-                changed.add(selection)
-        if changed:
-            for key in self._pods:
-                if self._select(key, changed):
-                    self._write(key)
+    def _change_selections(
+        self, new: Mapping[str, Selection], old: Mapping[str, Selection]
+    ) -> None:
+        changed: set[Key] = set()
+        for name, selection in new.items():
+            self._selections[name] += 1
+            if self._selections[name] == 1:
+                self._selections_of.setdefault(selection.namespace, {})[name] = selection
+                self._ruleset.put(("selection", name), plan_selection(selection))
+                changed |= self._enter(name, selection)
+        for name, selection in old.items():
+            self._selections[name] -= 1
+            if not self._selections[name]:
+                del self._selections[name]
+                del self._selections_of[selection.namespace][name]
+                self._ruleset.put(("selection", name), None)
+                changed |= self._leave(name, selection)
+        for key in changed:
+            self._write(key)
 
-    def _select(self, key: Key, selections: Iterable[Selection]) -> bool:
-        """Look at a pod with some of the selections; whether its place in any changed."""
+    def _enter(self, name: str, selection: Selection) -> set[Key]:
+        """Put into a new selection the pods that are in it; which."""
+        entered: set[Key] = set()
+        for namespace in (selection.namespace,) if selection.namespace else self._by_namespace:
+            labels = self._namespaces.get(namespace, {})
+            if not selection.namespaces.matches(labels):
+                continue
+            for key in self._by_namespace.get(namespace, ()):
+                if addresses := selection.addresses(self._pods[key], labels):
+                    self._selected.setdefault(key, {})[name] = addresses
+                    entered.add(key)
+        return entered
+
+    def _leave(self, name: str, selection: Selection) -> set[Key]:
+        """Take everyone out of a selection that nobody names any more; whom."""
+        namespaces = (selection.namespace,) if selection.namespace else self._by_namespace
+        keys = (key for n in namespaces for key in self._by_namespace.get(n, ()))
+        return {key for key in keys if self._selected.get(key, {}).pop(name, None)}
+
+    def _select(self, key: Key) -> None:
+        """Find the selections that a pod is in."""
+        self._selected.pop(key, None)
         pod = self._pods.get(key)
-        before = self._selected.get(key, {})
-        after = dict(before)
+        if pod is None:
+            return
         labels = self._namespaces.get(key.namespace, {})
-        for selection in selections:
-            wanted = pod is not None and selection in self._selections
-            addresses = selection.addresses(pod, labels) if pod is not None and wanted else ()
-            if addresses:
-                after[selection] = addresses
-            else:
-                after.pop(selection, None)
-        if after:
-            self._selected[key] = after
-        else:
-            self._selected.pop(key, None)
-        return after != before
+        found = {
+            name: addresses
+            for namespace in (key.namespace, "")
+            for name, selection in self._selections_of.get(namespace, {}).items()
+            if (addresses := selection.addresses(pod, labels))
+        }
+        if found:
+            self._selected[key] = found
 
     # Who guards a pod.
 
@@ -154,8 +180,8 @@ class PolicyBook:
     def _write(self, key: Key) -> None:
         """The elements that a pod adds to sets and maps."""
         elements: dict[ElementKey, str] = {
-            (set_name(selection), address): ""
-            for selection, addresses in self._selected.get(key, {}).items()
+            (name, address): ""
+            for name, addresses in self._selected.get(key, {}).items()
             for address in addresses
         }
         groups = self._groups.get(key, ())
