@@ -24,6 +24,7 @@ class Health:
     runtime: str = ""
     network: str = ""
     pleg: str = ""
+    pressures: Sequence[str] = ()  # conditions of theirs, not of Ready
 
     @property
     def problems(self) -> Sequence[str]:
@@ -100,7 +101,6 @@ def node_status(
     config: NodeConfig,
     machine: Machine,
     health: Health,
-    pressures: Sequence[str],
     *,
     old: Obj,
     images: Sequence[Obj],
@@ -113,9 +113,9 @@ def node_status(
     own = [
         _condition(previous, now, **facts)
         for facts in (
-            _pressure("Memory", pressures, "kubelet has sufficient memory available"),
-            _pressure("Disk", pressures, "kubelet has no disk pressure"),
-            _pressure("PID", pressures, "kubelet has sufficient PID available"),
+            _pressure("Memory", health.pressures, "kubelet has sufficient memory available"),
+            _pressure("Disk", health.pressures, "kubelet has no disk pressure"),
+            _pressure("PID", health.pressures, "kubelet has sufficient PID available"),
             _ready(health),
         )
     ]

@@ -1,6 +1,11 @@
 """Device plugins: offered, given, kept over a restart, given back."""
 
+from typing import Any
+
+import grpc.aio
+
 from sagong.api.types import Obj
+from sagong.node.devices.pod_resources import messages
 
 from .conftest import FOREVER, NODE, Node, is_ready, phase_is, pod, shell
 from .device_plugin import RESOURCE, DevicePlugin
@@ -21,6 +26,20 @@ async def offered(node: Node, capacity: str, allocatable: str) -> None:
     await node.wait_node(holds)
 
 
+async def pod_resources(node: Node) -> list[Any]:
+    """What a monitoring agent reads."""
+    found = messages()
+    socket = node.config.data_dir / "pod-resources" / "kubelet.sock"
+    async with grpc.aio.insecure_channel(f"unix://{socket}") as channel:
+        call = channel.unary_unary(
+            "/v1.PodResourcesLister/List",
+            request_serializer=found.message_class("ListPodResourcesRequest").SerializeToString,
+            response_deserializer=found.message_class("ListPodResourcesResponse").FromString,
+        )
+        answer = await call(found.make("ListPodResourcesRequest"), timeout=10)
+    return list(answer.pod_resources)
+
+
 async def test_devices_of_a_plugin(node: Node) -> None:
     plugin = DevicePlugin(
         node.config.data_dir / "device-plugins", {f"w{i}": "Healthy" for i in range(3)}
@@ -31,6 +50,10 @@ async def test_devices_of_a_plugin(node: Node) -> None:
         seen = await node.wait_pod("one", is_ready)
         assert node.log(seen, "c0").splitlines() == ["w1,w2", "here"]
         assert plugin.prepared == [["w1", "w2"]]
+        (told,) = await pod_resources(node)
+        assert (told.namespace, told.name) == ("default", "one")
+        (own,) = told.containers[0].devices
+        assert (own.resource_name, sorted(own.device_ids)) == (RESOURCE, ["w1", "w2"])
         plugin.set_health("w0", "Unhealthy")
         await offered(node, "3", "2")
         # Bound here by hand, past the scheduler: the node itself refuses.

@@ -86,6 +86,13 @@ class DevicePool:
             for resource, devices in self._devices.items()
         }
 
+    def healthy(self) -> Mapping[str, Sequence[str]]:
+        """The devices that may be given, by resource."""
+        return {
+            resource: sorted(device for device, well in devices.items() if well)
+            for resource, devices in self._devices.items()
+        }
+
     # Plugins
 
     async def follow(

@@ -41,6 +41,7 @@ from sagong.node.pods.model import (
     Ending,
     Kind,
     Memory,
+    ProbeKind,
     ProbeView,
     Room,
     SeenPod,
@@ -55,6 +56,7 @@ from sagong.node.pods.spec import describe, find_container, grace_seconds
 from sagong.node.pods.status_writer import StatusWriter, is_newer
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
+from sagong.node.probes.counts import ProbeCounts, Probed
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
 from sagong.node.probes.pod_prober import PodProber
@@ -93,6 +95,7 @@ class Workshop:
     volumes: PodVolumes
     tenancy: Tenancy
     devices: DevicePool
+    probes: ProbeCounts
 
 
 class PodWorker:
@@ -544,6 +547,7 @@ class PodWorker:
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
         self._shop.devices.release(self.uid)
+        self._shop.probes.forget(self.uid)
         self._done = True
         self._left.set()
 
@@ -568,7 +572,13 @@ class PodWorker:
             about = container_reference(self._pod, kind, name)
             self._shop.events.emit(about, "Warning", reason, message)
 
-        return PodProber(tasks, self._shop.clock, self._attempt_probe, report, self.wake)
+        metadata = self._pod["metadata"]
+        namespace, pod_name = metadata["namespace"], metadata["name"]
+
+        def count(name: str, kind: ProbeKind, result: str) -> None:
+            self._shop.probes.add(Probed(self.uid, namespace, pod_name, name, kind, result))
+
+        return PodProber(tasks, self._shop.clock, self._attempt_probe, report, self.wake, count)
 
     async def _attempt_probe(self, container: Obj, container_id: str, probe: Obj) -> Outcome:
         sandbox = self._shop.view.pod(self.uid).sandbox
