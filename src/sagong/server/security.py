@@ -10,6 +10,9 @@ from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.policies.index import Around
+from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
+from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
 from sagong.server.admission.webhooks.calling import Means
 from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
@@ -96,9 +99,19 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
         means = Means(around.kinds, around.poster, clock, ids, authorizer)
-        webhooks = admission_webhooks(means, around.metrics)
+        mutating, validating = admission_webhooks(means, around.metrics)
+        policies = Around(around.kinds, around.resources, authorizer)
         plugins = default_plugins(
-            authorizer=authorizer, resolver=rbac, storage=storage, ids=ids, webhooks=webhooks
+            authorizer=authorizer,
+            resolver=rbac,
+            storage=storage,
+            ids=ids,
+            dynamic=(
+                MutatingAdmissionPolicy(policies),
+                mutating,
+                ValidatingAdmissionPolicy(policies),
+                validating,
+            ),
         )
         allocator = ServiceAllocator(
             LaterStorage(storage),

@@ -1,9 +1,8 @@
 """The plugins of a server, in upstream's recommended order (``kubeapiserver/options/plugins.go``).
 
-Not served yet, and where they belong: MutatingAdmissionPolicy before the webhooks,
-ValidatingAdmissionPolicy between them; PodTopologyLabels
-after DefaultTolerationSeconds; ClusterTrustBundleAttest after CertificateSigning (its resource is
-not part of the stable API). Plugins that upstream leaves off by default are not there.
+Not served yet, and where they belong: PodTopologyLabels after DefaultTolerationSeconds;
+ClusterTrustBundleAttest after CertificateSigning (its resource is not part of the stable API).
+Plugins that upstream leaves off by default are not there.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,12 +44,13 @@ def default_plugins(
     resolver: Resolver,
     storage: Callable[[], Storage],
     ids: Ids,
-    webhooks: Sequence[Plugin],
+    dynamic: Sequence[Plugin],
 ) -> Sequence[Plugin]:
     """All plugins, in the order in which they admit and validate.
 
     ``resolver`` is the RbacAuthorizer; ``storage`` gives the registry, which the plugins are a
-    part of, once it is there: usage of quotas is stored through it.
+    part of, once it is there: usage of quotas is stored through it. ``dynamic`` are those that
+    objects configure: policies and webhooks, in their order.
     """
     return (
         NamespaceLifecycle(),
@@ -70,7 +70,7 @@ def default_plugins(
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
-        *webhooks,
+        *dynamic,
         ResourceQuota(storage),
         RbacEscalation(authorizer, resolver),
     )

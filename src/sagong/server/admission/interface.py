@@ -55,6 +55,8 @@ class Attributes:
     user: User
     lister: Lister
     warnings: list[str] = field(default_factory=list)
+    # What plugins tell the audit log, by name.
+    annotations: dict[str, str] = field(default_factory=dict)
     # The resource in the version that the client named, where that is not the stored one.
     requested: Resource | None = None
     # What plugins remember of this write from one round to the next, by plugin.

@@ -13,6 +13,7 @@ from sagong.api.validation import ErrorList
 from sagong.server.custom_resources.columns import printer
 from sagong.server.custom_resources.defaulting import filler, has_defaults
 from sagong.server.custom_resources.openapi import definitions_of
+from sagong.server.custom_resources.rules import Rules
 from sagong.server.custom_resources.scaling import validate_scale
 from sagong.server.custom_resources.values import NOTHING, Check, validator
 from sagong.server.discovery.documents import version_rank
@@ -141,7 +142,7 @@ def _from_storage(schema: Obj, resource: Resource) -> tuple[Change, Callable[[Ob
 def _strategy(
     version: Obj, schema: Obj, scale: Mapping[str, Any] | None, fill: Callable[[Obj], None]
 ) -> Strategy:
-    check = validator(schema)
+    check, rules = validator(schema), Rules(schema)
     fields = {
         field["jsonPath"].removeprefix("."): JsonPath(field["jsonPath"])
         for field in version.get("selectableFields") or ()
@@ -150,6 +151,7 @@ def _strategy(
     def validate(obj: Obj, found: ErrorList) -> None:
         check(obj, NOTHING, "", found)
         validate_scale(obj, scale, found)
+        rules.check(obj, None, found)
 
     def selectable(obj: Obj) -> Mapping[str, str]:
         return {name: printed(path.find(obj)[:1]) for name, path in fields.items()}
@@ -157,8 +159,8 @@ def _strategy(
     return Strategy(
         default=fill,
         validate=validate,
-        validate_update=_update(check, scale),
-        validate_status_update=_update(check, scale),
+        validate_update=_update(check, scale, rules),
+        validate_status_update=_update(check, scale, rules),
         validates_on_update=False,
         selectable_fields=selectable,
         selectable_field_names=tuple(fields),
@@ -169,10 +171,13 @@ def _strategy(
     )
 
 
-def _update(check: Check, scale: Mapping[str, Any] | None) -> Callable[[Obj, Obj, ErrorList], None]:
+def _update(
+    check: Check, scale: Mapping[str, Any] | None, rules: Rules
+) -> Callable[[Obj, Obj, ErrorList], None]:
     def validate(new: Obj, old: Obj, found: ErrorList) -> None:
         check(new, old, "", found)
         validate_scale(new, scale, found)
+        rules.check(new, old, found)
 
     return validate
 

@@ -101,6 +101,7 @@ class Router:
         accepted = negotiate(accept, tables=tables, protobuf=typed)
         if call.verb not in _READS:
             call = await _with_body(exchange, call, self.messages)
+            exchange.notes = call.notes
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
@@ -282,9 +283,9 @@ async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call
     media_type = bodies.media_type_of(exchange.incoming)
     if call.verb in (Verb.DELETE, Verb.DELETE_COLLECTION):
         if not data:
-            return call
+            return replace(call, notes={})  # a call that is known serves many requests
         decoded = bodies.decode_object(data, media_type, "DeleteOptions", messages)
-        return replace(call, options=query.delete_options(decoded.obj, call.options))
+        return replace(call, options=query.delete_options(decoded.obj, call.options), notes={})
     if call.verb is Verb.PATCH:
         type_ = bodies.patch_type_of(media_type)
         patch, duplicates = bodies.decode_patch(data, type_)

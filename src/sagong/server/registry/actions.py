@@ -93,4 +93,5 @@ def _attributes(
         options=call.options,
         user=user,
         lister=backend.caches,
+        annotations=call.notes,
     )

@@ -124,6 +124,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         options=call.options,
         user=user,
         lister=backend.caches,
+        annotations=call.notes,
     )
     await backend.admission.admit(attributes)
     served.strategy.default(obj)

@@ -133,6 +133,7 @@ async def _admit(
         options=call.options,
         user=user,
         lister=backend.caches,
+        annotations=call.notes,
     )
     await backend.admission.admit(attributes)
     await backend.admission.validate(attributes)

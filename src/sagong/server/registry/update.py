@@ -228,6 +228,7 @@ class Flow:
             options=call.options,
             user=self._user,
             lister=self._backend.caches,
+            annotations=call.notes,
         )
         if is_asked:
             await admission.admit(attributes)

@@ -1,12 +1,13 @@
 """One question to one webhook, and what its failure means."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sagong.api.errors import BadRequest, InternalError
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.interface import Attributes
 from sagong.server.admission.plugin import refuse
+from sagong.server.admission.policies.seen import Seen
 from sagong.server.admission.webhooks.hooks import Hook
 from sagong.server.admission.webhooks.matching import wanted_as
 from sagong.server.admission.webhooks.metrics import WebhookMetrics
@@ -70,18 +71,9 @@ class Caller:
     async def _holds(self, hook: Hook, attributes: Attributes, shown: Shown) -> bool:
         """Do the match conditions? Raises Forbidden if nobody can tell and that counts."""
         assert hook.conditions is not None
-        seen = replace(
-            attributes,
-            obj=shown.obj,
-            old=shown.old,
-            resource=shown.wanted,
-            requested=attributes.asked,
-        )
-        match = await hook.conditions.match(
-            seen,
-            authorizer=self.means.authorizer,
-            failure_policy="Ignore" if hook.fails_open else "Fail",
-        )
+        seen = Seen(attributes, shown.wanted, shown.obj, shown.old)
+        policy = "Ignore" if hook.fails_open else "Fail"
+        match = await hook.conditions.match(seen, self.means.authorizer, failure_policy=policy)
         if match.error:
             raise refuse(attributes, match.error)
         return match.matches
@@ -100,6 +92,8 @@ class Caller:
         try:
             said = await self._verdict(hook, attributes, shown)
             attributes.warnings += said.warnings
+            for key, value in said.audit_annotations.items():
+                attributes.annotations[f"{hook.name}/{key}"] = value
             if not said.allowed:
                 error = refusal(hook.name, said.status)
                 code, refused, failure = error.http_code, True, "no_error"

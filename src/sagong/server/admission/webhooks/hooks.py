@@ -35,6 +35,8 @@ class Rule:
     versions: frozenset[str]
     resources: tuple[tuple[str, str], ...]  # plural and subresource, each may be "*"
     scope: str
+    # Of policies: names of objects; none means any.
+    object_names: frozenset[str] = frozenset()
 
     def names(self, group: str, plural: str, subresource: str) -> bool:
         """Does the rule speak of this resource, in whatever version?"""
@@ -83,7 +85,7 @@ def _hook(webhook: Obj, configuration: str, uid: str) -> Hook:
         uid=uid,
         name=webhook["name"],
         configuration=configuration,
-        rules=tuple(_rule(rule) for rule in webhook.get("rules") or ()),
+        rules=tuple(rule_of(rule) for rule in webhook.get("rules") or ()),
         target=target_of(webhook["clientConfig"]),
         namespace_selector=selector_from_object(webhook.get("namespaceSelector") or {}),
         object_selector=selector_from_object(webhook.get("objectSelector") or {}),
@@ -105,7 +107,7 @@ def _conditions(found: Sequence[Obj] | None) -> "MatchConditions | None":
     return compile_conditions(found)
 
 
-def _rule(rule: Obj) -> Rule:
+def rule_of(rule: Obj) -> Rule:
     resources = []
     for text in rule.get("resources") or ():
         plural, _, subresource = text.partition("/")
@@ -116,6 +118,7 @@ def _rule(rule: Obj) -> Rule:
         frozenset(rule.get("apiVersions") or ()),
         tuple(resources),
         rule.get("scope") or "*",
+        frozenset(rule.get("resourceNames") or ()),
     )
 
 

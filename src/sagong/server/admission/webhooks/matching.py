@@ -5,14 +5,29 @@ predicates/namespace, predicates/object).
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from sagong.api.errors import not_found
 from sagong.api.meta import labels_of
+from sagong.api.selectors import Selector
 from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes, Operation
-from sagong.server.admission.webhooks.hooks import Hook, Rule
+from sagong.server.admission.webhooks.hooks import Rule
 
 _NAMESPACES = "namespaces"
+
+
+class Selecting(Protocol):
+    """What says which writes it concerns: a webhook, a policy, a binding."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+    @property
+    def is_exact(self) -> bool: ...
+    @property
+    def namespace_selector(self) -> Selector: ...
+    @property
+    def object_selector(self) -> Selector: ...
 
 
 def namespace_of(attributes: Attributes) -> str:
@@ -23,7 +38,7 @@ def namespace_of(attributes: Attributes) -> str:
 
 
 def wanted_as(
-    hook: Hook, attributes: Attributes, equivalents: Sequence[Resource]
+    hook: Selecting, attributes: Attributes, equivalents: Sequence[Resource]
 ) -> Resource | None:
     """The resource in the version in which the webhook is to see the write; None: not at all.
 
@@ -43,23 +58,24 @@ def wanted_as(
 
 
 def _by_rules(
-    hook: Hook, attributes: Attributes, equivalents: Sequence[Resource]
+    hook: Selecting, attributes: Attributes, equivalents: Sequence[Resource]
 ) -> Resource | None:
     for rule in hook.rules:
-        if _rule_matches(rule, attributes, attributes.asked):
+        if rule_matches(rule, attributes, attributes.asked):
             return attributes.asked
     if hook.is_exact:
         return None
     for rule in hook.rules:
         for resource in equivalents:
-            if resource != attributes.asked and _rule_matches(rule, attributes, resource):
+            if resource != attributes.asked and rule_matches(rule, attributes, resource):
                 return resource
     return None
 
 
-def _rule_matches(rule: Rule, attributes: Attributes, resource: Resource) -> bool:
+def rule_matches(rule: Rule, attributes: Attributes, resource: Resource) -> bool:
     return (
         rule.has_operation(attributes.operation.value)
+        and (not rule.object_names or attributes.name in rule.object_names)
         and rule.has_version(resource.version)
         and rule.names(resource.group, resource.plural, attributes.subresource)
         and _in_scope(rule.scope, attributes)
@@ -73,7 +89,7 @@ def _in_scope(scope: str, attributes: Attributes) -> bool:
     return is_cluster == (scope == "Cluster")
 
 
-def _matches_namespace(hook: Hook, attributes: Attributes) -> bool:
+def _matches_namespace(hook: Selecting, attributes: Attributes) -> bool:
     """Raises LookupError for a namespace that is not there."""
     is_namespace = attributes.resource.name == _NAMESPACES
     if not attributes.namespace and not is_namespace:
@@ -89,7 +105,7 @@ def _matches_namespace(hook: Hook, attributes: Attributes) -> bool:
     return hook.namespace_selector.matches(labels_of(namespace.obj))
 
 
-def _matches_object(hook: Hook, attributes: Attributes) -> bool:
+def _matches_object(hook: Selecting, attributes: Attributes) -> bool:
     if hook.object_selector.is_everything:
         return True
     return any(

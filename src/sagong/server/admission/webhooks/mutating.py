@@ -25,7 +25,7 @@ _LATER = ("uid", "creationTimestamp", "generation")
 
 
 @dataclass(slots=True)
-class _Rounds:
+class Rounds:
     """What one write remembers from the first round for the second."""
 
     may_come_again: set[str] = field(default_factory=set)  # uids of webhooks called so far
@@ -48,16 +48,16 @@ class MutatingAdmissionWebhook(Mutating):
         hooks = self._hooks.concerned(attributes, self._caller.means.kinds.equivalents)
         if not hooks:
             return
-        rounds: _Rounds = attributes.memory.setdefault(self.name, _Rounds())
-        if attributes.is_again and _bytes(attributes.obj) != rounds.last:
+        rounds: Rounds = attributes.memory.setdefault(self.name, Rounds())
+        if attributes.is_again and encoded(attributes.obj) != rounds.last:
             rounds.changed()  # by other plugins, in this round
         try:
             await self._call_all(hooks, attributes, rounds)
         finally:
-            rounds.last = _bytes(attributes.obj)
+            rounds.last = encoded(attributes.obj)
 
     async def _call_all(
-        self, hooks: tuple[Hook, ...], attributes: Attributes, rounds: _Rounds
+        self, hooks: tuple[Hook, ...], attributes: Attributes, rounds: Rounds
     ) -> None:
         versions = Versions(self._caller.means.kinds, attributes)
         for hook in hooks:
@@ -77,7 +77,7 @@ class MutatingAdmissionWebhook(Mutating):
     ) -> bool:
         """Ask, and carry out what the webhook wants; whether anything changed."""
         creates = attributes.operation is Operation.CREATE
-        seen = Shown(shown.wanted, _before_creation(shown.obj), shown.old) if creates else shown
+        seen = Shown(shown.wanted, before_creation(shown.obj), shown.old) if creates else shown
         said = await self._caller.ask(hook, attributes, seen)
         if said is None or not said.patch:
             return False
@@ -85,7 +85,7 @@ class MutatingAdmissionWebhook(Mutating):
         if changed is None:
             return False
         if creates and shown.obj is not None:
-            _restore(changed, shown.obj)
+            restore(changed, shown.obj)
         if changed == shown.obj:
             return False
         await versions.take(shown.wanted, changed)
@@ -118,11 +118,12 @@ class MutatingAdmissionWebhook(Mutating):
         return result
 
 
-def _bytes(obj: Obj | None) -> bytes:
+def encoded(obj: Obj | None) -> bytes:
+    """What tells whether an object has changed."""
     return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
 
 
-def _before_creation(obj: Obj | None) -> Obj | None:
+def before_creation(obj: Obj | None) -> Obj | None:
     """As clients' webhooks expect it: what the server adds to the metadata comes later."""
     metadata = (obj or {}).get("metadata")
     if obj is None or not isinstance(metadata, dict):
@@ -131,7 +132,8 @@ def _before_creation(obj: Obj | None) -> Obj | None:
     return {**obj, "metadata": kept}
 
 
-def _restore(changed: Obj, before: Obj) -> None:
+def restore(changed: Obj, before: Obj) -> None:
+    """Give ``changed`` back what ``before_creation`` left out."""
     metadata = changed.get("metadata")
     if not isinstance(metadata, dict):
         return

@@ -56,9 +56,23 @@ def review(
     old: Obj | None,
 ) -> Obj:
     """The question. ``wanted`` is the resource in the version of ``obj`` and ``old``."""
+    request = {
+        "uid": uid,
+        **request_of(attributes, wanted),
+        "object": obj,
+        "oldObject": old,
+    }
+    return {
+        "kind": "AdmissionReview",
+        "apiVersion": f"{_GROUP}/{version}",
+        "request": request,
+    }
+
+
+def request_of(attributes: Attributes, wanted: Resource) -> Obj:
+    """What is said of a write besides its objects, which are shown as ``wanted``."""
     asked, sub = attributes.asked, attributes.subresource
     request: Obj = {
-        "uid": uid,
         "kind": kind_of(wanted, sub),
         "resource": _gvr(wanted),
         "subResource": sub,
@@ -69,19 +83,13 @@ def review(
         "namespace": namespace_of(attributes),
         "operation": attributes.operation.value,
         "userInfo": _user_info(attributes.user),
-        "object": obj,
-        "oldObject": old,
         "dryRun": attributes.dry_run,
         "options": _options(attributes),
     }
     for name in ("subResource", "requestSubResource", "name", "namespace"):
         if not request[name]:
             del request[name]
-    return {
-        "kind": "AdmissionReview",
-        "apiVersion": f"{_GROUP}/{version}",
-        "request": request,
-    }
+    return request
 
 
 def kind_of(resource: Resource, subresource: str) -> Obj:
