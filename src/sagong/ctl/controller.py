@@ -99,6 +99,9 @@ class Controller:
     workers: int = 1  # keys reconciled at once; one key is never reconciled twice at a time
     resync_seconds: float | None = None  # look at every key this often, whatever happens
     component: str = ""  # source of its Events; "" means "<name>-controller"
+    # Objects of the reconciled resource that are none of its business are not even queued; those
+    # that were its business before a change are.
+    concerns: Callable[[Obj], bool] | None = None
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:
