@@ -32,6 +32,14 @@ def after(seconds: float) -> Result:
     return Result(after_seconds=max(0.0, seconds))
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Whether changes of a resource are told now, and how often they were not for a while."""
+
+    is_up: bool
+    losses: int
+
+
 class Cache(Protocol):
     """Objects as last seen by this process's watches. Shared and immutable: copy to change."""
 
@@ -49,6 +57,10 @@ class Cache(Protocol):
 
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         """Objects with a value in a declared index (``Watch.indexes``, e.g. pods by node)."""
+        ...
+
+    def following(self, resource: str) -> Following:
+        """For whoever concludes something from hearing nothing: it may be us who do not hear."""
         ...
 
 
