@@ -230,8 +230,8 @@ async def test_a_guestbook_works_and_stops(space: Space) -> None:
             pytest.fail(f"{path}: {said!r}")
 
     await asked("get", "")
-    await asked("set?TestEntry", "saved")
-    await asked("get", "TestEntry")
+    await asked("set?entry=TestEntry", "saved")
+    await asked("get", "entry=TestEntry")
     await space.kubectl("delete", "--grace-period=0", "--force", "-f", "-", stdin=listed)
     await ready(space, 0, app="guestbook")
 
