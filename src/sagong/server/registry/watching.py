@@ -179,8 +179,13 @@ def _nobody(stream: WatchStream) -> None:
     """Nobody wants to know."""
 
 
-async def watch(backend: Backend, call: Call) -> Watching:
-    """Begin a watch. Raises BadRequest, Invalid, Timeout; "too old" comes as an ERROR event."""
+async def watch(
+    backend: Backend, call: Call, make: Callable[..., WatchStream] | None = None
+) -> Watching:
+    """Begin a watch; ``make`` makes its stream, if it is not of the plain sort.
+
+    Raises BadRequest, Invalid, Timeout; "too old" comes as an ERROR event.
+    """
     served, options = backend.served(call.resource), call.options
     check_watch_options(options)
     predicate = predicate_of(served, options)
@@ -193,13 +198,15 @@ async def watch(backend: Backend, call: Call) -> Watching:
     initial = _wants_initial(options, revision)
     after = backend.caches.revision if initial or revision == 0 else revision
     scope = _scope(call)
-    stream = WatchStream(cache, scope, predicate, after=after, convert=_conversion(served))
+    stream = (make or WatchStream)(
+        cache, scope, predicate, after=after, convert=_conversion(served)
+    )
     if not initial and 0 < revision < cache.floor:
         stream.put(_expired(revision, cache.floor))
         stream.end()
         return Watching(stream)
     if initial:
-        _put_state(stream, cache, scope, predicate)
+        _put_state(stream, cache, scope, predicate if make is None else None)
         if options.send_initial_events and options.allow_watch_bookmarks:
             stream.put(bookmark(served, after, initial_end=True))
     elif revision > 0:
