@@ -198,6 +198,27 @@ async def test_mutates_annotations(policies: Policies) -> None:
     }
 
 
+async def test_mutates_numbers_and_what_is_not_there(policies: Policies) -> None:
+    expression = (
+        "Object{spec: Object.spec{replicas: object.spec.replicas + 1, ?paused: "
+        "optional.of(true), ?minReadySeconds: optional.none()}}"
+    )
+    await policies.mutating(
+        {
+            "matchConstraints": selecting(policies.space, rules("deployments", group="apps")),
+            "variables": [{"name": "unused", "expression": "object.spec.nothing"}],
+            "mutations": [
+                {
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": expression},
+                }
+            ],
+        }
+    )
+    made = (await policies.create(deployment("applied", 1))).body
+    assert (made["spec"]["replicas"], made["spec"]["paused"]) == (2, True)
+
+
 async def test_merges_a_configuration_by_keys(policies: Policies) -> None:
     expression = (
         "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{"

@@ -365,6 +365,18 @@ async def test_definitions_must_have_usable_rules(
     assert rest == [f"{_AT}.{name}" if name else schema for name in too_dear]
 
 
+async def test_rules_about_keys_are_affordable(things: Things) -> None:
+    """As Gateway API has it for labels."""
+    pattern = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+    text = f"self.all(key, key.split('/')[0].size() < 253 && key.matches(r'{pattern}'))"
+    labels = {"type": "object", "maxProperties": 16, "additionalProperties": LIMITED}
+    await things.define({"type": "object", "properties": {"labels": ruled(rule(text), **labels)}})
+    assert await things.create({"labels": {"a.b": "c"}}) == []
+    assert await things.create({"labels": {"-": "c"}}) == [
+        ("spec.labels", f'Invalid value: "object": failed rule: {text}')
+    ]
+
+
 async def test_old_values_must_be_correlatable(api: Api) -> None:
     items = ruled(rule("self > oldSelf"), **INTEGER)
     spec = {"type": "object", "properties": {"l": {"type": "array", "items": items, "maxItems": 5}}}
