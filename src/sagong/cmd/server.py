@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
@@ -97,9 +99,12 @@ async def run_server(config: ServerConfig) -> None:
     Raises ConfigurationError for a scheduler's configuration that cannot be used.
     """
     scheduling = read_scheduler_config(config.scheduler_config)
+    raise_file_limit()
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
-        # The API answers before its controllers and the scheduler, slow to import, are there.
+        # The API answers before its controllers and the scheduler, slow to import, are there; and
+        # while they are imported.
+        await asyncio.to_thread(importlib.import_module, "sagong.cmd.control_plane")
         from sagong.cmd.control_plane import control_plane
         from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
@@ -127,6 +132,7 @@ async def run_server(config: ServerConfig) -> None:
             else plane()
         ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
+            settle_memory()
             await asyncio.Event().wait()
 
 
