@@ -27,6 +27,9 @@ RETRY_FIRST_SECONDS = 0.8
 RETRY_LIMIT_SECONDS = 30.0
 # A watch lives 5 to 10 minutes, so that clients spread over servers again.
 WATCH_MIN_SECONDS = 300
+# How much later than asked for a watch may end. Past it nobody is there: of a machine that lost its
+# power a reader is never told.
+OVERDUE_SECONDS = 60
 # Objects a page where a list comes over the network (client-go's pager).
 LIST_PAGE_ITEMS = 500
 
@@ -184,19 +187,24 @@ class Reflector:
         self._position = self._list_position = page.resource_version
 
     async def _follow(self) -> None:
+        began, seconds = self._position, int(WATCH_MIN_SECONDS * (1 + self._ids.random()))
+        try:
+            async with asyncio.timeout(seconds + OVERDUE_SECONDS):
+                await self._watch(seconds)
+        except TimeoutError:
+            log.info("%s: its watch did not end in time; watching anew", self._resource)
+        if self._position == began:
+            # A server that ends watches at once must not be asked in a tight loop.
+            await self._back_off()
+
+    async def _watch(self, seconds: int) -> None:
         events = await self._client.watch(
-            self._resource,
-            resource_version=self._position or "",
-            timeout_seconds=int(WATCH_MIN_SECONDS * (1 + self._ids.random())),
+            self._resource, resource_version=self._position or "", timeout_seconds=seconds
         )
-        began = self._position
         async with aclosing(cast("_Closable", events)):
             async for event in events:
                 self._take(event)
                 self._failures = 0
-        if self._position == began:
-            # A server that ends watches at once must not be asked in a tight loop.
-            await self._back_off()
 
     def _take(self, event: Event) -> None:
         obj = event.obj

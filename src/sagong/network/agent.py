@@ -16,7 +16,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sagong.api.meta import name_of
+from sagong.api.meta import key_of, name_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -27,6 +27,7 @@ from sagong.ctl.informer import SharedCache
 from sagong.network.dns.server import DnsConfig, DnsServer
 from sagong.network.dns.upstream import StubDomains
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
+from sagong.network.indexes import SERVICE_INDEX, SERVICES, SLICES, ready_nodes
 from sagong.network.ingress.config import Ports, Surroundings
 from sagong.network.ingress.haproxy import Haproxy
 from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
@@ -41,7 +42,13 @@ from sagong.network.proxy.health import Facts, HealthServer
 from sagong.network.proxy.rules import Config
 from sagong.network.proxy.service_proxy import NODES, TABLE, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
-from sagong.network.routes.addresses import add_local_address, remove_local_address
+from sagong.network.routes.addresses import (
+    BALANCER_LABEL,
+    add_local_address,
+    local_addresses,
+    remove_local_address,
+)
+from sagong.network.routes.announcing import announce, balancer_addresses, plan_announced
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -62,6 +69,7 @@ log = logging.getLogger(__name__)
 WATCHES = (*PROXY_WATCHES, *DNS_WATCHES, *POLICY_WATCHES, *INGRESS_WATCHES)
 
 ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
+BALANCERS_COALESCE_SECONDS = 0.1  # nodes report often
 ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
 
 
@@ -102,6 +110,7 @@ class NodeNetwork:
         self._config = config
         self._cache = cache
         self._nodes_changed = asyncio.Event()
+        self._balancers_changed = asyncio.Event()
         self._bridge_is_filtered = True
         self._sysctls = _kernel_settings(config)
         self.proxy = ServiceProxy(
@@ -167,6 +176,8 @@ class NodeNetwork:
         self.ingresses.changed(resource, old, new)
         if resource == NODES:
             self._nodes_changed.set()
+        if resource in (NODES, SERVICES, SLICES):
+            self._balancers_changed.set()
 
     async def run(self) -> None:
         """Until cancelled. Raises SysctlError if the kernel cannot forward at all."""
@@ -180,6 +191,7 @@ class NodeNetwork:
                 "network policies": self.policies.run,
                 "pods of all nodes": self._keep_pods,
                 "ingresses": self.ingresses.run,
+                "balancers' addresses": self._keep_balancers,
                 "health checks": self._health_server.run,
             }
             if self.dns is not None:
@@ -235,6 +247,25 @@ class NodeNetwork:
             except TimeoutError:
                 continue
 
+    async def _keep_balancers(self) -> None:
+        """Answer for the addresses of balancers that fall to this node."""
+        while True:
+            self._balancers_changed.clear()
+            await asyncio.to_thread(_hold_balancers, self._announced())
+            await self._balancers_changed.wait()
+            await asyncio.sleep(BALANCERS_COALESCE_SECONDS)
+
+    def _announced(self) -> frozenset[str]:
+        services = [s for s in self._cache.list(SERVICES) if balancer_addresses(s)]
+        serving = {
+            str(key_of(s)): ready_nodes(
+                self._cache.with_index(SLICES, SERVICE_INDEX, str(key_of(s)))
+            )
+            for s in services
+        }
+        nodes = tuple(self._cache.list(NODES))
+        return plan_announced(services, nodes, self._config.node_name, serving)
+
     async def _sync_routes(self) -> tuple[str, ...]:
         nodes = tuple(self._cache.list(NODES))
         self._configure_cni(nodes)
@@ -266,6 +297,7 @@ async def remove_network(config: NetworkConfig) -> None:
     await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
     await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
+    await asyncio.to_thread(_hold_balancers, frozenset())
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:
         await asyncio.to_thread(remove_local_address, config.dns_ip)
@@ -277,6 +309,15 @@ async def stop_programs(config: NetworkConfig) -> None:
     """End what outlives an agent, as the proxy of Ingresses does; all that need be where the node's
     network namespace goes away."""
     await Haproxy(_ingress_directory(config)).stop()
+
+
+def _hold_balancers(wanted: frozenset[str]) -> None:
+    present = local_addresses(BALANCER_LABEL)
+    for ip in present - wanted:
+        remove_local_address(ip)
+    for ip in wanted - present:
+        add_local_address(ip, BALANCER_LABEL)
+        announce(ip)
 
 
 def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:

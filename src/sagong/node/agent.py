@@ -355,7 +355,8 @@ class NodeAgent:
                 health,
                 self.evictor.pressures,
                 old=old,
-                images=await self._listed_images(),
+                # A runtime that is ill is not asked more than once: the status must get through.
+                images=(old.get("images") or []) if health.runtime else await self._listed_images(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())

@@ -21,6 +21,8 @@ SETTLE_SECONDS = 1.0
 # at most, while there is a backlog.
 OBJECTS_AT_ONCE = 64
 PAUSE_SECONDS = 0.05
+# JSON below this is not worth the work either: leases and the like have little in common.
+OBJECT_BYTES_MIN = 1024
 # Objects that wait; past it the oldest keep all of their parts until they change again.
 WAITING_MAX = 100_000
 # Parts of a generation. Past it the generation before is forgotten and a new one begins.
@@ -119,5 +121,5 @@ class Settling:
         item = cache.get(path)
         if item is not None and item.revision == revision:
             obj = item.encoded.decoded
-            if obj is not None:
+            if obj is not None and len(item.encoded.data) >= OBJECT_BYTES_MIN:
                 self._sharing.share(obj)

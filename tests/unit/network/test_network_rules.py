@@ -66,7 +66,7 @@ def verdicts(fragment: Fragment) -> dict[tuple[str, str], str]:
     return {
         key: value.split("-")[0] if "default/web" in value else value
         for key, value in fragment.elements.items()
-        if key[0] not in ("cluster-ips", "endpoints", "hairpins")
+        if key[0] not in ("cluster-ips", "endpoints", "hairpins", "balancer-ips")
     }
 
 

@@ -9,7 +9,7 @@ its price (cel-go's ``CostTracker``) off the budget; the budget is looked at whe
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sagong.api.cel import operators
+from sagong.api.cel import costs, operators
 from sagong.api.cel.ast import (
     Call,
     Comprehension,
@@ -26,6 +26,7 @@ from sagong.api.cel.declarations import Functions, Overload
 from sagong.api.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from sagong.api.cel.folds import fold
 from sagong.api.cel.merging_lists import same_list, united
+from sagong.api.cel.mutation_types import Made
 from sagong.api.cel.types import Kind, Type, is_optional
 from sagong.api.cel.values import Optional, Selectable, TypeValue, equal, to_key
 
@@ -33,6 +34,8 @@ Frame = list[Any]
 Run = Callable[[Frame], Any]
 
 BUDGET = 0  # the frame's first slot
+# What lists joined by ``+`` may have: upstream joins them without copying, at the price of one.
+ITEMS_MAX = 1_000_000
 _LIST_COST, _MAP_COST, _STRUCT_COST = 10, 30, 40  # cel-go's base costs of making one
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "_<_": operators.less,
@@ -217,7 +220,8 @@ class Compiler:
         return run
 
     def _struct(self, node: StructExpr) -> Run:
-        known = self._structs[node.name.removeprefix(".")].fields
+        name = node.name.removeprefix(".")
+        known = self._structs[name].fields
         fields = [(known[f.name].key, self.compile(f.value), f.optional) for f in node.fields]
 
         def run(frame: Frame) -> Any:
@@ -230,7 +234,7 @@ class Compiler:
                         continue
                     value = value.value
                 found[key] = value
-            return found
+            return Made(name, found)
 
         return run
 
@@ -328,9 +332,9 @@ def _direct(overload: Overload, runs: Sequence[Run]) -> Run:
 
     def run(frame: Frame) -> Any:
         args = [r(frame) for r in runs]
-        result = call(*args)
-        spend(frame, 1 if cost is None else cost(args, result))
-        return result
+        # Paid before it is done: what is too dear is not begun.
+        spend(frame, 1 if cost is None else cost(args))
+        return call(*args)
 
     return run
 
@@ -342,9 +346,8 @@ def _dispatched(overloads: Sequence[Overload], runs: Sequence[Run]) -> Run:
         args = [r(frame) for r in runs]
         for overload in overloads:
             if overload.accepts(args):
-                result = overload.call(*args)
-                spend(frame, 1 if overload.cost is None else overload.cost(args, result))
-                return result
+                spend(frame, 1 if overload.cost is None else overload.cost(args))
+                return overload.call(*args)
         raise no_such_overload()
 
     return run
@@ -466,10 +469,11 @@ def _add(compiler: Compiler, node: Call) -> Run:
     def run(frame: Frame) -> Any:
         a, b = left(frame), right(frame)
         if type(a) is str or type(a) is bytes:
-            result = operation(a, b)
-            spend(frame, (len(result) + 9) // 10)
-            return result
+            spend(frame, (len(a) + costs.size(b) + 9) // 10)
+            return operation(a, b)
         frame[BUDGET] -= 1
+        if type(a) is list and len(a) + costs.size(b) > ITEMS_MAX:
+            raise CostExceeded
         return operation(a, b)
 
     return run
@@ -524,6 +528,24 @@ def _optional_select(compiler: Compiler, node: Call) -> Run:
     return run
 
 
+def _or_value(compiler: Compiler, node: Call) -> Run:
+    """``optional.or(other)``, ``optional.orValue(value)``: the other is made only if needed."""
+    assert node.target is not None
+    first, second = compiler.compile(node.target), compiler.compile(node.args[0])
+    takes_value = node.function == "orValue"
+
+    def run(frame: Frame) -> Any:
+        frame[BUDGET] -= 1
+        found = first(frame)
+        if not isinstance(found, Optional):
+            raise no_such_overload()
+        if not found.present:
+            return second(frame)
+        return found.value if takes_value else found
+
+    return run
+
+
 def _contains(compiler: Compiler, node: Call) -> Run:
     """``item in list``, ``key in map``."""
     item, container = compiler.compile(node.args[0]), compiler.compile(node.args[1])
@@ -557,4 +579,6 @@ _SPECIAL: Mapping[str, Callable[[Compiler, Call], Run]] = {
     "_[?_]": _optional_index,
     "_?._": _optional_select,
     "@in": _contains,
+    "or": _or_value,
+    "orValue": _or_value,
 }

@@ -10,6 +10,7 @@ import click
 from sagong.cli import options
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
 from sagong.cmd.up import UpError, primary_address
+from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
 _FILE_KEYS = {
@@ -84,6 +85,11 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
         address = node_ip or primary_address()
     except UpError as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
+    try:
+        for stub in settings["stub_domains"]:
+            parse_stub_domain(stub)
+    except ValueError as error:
+        raise click.BadParameter(f"--stub-domain: {error}") from error
     agent = AgentConfig(
         node_ip=address,
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),

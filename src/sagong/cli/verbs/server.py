@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sagong.api.address_pools import parse_pool
 from sagong.cli import options
 from sagong.cmd.server import ServerConfig, run_server
 from sagong.local.addresses import default_route_address
@@ -20,6 +21,7 @@ _FILE_KEYS = {
     "tokenAuthFile": "token_auth_file",
     "serviceCIDR": "service_cidr",
     "clusterCIDR": "cluster_cidr",
+    "loadBalancerPools": "load_balancer_pools",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
     "schedulerConfig": "scheduler_config",
     "authenticationConfig": "authentication_config",
@@ -48,6 +50,13 @@ _FILE_KEYS = {
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
+)
+@click.option(
+    "--load-balancer-pool",
+    "load_balancer_pools",
+    multiple=True,
+    metavar="RANGE",
+    help="Addresses for LoadBalancer services (A-B or CIDR). [default: the nodes' own]",
 )
 @click.option(
     "--scheduler-config",
@@ -84,6 +93,11 @@ def command(config: Path | None, listen: str, advertise_address: str, **settings
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("--listen must be HOST:PORT, for example 127.0.0.1:6443")
+    try:
+        for pool in settings["load_balancer_pools"]:
+            parse_pool(pool)
+    except ValueError as error:
+        raise click.BadParameter(f"--load-balancer-pool: {error}") from error
     size, age, backups = (settings.pop(f"audit_log_max{n}") for n in ("size", "age", "backup"))
     server = ServerConfig(
         audit_log=LogSettings(settings.pop("audit_log_path"), size, age, backups),

@@ -46,6 +46,8 @@ MAPS: Mapping[str, str] = {
 SETS: Mapping[str, str] = {
     "cluster-ips": "type ipv4_addr;",
     "node-ips": "type ipv4_addr;",
+    # Of load balancers; a node may hold some for others to find them.
+    "balancer-ips": "type ipv4_addr;",
     # An endpoint of this node that reaches itself through a service: its address, twice.
     "hairpins": "type ipv4_addr . ipv4_addr;",
 }
@@ -78,6 +80,8 @@ def frame(config: Config) -> Fragment:
             hook("filter", "input", 0),
             "ct state new jump nodeport-endpoints-check",
             endpoints_check,
+            # Other ports of a balancer's address are not the node's.
+            "ct state new ip daddr @balancer-ips ip daddr != @node-ips reject",
         ),
         "filter-forward": (hook("filter", "forward", 0), endpoints_check, cluster_ips_check),
         "filter-output": (hook("filter", "output", 0), endpoints_check, cluster_ips_check),
@@ -130,6 +134,7 @@ def plan_nodes(internal_ips: Iterable[str]) -> Fragment:
 def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
     """Everything that one service port adds to the table."""
     elements: dict[ElementKey, str] = {("cluster-ips", port.cluster_ip): ""}
+    elements |= {("balancer-ips", ip): "" for ip in port.load_balancer_ips}
     if not chosen.anywhere:
         elements.update(_refused(port, config, addresses=port.all_ips))
         return Fragment(elements=elements)

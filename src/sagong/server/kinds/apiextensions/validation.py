@@ -6,7 +6,7 @@ from sagong.api import names
 from sagong.api.meta import condition
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
-from sagong.server.custom_resources.values import pattern_problem
+from sagong.server.custom_resources.rules import has_rules
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
 
@@ -124,12 +124,18 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path.child("type"), "must not be empty at the root")
     elif schema["type"] != "object":
         errors.invalid(path.child("type"), schema["type"], "must be object at the root")
+    before = len(errors)
     _validate_nested(schema, path, errors)
+    if len(errors) == before and has_rules(schema):
+        # Imported here: most definitions have no rules, and CEL takes its time.
+        from sagong.server.kinds.apiextensions.rules import validate_rules
+
+        validate_rules(schema, path, errors)
 
 
 def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
     """The rules of a structural schema that every nested one must follow."""
-    problem = pattern_problem(schema.get("pattern") or "")
+    problem = _pattern_problem(schema.get("pattern") or "")
     if problem:
         message = f"must be a valid regular expression, but isn't: {problem}"
         errors.invalid(path.child("pattern"), schema["pattern"], message)
@@ -149,6 +155,15 @@ def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
         if schema.get("properties"):
             message = "additionalProperties and properties are mutual exclusive"
             errors.forbidden(path.child("additionalProperties"), message)
+
+
+def _pattern_problem(pattern: str) -> str:
+    if not pattern:
+        return ""
+    # Imported here: RE2 is for definitions with patterns only.
+    from sagong.api.patterns import problem_of
+
+    return problem_of(pattern)
 
 
 def _validate_typed(schema: Obj, path: Path, message: str, errors: ErrorList) -> None:
