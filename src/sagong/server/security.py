@@ -15,6 +15,7 @@ from sagong.server.admission.chain import Surroundings as AdmissionSurroundings
 from sagong.server.admission.chain import default_plugins
 from sagong.server.admission.configuration import DEFAULT as DEFAULT_ADMISSION
 from sagong.server.admission.configuration import AdmissionSettings
+from sagong.server.admission.policies.authorization import PolicyParameters
 from sagong.server.admission.policies.index import Around
 from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
 from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
@@ -93,6 +94,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
                     mutating,
                     ValidatingAdmissionPolicy(policies),
                     validating,
+                    PolicyParameters(around.resources, authorizer),
                 ),
             ),
             settings.admission,
