@@ -29,9 +29,9 @@ from sagong.network.agent import WATCHES
 from sagong.network.dns.server import DnsConfig, DnsServer
 from sagong.network.indexes import SERVICES, SLICES
 from sagong.network.proxy.conntrack import Conntrack
-from sagong.network.proxy.nft import Nft
 from sagong.network.proxy.rules import Config
 from sagong.network.proxy.service_proxy import ServiceProxy
+from sagong.network.tables.nft import Nft
 
 IN_NAMESPACE = "--in-namespace"
 CHANGES = 20  # one-service changes measured

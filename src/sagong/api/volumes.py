@@ -138,6 +138,11 @@ def with_annotations(obj: Obj, annotations: Mapping[str, str | None]) -> Obj:
     return {**obj, "metadata": {**obj["metadata"], "annotations": kept}}
 
 
+def unique_name(driver: str, handle: str) -> str:
+    """A CSI volume as a node's ``volumesInUse`` and ``volumesAttached`` call it."""
+    return f"kubernetes.io/csi/{driver}^{handle}"
+
+
 def attachment_name(handle: str, driver: str, node: str) -> str:
     """The VolumeAttachment of a CSI volume on a node, as attacher, node and sidecars compute it."""
     return f"csi-{hashlib.sha256(f'{handle}{driver}{node}'.encode()).hexdigest()}"

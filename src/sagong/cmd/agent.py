@@ -18,8 +18,11 @@ from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
+from sagong.ctl.informer import SharedCache
 from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
+from sagong.network.dns.upstream import parse_stub_domain
+from sagong.network.ingress.config import Ports
 from sagong.node.agent import NodeAgent
 from sagong.node.certificates import (
     CertificatePair,
@@ -60,6 +63,9 @@ class AgentConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_dns: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     cluster_domain: str = "cluster.local"
+    stub_domains: Sequence[str] = ()  # "DOMAIN=ADDRESS,...": whom to ask for names of the domain
+    ingress_http_port: int = 80
+    ingress_https_port: int = 443
     log_dir: Path = Path("/var/log/pods")
     cgroup_root: str = ""  # "" is kubepods-<node>
     capacity_share: int = 1  # how many nodes share this machine
@@ -86,8 +92,14 @@ async def run_agent(config: AgentConfig) -> None:
     try:
         settings = replace(node_config(config, instance.endpoint), plugin_view=view)
         agent = NodeAgent(settings, client, clock=clock, ids=ids)
-        network = NodeNetwork(network_config(config, instance), agent.cache, clock=clock)
+        # The agent's own cache has the pods of this node alone.
+        pods = SharedCache(client, ids)
+        network = NodeNetwork(
+            network_config(config, instance), agent.cache, pods, clock=clock, client=client
+        )
         network.follow(agent.cache)
+        network.follow_pods(pods)
+        agent.guard = network.policies.isolate
         server = NodeServer(server_settings(config), agent, client, clock=clock)
         async with task_group() as tasks:
 
@@ -207,6 +219,8 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         bridge=config.bridge,
         dns_ip=config.cluster_dns,
         dns_domain=config.cluster_domain,
+        stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
+        ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 
 

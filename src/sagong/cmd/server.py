@@ -2,25 +2,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import importlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagong.api.address_pools import parse_pool
 from sagong.api.protobuf.messages import Messages
 from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.access_files import NO_FILES, AccessFiles
+from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
+from sagong.server.aggregation.aggregator import Aggregator, aggregation
+from sagong.server.aggregation.identity import authentication_config
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
-from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
-from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -30,7 +34,14 @@ from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.metrics_api.resources import metrics_api
-from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
+from sagong.server.pki.directory import (
+    FRONT_PROXY,
+    FRONT_PROXY_CA,
+    Pki,
+    ensure_pki,
+    read_pair,
+    write_kubeconfig,
+)
 from sagong.server.security import SecuritySettings, security_builder
 from sagong.server.streams.kubelet_tls import KubeletTls
 from sagong.server.streams.table import Connections, connections
@@ -55,8 +66,9 @@ class ServerConfig:
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_grace_seconds: float = 50.0
+    load_balancer_pools: Sequence[str] = ()  # ranges; none: services have the nodes' addresses
     scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
-    authentication_config: Path | None = None
+    access: AccessFiles = NO_FILES
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
@@ -86,9 +98,12 @@ async def run_server(config: ServerConfig) -> None:
     Raises ConfigurationError for a scheduler's configuration that cannot be used.
     """
     scheduling = read_scheduler_config(config.scheduler_config)
+    raise_file_limit()
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
-        # The API answers before its controllers and the scheduler, slow to import, are there.
+        # The API answers before its controllers and the scheduler, slow to import, are there; and
+        # while they are imported.
+        await asyncio.to_thread(importlib.import_module, "sagong.cmd.control_plane")
         from sagong.cmd.control_plane import control_plane
         from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
@@ -100,6 +115,7 @@ async def run_server(config: ServerConfig) -> None:
             signer=Signer(running.pki.authority, clock),
             cluster_cidr=config.cluster_cidr,
             node_grace_seconds=config.node_grace_seconds,
+            load_balancer_pools=tuple(map(parse_pool, config.load_balancer_pools)),
         )
         core = running.core
         metrics = QueueMetrics(core.metrics_registry)
@@ -115,6 +131,7 @@ async def run_server(config: ServerConfig) -> None:
             else plane()
         ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
+            settle_memory()
             await asyncio.Event().wait()
 
 
@@ -154,8 +171,11 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             api_server(parts) as core,
             connections(core, kubelet_tls, clock, ids) as streams,
             metrics_api(core, kubelet_tls),
+            aggregation(
+                core, pki.certificate_file(FRONT_PROXY), pki.key_file(FRONT_PROXY)
+            ) as aggregator,
         ):
-            http = _http(core, config, pki, clock, ids, streams)
+            http = _http(core, config, pki, Outside(streams, aggregator))
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (
                 upkeep(core, core.security.allocator),
@@ -170,6 +190,10 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                     address=config.advertise_address,
                     port=listening.port,
                     cidr=config.service_cidr,
+                    authentication=authentication_config(
+                        client_ca=pki.ca_file.read_text(),
+                        proxy_ca=pki.certificate_file(FRONT_PROXY_CA).read_text(),
+                    ),
                 )
                 _write_admin_kubeconfig(running)
                 yield running
@@ -226,30 +250,36 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
-        authentication=_authentication(config),
+        access=config.access.access(),
+        admission=config.access.admission(),
     )
 
 
-def _http(
-    core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids, streams: Connections
-) -> HttpServer:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What passes requests on."""
+
+    streams: Connections
+    aggregator: Aggregator
+
+
+def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpServer:
     tls = server_context(
         certificate=pki.serving_chain_file,
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
     address = f"{config.advertise_address}:{config.port}"
-    auditor = _auditor(config, clock)
-    return http_server(core, Front(clock, ids, tls, address, auditor, connections=streams))
-
-
-def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
-    """Raises BadConfiguration, OSError."""
-    if config.authentication_config is None:
-        return DEFAULT
-    import yaml  # slow to import, and only needed with a file
-
-    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
+    front = Front(
+        core.backend.clock,
+        core.backend.ids,
+        tls,
+        address,
+        _auditor(config, core.backend.clock),
+        connections=outside.streams,
+        aggregator=outside.aggregator,
+    )
+    return http_server(core, front)
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:

@@ -28,7 +28,8 @@ from sagong.local.addresses import default_route_address
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
-from sagong.network.agent import NetworkConfig, remove_network
+from sagong.network.agent import NetworkConfig, remove_network, stop_programs
+from sagong.network.routes.nodes import pod_cidr
 from sagong.sim.fleet import SIMULATED as SIMULATED_LABEL
 
 CONTEXT = "sagong"
@@ -68,6 +69,7 @@ class Place:
     address: str
     namespace: Path | None
     share: int  # the node reports this fraction of the machine: 1/share
+    link: network_namespaces.NodeLink | None = None  # of a namespace to the machine
 
     @property
     def cgroup_root(self) -> str:
@@ -123,6 +125,7 @@ async def up(config: UpConfig, say: Say) -> None:
             _start_agent(layout, place, description.server_url, token)
         if places:
             await _wait_nodes(client, places, layout)
+            await _route_pods(client, places)
         if config.simulated:
             await _wait_simulated(client, config)
     finally:
@@ -142,7 +145,7 @@ def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
     for index in range(nodes):
         name = f"{prefix}-{index + 1}"
         link = network_namespaces.create_node_network(name, bridge, index=index)
-        places.append(Place(name, str(link.address), link.namespace, nodes))
+        places.append(Place(name, str(link.address), link.namespace, nodes, link))
     return places, str(bridge.gateway)
 
 
@@ -332,6 +335,15 @@ async def _wait_nodes(client: Client, places: Sequence[Place], layout: Layout) -
             await asyncio.sleep(_POLL_SECONDS)
 
 
+async def _route_pods(client: Client, places: Sequence[Place]) -> None:
+    """Let the server, which is on none of the isolated nodes, reach pods: proxies, webhooks."""
+    for place in places:
+        if place.link is not None:
+            cidr = pod_cidr(await client.get("nodes", place.node))
+            if cidr is not None:
+                network_namespaces.add_host_route(cidr, place.link)
+
+
 def _is_ready(node: dict[str, object]) -> bool:
     ready = condition(node, "Ready")
     return ready is not None and ready["status"] == "True"
@@ -375,6 +387,7 @@ async def down(layout: Layout, *, purge: bool, kubeconfig: Path | None, say: Say
     say("stopping agents and server")
     programs = [*(program_of(node) for node in nodes), SERVER]
     await asyncio.gather(*(_stop(layout, program) for program in programs))
+    await asyncio.gather(*(stop_programs(network_config(layout, node)) for node in nodes))
     say("stopping containers")
     await asyncio.gather(*(_stop_node(layout, node, isolated, purge=purge) for node in nodes))
     if isolated:
@@ -432,7 +445,7 @@ async def _stop_node(layout: Layout, node: str, isolated: bool, *, purge: bool) 
 
 
 def network_config(layout: Layout, node: str) -> NetworkConfig:
-    """The network of a node that shares the machine's own namespace."""
+    """The network of a node, for taking it away."""
     directory = layout.node_dir(node)
     return NetworkConfig(
         node_name=node, state_dir=directory / "network", cni_conf_dir=directory / "cni"

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagong.api.address_pools import AddressPool
 from sagong.controllers.apps import config_rollout, daemonset
 from sagong.controllers.autoscaling import horizontal
 from sagong.controllers.certificates import signing
 from sagong.controllers.core import (
     account_tokens,
+    load_balancer,
     node_ipam,
     published_ca,
     resourcequota,
@@ -28,6 +30,7 @@ class Settings:
     cluster_cidr: str = "10.244.0.0/16"
     node_prefix: int = 24
     node_grace_seconds: float = lifecycle.GRACE_SECONDS
+    load_balancer_pools: Sequence[AddressPool] = ()  # none: the nodes' own addresses
     helper_image: str = "sagong.local/busybox:1"  # of the local provisioner's pods; needs a shell
 
 
@@ -42,6 +45,7 @@ def configured(settings: Settings) -> Sequence[tuple[Controller, Reconcile]]:
             node_ipam.CONTROLLER,
             node_ipam.reconciler(settings.cluster_cidr, settings.node_prefix),
         ),
+        (load_balancer.CONTROLLER, load_balancer.reconciler(settings.load_balancer_pools)),
         (lifecycle.CONTROLLER, lifecycle.reconciler(settings.node_grace_seconds)),
         (daemonset.CONTROLLER, daemonset.reconciler()),
         (taint_eviction.CONTROLLER, taint_eviction.reconciler()),

@@ -4,6 +4,7 @@ The garbage collector is not of this shape (``garbage/collector.py``), and those
 something stand in ``configured.py``.
 """
 
+from sagong.controllers.admissionregistration import validatingadmissionpolicy
 from sagong.controllers.apps import deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.bootstrap import signer, token_cleaner
@@ -11,13 +12,13 @@ from sagong.controllers.certificates import approving, cleaning
 from sagong.controllers.core import (
     endpoints,
     event_expiry,
-    load_balancer,
     namespace,
     replicationcontroller,
     serviceaccount,
     servicecidr,
 )
 from sagong.controllers.discovery import endpointslice, mirroring
+from sagong.controllers.networking import ingress
 from sagong.controllers.policy import poddisruptionbudget, stale_disruption
 from sagong.controllers.rbac import aggregation
 from sagong.controllers.resource import claim_making, claim_release
@@ -53,7 +54,7 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (cleaning.CONTROLLER, cleaning.reconcile),
     (mirroring.CONTROLLER, mirroring.reconcile),
     (servicecidr.CONTROLLER, servicecidr.reconcile),
-    (load_balancer.CONTROLLER, load_balancer.reconcile),
+    (ingress.CONTROLLER, ingress.reconcile),
     (event_expiry.CONTROLLER, event_expiry.reconcile),
     (aggregation.CONTROLLER, aggregation.reconcile),
     (token_cleaner.CONTROLLER, token_cleaner.reconcile),
@@ -63,4 +64,5 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (claim_making.CONTROLLER, claim_making.reconcile),
     (claim_release.CONTROLLER, claim_release.reconcile),
     (attributes_protection.CONTROLLER, attributes_protection.reconcile),
+    (validatingadmissionpolicy.CONTROLLER, validatingadmissionpolicy.reconcile),
 )

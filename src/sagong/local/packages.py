@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # Debian's names; the same on Ubuntu.
@@ -22,6 +22,9 @@ PACKAGES = (
 )
 
 
+INGRESS_PACKAGES = ("haproxy",)  # serves Ingresses; only where some are
+
+
 class InstallError(Exception):
     """A package could not be installed; the message says why and what to do."""
 
@@ -34,27 +37,27 @@ class Step:
     argv: tuple[str, ...]
 
 
-def missing_packages() -> list[str]:
-    """Those of PACKAGES that dpkg does not know as installed."""
+def missing_packages(wanted: Sequence[str] = PACKAGES) -> list[str]:
+    """Those that dpkg does not know as installed."""
     answer = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES],
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted],
         capture_output=True,
         text=True,
         check=False,
     )
     lines = (line.split() for line in answer.stdout.splitlines())
     installed = {fields[0] for fields in lines if fields[1:] == ["installed"]}
-    return [package for package in PACKAGES if package not in installed]
+    return [package for package in wanted if package not in installed]
 
 
-def plan_install() -> list[Step]:
+def plan_install(wanted: Sequence[str] = PACKAGES) -> list[Step]:
     """The steps still to take; empty when everything is there. Raises InstallError."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
         raise InstallError(
             "this system has no apt-get; install these with its own package tool: "
-            + " ".join(PACKAGES)
+            + " ".join(wanted)
         )
-    missing = missing_packages()
+    missing = missing_packages(wanted)
     if not missing:
         return []
     if os.geteuid() != 0:

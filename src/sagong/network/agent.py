@@ -1,7 +1,8 @@
 """Everything that a node does for the network, as one component of the agent's process.
 
-    network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, clock=SystemClock())
+    network = NodeNetwork(NetworkConfig(node_name="a", state_dir=...), cache, pods, clock=...)
     network.follow(cache)        a SharedCache: declares WATCHES, hears of changes
+    network.follow_pods(pods)    one of its own for the pods of all nodes, run only when wanted
     await cache.wait_synced()    with cache.run() going on beside it
     await network.run()          until cancelled; leaves the kernel's state for the next start
     await remove_network(config) at the end of the node's life: nothing of ours is left
@@ -12,25 +13,42 @@ It works on the network namespace that the process is in.
 import asyncio
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sagong.api.meta import name_of
+from sagong.api.meta import key_of, name_of
 from sagong.api.types import Obj
+from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
 from sagong.ctl.informer import SharedCache
 from sagong.network.dns.server import DnsConfig, DnsServer
+from sagong.network.dns.upstream import StubDomains
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
+from sagong.network.indexes import SERVICE_INDEX, SERVICES, SLICES, ready_nodes
+from sagong.network.ingress.config import Ports, Surroundings
+from sagong.network.ingress.haproxy import Haproxy
+from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
+from sagong.network.ingress.server import IngressServer
+from sagong.network.metrics import exposition
+from sagong.network.policy.counters import dropped_packets
+from sagong.network.policy.enforcer import NAMESPACES, PODS, POLICIES, PolicyEnforcer
+from sagong.network.policy.enforcer import TABLE as POLICY_TABLE
+from sagong.network.policy.enforcer import WATCHES as POLICY_WATCHES
 from sagong.network.proxy.conntrack import Conntrack
-from sagong.network.proxy.nft import Nft
+from sagong.network.proxy.health import Facts, HealthServer
 from sagong.network.proxy.rules import Config
-from sagong.network.proxy.ruleset import removal
-from sagong.network.proxy.service_proxy import NODES, TABLE, Health, ServiceProxy
+from sagong.network.proxy.service_proxy import NODES, TABLE, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
-from sagong.network.routes.addresses import add_local_address, remove_local_address
+from sagong.network.routes.addresses import (
+    BALANCER_LABEL,
+    add_local_address,
+    local_addresses,
+    remove_local_address,
+)
+from sagong.network.routes.announcing import announce, balancer_addresses, plan_announced
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -41,13 +59,17 @@ from sagong.network.routes.cni import (
 from sagong.network.routes.nodes import pod_cidr
 from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
 from sagong.network.routes.sysctl import BRIDGE_FILTER, Sysctls, load_bridge_filter
+from sagong.network.tables.nft import Nft
+from sagong.network.tables.ruleset import removal
+from sagong.network.tables.writer import Health
 
 log = logging.getLogger(__name__)
 
-# Some resources are in both; their indexes have different names or are the same.
-WATCHES = (*PROXY_WATCHES, *DNS_WATCHES)
+# Some resources are in several; their indexes have different names or are the same.
+WATCHES = (*PROXY_WATCHES, *DNS_WATCHES, *POLICY_WATCHES, *INGRESS_WATCHES)
 
 ROUTES_RESYNC_SECONDS = 60.0  # a route that someone else took away is back by then
+BALANCERS_COALESCE_SECONDS = 0.1  # nodes report often
 ROUTES_RETRY_SECONDS = 2.0  # a gateway may become reachable any moment
 
 
@@ -65,15 +87,30 @@ class NetworkConfig:
     dns_ip: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     dns_domain: str = "cluster.local"
     resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
+    stub_domains: StubDomains = field(default_factory=dict)
+    ingress_ports: Ports = field(default_factory=Ports)
 
 
 class NodeNetwork:
     """Service proxy, cluster DNS, pod routes and CNI configuration of one node."""
 
-    def __init__(self, config: NetworkConfig, cache: Cache, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        cache: Cache,
+        pods: Cache | None = None,
+        *,
+        clock: Clock,
+        client: Client | None = None,
+    ) -> None:
+        """``pods`` has, once it is run, the pods of all nodes; without it ``cache`` has them.
+
+        The client reads the certificates of Ingresses.
+        """
         self._config = config
         self._cache = cache
         self._nodes_changed = asyncio.Event()
+        self._balancers_changed = asyncio.Event()
         self._bridge_is_filtered = True
         self._sysctls = _kernel_settings(config)
         self.proxy = ServiceProxy(
@@ -89,7 +126,26 @@ class NodeNetwork:
             conntrack=Conntrack(),
             clock=clock,
         )
-        dns = DnsConfig(config.dns_ip, config.dns_domain, resolv_conf=config.resolv_conf)
+        self.policies = PolicyEnforcer(
+            cache, pods or cache, config.node_name, nft=Nft(), clock=clock
+        )
+        self._pods: SharedCache | None = None
+        if pods is None:
+            self.policies.pods_known.set()
+        self.ingresses = _ingress_server(config, cache, client)
+        facts = Facts(
+            lambda: self.proxy.health,
+            lambda: self._cache.get(NODES, "", config.node_name),
+            self.proxy.health_checks,
+            self._metrics,
+        )
+        self._health_server = HealthServer(facts, clock, self.proxy.checks_changed)
+        dns = DnsConfig(
+            config.dns_ip,
+            config.dns_domain,
+            resolv_conf=config.resolv_conf,
+            stub_domains=config.stub_domains,
+        )
         self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
 
     @property
@@ -104,13 +160,24 @@ class NodeNetwork:
         for resource in {watch.resource for watch in WATCHES}:
             cache.on_change(resource, functools.partial(self.changed, resource))
 
+    def follow_pods(self, pods: SharedCache) -> None:
+        """The cache that ``run`` runs from the first policy on."""
+        self._pods = pods
+        pods.declare(PODS)
+        pods.on_change(PODS, functools.partial(self.policies.changed, PODS))
+
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
         """An object of one of WATCHES was added, changed or removed. Never waits."""
         self.proxy.changed(resource, old, new)
         if self.dns is not None:
             self.dns.changed(resource, old, new)
+        if resource in (POLICIES, NAMESPACES, PODS):
+            self.policies.changed(resource, old, new)
+        self.ingresses.changed(resource, old, new)
         if resource == NODES:
             self._nodes_changed.set()
+        if resource in (NODES, SERVICES, SLICES):
+            self._balancers_changed.set()
 
     async def run(self) -> None:
         """Until cancelled. Raises SysctlError if the kernel cannot forward at all."""
@@ -118,7 +185,15 @@ class NodeNetwork:
         missing = await asyncio.to_thread(self._sysctls.apply)
         self._bridge_is_filtered = BRIDGE_FILTER not in missing
         async with task_group() as tasks:
-            parts = {"service proxy": self.proxy.run, "pod routes": self._keep_routes}
+            parts = {
+                "service proxy": self.proxy.run,
+                "pod routes": self._keep_routes,
+                "network policies": self.policies.run,
+                "pods of all nodes": self._keep_pods,
+                "ingresses": self.ingresses.run,
+                "balancers' addresses": self._keep_balancers,
+                "health checks": self._health_server.run,
+            }
             if self.dns is not None:
                 parts["cluster DNS"] = functools.partial(self._serve_names, self.dns)
             # One that fails is begun again by itself: the others do not depend on it.
@@ -126,6 +201,22 @@ class NodeNetwork:
                 tasks.start(supervised(name, part), name=name) for name, part in parts.items()
             ]
             await asyncio.gather(*running)
+
+    async def _metrics(self) -> str:
+        dropped = await dropped_packets(Nft())
+        counts = self.proxy.counts()
+        return exposition(self.proxy.health, self.policies.health, counts, dropped)
+
+    async def _keep_pods(self) -> None:
+        """The pods of all nodes, of interest only where some policy speaks of them."""
+        await self.policies.pods_wanted.wait()
+        if self._pods is None:
+            return
+        async with task_group() as tasks:
+            running = tasks.start(self._pods.run(), name="pods of all nodes")
+            await self._pods.wait_synced()
+            self.policies.pods_known.set()
+            await running
 
     async def _serve_names(self, dns: DnsServer) -> None:
         await asyncio.to_thread(add_local_address, self._config.dns_ip)
@@ -135,6 +226,7 @@ class NodeNetwork:
         """Bring services and routes up to date once, now, with the name server listening."""
         await self._sync_routes()
         await self.proxy.sync()
+        await self.policies.sync()
         if self.dns is not None:
             await self.dns.serving.wait()
 
@@ -154,6 +246,25 @@ class NodeNetwork:
                     await self._nodes_changed.wait()
             except TimeoutError:
                 continue
+
+    async def _keep_balancers(self) -> None:
+        """Answer for the addresses of balancers that fall to this node."""
+        while True:
+            self._balancers_changed.clear()
+            await asyncio.to_thread(_hold_balancers, self._announced())
+            await self._balancers_changed.wait()
+            await asyncio.sleep(BALANCERS_COALESCE_SECONDS)
+
+    def _announced(self) -> frozenset[str]:
+        services = [s for s in self._cache.list(SERVICES) if balancer_addresses(s)]
+        serving = {
+            str(key_of(s)): ready_nodes(
+                self._cache.with_index(SLICES, SERVICE_INDEX, str(key_of(s)))
+            )
+            for s in services
+        }
+        nodes = tuple(self._cache.list(NODES))
+        return plan_announced(services, nodes, self._config.node_name, serving)
 
     async def _sync_routes(self) -> tuple[str, ...]:
         nodes = tuple(self._cache.list(NODES))
@@ -183,13 +294,45 @@ async def remove_network(config: NetworkConfig) -> None:
 
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
-    await Nft().apply(removal(TABLE))
+    await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
+    await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
+    await asyncio.to_thread(_hold_balancers, frozenset())
     await asyncio.to_thread(remove_link, config.bridge)
     if config.dns_ip:
         await asyncio.to_thread(remove_local_address, config.dns_ip)
     remove_conflist(config.cni_conf_dir)
     _kernel_settings(config).restore()
+
+
+async def stop_programs(config: NetworkConfig) -> None:
+    """End what outlives an agent, as the proxy of Ingresses does; all that need be where the node's
+    network namespace goes away."""
+    await Haproxy(_ingress_directory(config)).stop()
+
+
+def _hold_balancers(wanted: frozenset[str]) -> None:
+    present = local_addresses(BALANCER_LABEL)
+    for ip in present - wanted:
+        remove_local_address(ip)
+    for ip in wanted - present:
+        add_local_address(ip, BALANCER_LABEL)
+        announce(ip)
+
+
+def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:
+    proxy = Haproxy(_ingress_directory(config))
+    where = Surroundings(
+        _ingress_directory(config),
+        config.ingress_ports,
+        resolver=f"{config.dns_ip}:53" if config.dns_ip else "",
+        user=proxy.user,
+    )
+    return IngressServer(cache, client, proxy, where)
+
+
+def _ingress_directory(config: NetworkConfig) -> Path:
+    return config.state_dir / "ingress"
 
 
 def _kernel_settings(config: NetworkConfig) -> Sysctls:

@@ -31,3 +31,13 @@ def ips_of_slice(slice_: Obj) -> Iterable[str]:
 def service_name_of(slice_: Obj) -> str:
     """The service that an EndpointSlice belongs to, or ""."""
     return labels_of(slice_).get(SERVICE_NAME_LABEL, "")
+
+
+def ready_nodes(slices: Iterable[Obj]) -> frozenset[str]:
+    """The nodes that have a ready endpoint."""
+    return frozenset(
+        endpoint.get("nodeName") or ""
+        for slice_ in slices
+        for endpoint in slice_.get("endpoints") or ()
+        if (endpoint.get("conditions") or {}).get("ready") is not False
+    )

@@ -44,7 +44,7 @@ from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
-from sagong.node.pods.worker import PodWorker, Workshop
+from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.registration import Registration
 from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
@@ -60,12 +60,18 @@ IMAGE_GC_SECONDS = 300.0  # upstream's imageGCPeriod
 PLEG_UNHEALTHY_SECONDS = 180.0
 
 
+async def _no_guard(pod: Obj, ip: str) -> None:
+    """Without network policies there is nothing to wait for."""
+
+
 class NodeAgent:
     """One node. ``run`` ends only when cancelled; containers then go on."""
 
     def __init__(self, config: NodeConfig, client: Client, *, clock: Clock, ids: Ids) -> None:
         self.config = config
         self.workers: dict[str, PodWorker] = {}
+        # Called with each pod that has got an address, before a container of it starts.
+        self.guard: Guard = _no_guard
         self._clock = clock
         self._ids = ids
         self._client = NarrowedClient(
@@ -207,6 +213,7 @@ class NodeAgent:
             ),
             cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
             volumes=volumes,
+            guard=self.guard,
             tenancy=self._tenancy,
         )
 
@@ -348,7 +355,8 @@ class NodeAgent:
                 health,
                 self.evictor.pressures,
                 old=old,
-                images=await self._listed_images(),
+                # A runtime that is ill is not asked more than once: the status must get through.
+                images=(old.get("images") or []) if health.runtime else await self._listed_images(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())

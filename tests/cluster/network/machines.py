@@ -139,11 +139,14 @@ class Node:
             result = json.loads(output)
         return result
 
-    def object(self) -> Obj:
+    def object(self, ready: str = "True") -> Obj:
         return {
             "metadata": {"name": self.name, "labels": {}},
             "spec": {"podCIDR": self.cidr, "podCIDRs": [self.cidr]},
-            "status": {"addresses": [{"type": "InternalIP", "address": str(self.link.address)}]},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": str(self.link.address)}],
+                "conditions": [{"type": "Ready", "status": ready}],
+            },
         }
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from sagong.api.types import Obj
 from sagong.core.clock import SystemClock
 from sagong.core.tasks import task_group
+from sagong.ctl.controller import Watch
 from sagong.ctl.indexed import OWNER_UID, Objects
-from sagong.network.agent import WATCHES, NetworkConfig, NodeNetwork, remove_network
+from sagong.network.agent import PODS, WATCHES, NetworkConfig, NodeNetwork, remove_network
 
 
 class ToldCache:
@@ -24,7 +25,7 @@ class ToldCache:
 
     def __init__(self) -> None:
         self._resources: dict[str, Objects] = {}
-        for watch in WATCHES:
+        for watch in (*WATCHES, Watch(PODS)):
             objects = self._resources.setdefault(watch.resource, Objects())
             for name, index in watch.indexes.items():
                 objects.add_index(name, index)

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from .machines import HERE, Machines, Obj, Pod, run
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.cluster
 
@@ -201,6 +206,41 @@ def test_an_external_ip_is_forwarded_and_source_ranges_hold(world: World) -> Non
         assert names(world.ask(world.client.namespace, "10.96.1.7")) == ["be-2"]
     finally:
         run(HOST, "ip", "route", "del", "198.18.0.80/32")
+
+
+def test_a_pools_address_is_answered_for_by_one_node_and_moves_with_it(world: World) -> None:
+    """The host asks on the nodes' own network (ARP), without a route."""
+    address = str(world.machines.bridge.subnet.network_address + 200)
+    ingress = {"ingress": [{"ip": address}]}
+    world.service("pool", "10.96.1.20", type="LoadBalancer", loadBalancer=ingress)
+    world.endpoints("pool", *world.backends)
+    owner = wait_for(lambda: holders(world, address))[0]
+    wait_for(lambda: set(names(world.ask(HOST, address, times=20))) == {"be-0", "be-1", "be-2"})
+    # Nothing of the node itself is reached by it.
+    assert world.ask(HOST, address, 10256) == ["refused"]
+    (other,) = (node for node in world.machines.nodes if node.name != owner)
+    gone = next(node for node in world.machines.nodes if node.name == owner)
+    world.machines.put("nodes", gone.object(ready="Unknown"))
+    wait_for(lambda: holders(world, address) == [other.name])
+    # The new holder has told its neighbours: no wait for what they remember to grow old.
+    assert world.ask(HOST, address) != ["timeout"]
+    world.machines.put("nodes", gone.object())
+    wait_for(lambda: holders(world, address) == [owner])
+    world.machines.delete("services", "default", "pool")
+    wait_for(lambda: holders(world, address) == [])
+
+
+def holders(world: World, address: str) -> list[str]:
+    nodes = world.machines.nodes
+    return [n.name for n in nodes if f"{address}/32" in run(n.namespace, "ip", "addr")]
+
+
+def wait_for(holds: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 20
+    while not (found := holds()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
 
 
 def test_session_affinity_keeps_a_client_on_an_endpoint(world: World) -> None:

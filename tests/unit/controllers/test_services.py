@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from sagong.api.address_pools import parse_pool
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
 from sagong.controllers.core import endpoints, load_balancer, servicecidr
 from sagong.controllers.discovery import endpointslice, mirroring
 from sagong.controllers.discovery.backends import Backend, backends_of
+from sagong.controllers.networking import ingress
 
 from .objects import meta, pod
 
@@ -226,6 +228,50 @@ def test_a_port_belongs_to_the_oldest() -> None:
     assert (refused.ingress, refused.problem) == ((), "port 80/TCP is taken by service default/r")
     rival["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
     assert load_balancer.plan(seen).ingress
+
+
+POOLS = [parse_pool("192.0.2.10-192.0.2.11"), parse_pool("198.51.100.0/31")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "current", "taken", "wanted"),
+    [
+        ({}, "", [], "192.0.2.10"),
+        ({}, "", ["192.0.2.10"], "192.0.2.11"),
+        ({}, "", ["192.0.2.10", "192.0.2.11"], "198.51.100.0"),
+        ({}, "198.51.100.1", [], "198.51.100.1"),
+        ({}, "10.0.0.2", [], "192.0.2.10"),
+        ({"loadBalancerIP": "198.51.100.1"}, "192.0.2.10", [], "198.51.100.1"),
+        ({"loadBalancerIP": "198.51.100.1"}, "", ["198.51.100.1"], ""),
+        ({"loadBalancerIP": "203.0.113.1"}, "", [], ""),
+    ],
+)
+def test_pools_give_each_service_an_address(
+    spec: Obj, current: str, taken: list[str], wanted: str
+) -> None:
+    def balanced(name: str, ip: str, **more: Any) -> Obj:
+        made = service(name, type="LoadBalancer", **more)
+        return made | {"status": {"loadBalancer": {"ingress": [{"ip": ip}] if ip else []}}}
+
+    rivals = [balanced(f"r{i}", ip) for i, ip in enumerate(taken)]
+    seen = load_balancer.Seen(balanced("s", current, **spec), NODES, rivals, frozenset())
+    planned = load_balancer.plan(seen, POOLS)
+    assert [i["ip"] for i in planned.ingress] == ([wanted] if wanted else [])
+    assert bool(planned.problem) is not bool(wanted)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "10.0.0.2-10.0.0.1", "10.0.0.0/8", "10.0.0.1/24", "fd00::/64"]
+)
+def test_what_is_no_pool(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_pool(text)
+
+
+def test_ingresses_of_ours_are_reached_at_nodes_that_are_ready() -> None:
+    made = {"metadata": meta("i"), "spec": {"ingressClassName": "sagong"}}
+    reached = ingress.plan(ingress.Seen(made, NODES))
+    assert reached == [{"ip": "10.0.0.2"}, {"ip": "192.0.2.1"}]
 
 
 def cidr(*ranges: str, **metadata: Any) -> Obj:

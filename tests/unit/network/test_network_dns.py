@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sagong.ctl.indexed import Objects
 from sagong.network.agent import WATCHES
 from sagong.network.dns.records import TTL_SECONDS, TTL_SECONDS_ENDPOINTS, Type, Zone, answer
-from sagong.network.dns.upstream import parse_resolv_conf
+from sagong.network.dns.upstream import parse_resolv_conf, parse_stub_domain
 from sagong.network.dns.view import ClusterView
 from sagong.network.dns.wire import (
     MalformedError,
@@ -343,3 +343,21 @@ def test_a_foreign_answer_too_long_for_the_client_is_cut() -> None:
 )
 def test_resolv_conf(text: str, servers: tuple[str, ...]) -> None:
     assert parse_resolv_conf(text, without=("10.96.0.10",)) == servers
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("corp.example=10.1.1.1", (("corp", "example"), ("10.1.1.1",))),
+        ("Corp.Example.=10.1.1.1, 10.1.1.2", (("corp", "example"), ("10.1.1.1", "10.1.1.2"))),
+        ("corp.example", None),
+        ("=10.1.1.1", None),
+        ("corp=nowhere", None),
+    ],
+)
+def test_stub_domains(text: str, domain: object) -> None:
+    if domain is None:
+        with pytest.raises(ValueError):
+            parse_stub_domain(text)
+    else:
+        assert parse_stub_domain(text) == domain

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from sagong.network.routes.announcing import plan_announced
 from sagong.network.routes.cni import (
     CONFLIST_NAME,
     PodLinks,
@@ -117,3 +118,40 @@ def test_somebody_elses_later_setting_stays(tmp_path: Path, proc_sys: Path) -> N
 def test_a_required_setting_that_is_missing_is_an_error(tmp_path: Path, proc_sys: Path) -> None:
     with pytest.raises(SysctlError, match=r"net\.forward"):
         Sysctls(tmp_path / "memory.json", proc_sys=proc_sys).apply({"net/forward": "1"}, {})
+
+
+def balanced(name: str, ip: str, **spec: object) -> Obj:
+    return {
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"type": "LoadBalancer", **spec},
+        "status": {"loadBalancer": {"ingress": [{"ip": ip}]}},
+    }
+
+
+def ready(name: str, ip: str, status: str = "True", **labels: str) -> Obj:
+    made = node(name, ip, None)
+    made["metadata"]["labels"] = labels
+    made["status"]["conditions"] = [{"type": "Ready", "status": status}]
+    return made
+
+
+def test_one_node_answers_for_each_balancers_address_and_only_its_own_move() -> None:
+    nodes = [ready(name, f"172.16.0.{i}") for i, name in enumerate("abc")]
+    services = [balanced(f"s{i}", f"192.0.2.{i}") for i in range(60)]
+    services.append(balanced("node", "172.16.0.1"))
+    services.append(balanced("theirs", "192.0.2.99", loadBalancerClass="x"))
+    held = {n: plan_announced(services, nodes, n, {}) for n in "abc"}
+    assert sum(map(len, held.values())) == 60
+    assert all(len(ips) > 8 for ips in held.values())
+    without = [nodes[0], ready("b", "172.16.0.1", "Unknown"), nodes[2]]
+    for name in "ac":
+        assert plan_announced(services, without, name, {}) > held[name]
+    assert plan_announced(services, without, "b", {}) == frozenset()
+
+
+def test_a_local_policy_is_answered_for_where_the_endpoints_are() -> None:
+    nodes = [ready("a", "172.16.0.1"), ready("b", "172.16.0.2")]
+    services = [balanced(f"s{i}", f"192.0.2.{i}", externalTrafficPolicy="Local") for i in range(9)]
+    serving = {f"default/s{i}": {"b"} for i in range(8)}
+    assert plan_announced(services, nodes, "a", serving) == frozenset()
+    assert len(plan_announced(services, nodes, "b", serving)) == 8

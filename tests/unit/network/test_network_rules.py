@@ -6,8 +6,9 @@ import pytest
 
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Here, choose, endpoints_of
-from sagong.network.proxy.rules import SPREAD_MAX, Config, Fragment, plan_port
+from sagong.network.proxy.rules import SPREAD_MAX, Config, plan_port
 from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
+from sagong.network.tables.fragment import Fragment
 
 Obj = dict[str, Any]
 CONFIG = Config("10.244.0.0/16", "10.96.0.0/16", "sagong-cni0", frozenset({"10.96.0.10"}))
@@ -65,7 +66,7 @@ def verdicts(fragment: Fragment) -> dict[tuple[str, str], str]:
     return {
         key: value.split("-")[0] if "default/web" in value else value
         for key, value in fragment.elements.items()
-        if key[0] not in ("cluster-ips", "endpoints", "hairpins")
+        if key[0] not in ("cluster-ips", "endpoints", "hairpins", "balancer-ips")
     }
 
 

@@ -17,12 +17,12 @@ from sagong.network.proxy.rules import (
     MAPS,
     SETS,
     Config,
-    Fragment,
     frame,
     plan_port,
 )
-from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset
 from sagong.network.proxy.services import ServicePort
+from sagong.network.tables.fragment import Fragment
+from sagong.network.tables.ruleset import STALE_SECONDS, Ruleset
 
 CONFIG = Config("10.244.0.0/16", "10.96.0.0/16", "sagong-cni0")
 _GOTO = re.compile(r"(?:goto|jump) ([^\s,}]+)")

@@ -60,6 +60,29 @@ def test_what_a_pod_names() -> None:
     }
 
 
+async def test_certificates_of_ingresses_that_nodes_serve_are_for_every_node(
+    objects: Objects,
+) -> None:
+    ours = {"metadata": {"name": "sagong"}, "spec": {"controller": "sagong.io/ingress"}}
+    theirs = {"metadata": {"name": "nginx"}, "spec": {"controller": "k8s.io/ingress-nginx"}}
+    for made in (ours, theirs):
+        objects.put("ingressclasses.networking.k8s.io", made)
+    for name in ("sagong", "nginx"):
+        spec = {"ingressClassName": name, "tls": [{"secretName": f"pair-{name}"}]}
+        metadata = {"name": name, "namespace": "two"}
+        objects.put("ingresses.networking.k8s.io", {"metadata": metadata, "spec": spec})
+
+    async def may(verb: str, namespace: str, name: str) -> bool:
+        asked = Attributes(NODE, verb, resource="secrets", namespace=namespace, name=name)
+        return (await NodeAuthorizer(objects).authorize(asked)).effect is Effect.ALLOW
+
+    assert await may("get", "two", "pair-sagong")
+    assert not await may("get", "two", "pair-nginx")
+    assert not await may("get", "one", "pair-sagong")
+    assert not await may("update", "two", "pair-sagong")
+    assert not await may("list", "two", "")
+
+
 @pytest.fixture
 def objects() -> Objects:
     made = Objects()

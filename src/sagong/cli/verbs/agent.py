@@ -10,6 +10,7 @@ import click
 from sagong.cli import options
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
 from sagong.cmd.up import UpError, primary_address
+from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
 _FILE_KEYS = {
@@ -27,6 +28,9 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "stubDomains": "stub_domains",
+    "ingressHTTPPort": "ingress_http_port",
+    "ingressHTTPSPort": "ingress_https_port",
     "maxPods": "max_pods",
     "cgroupRoot": "cgroup_root",
     "podLogsDir": "log_dir",
@@ -54,6 +58,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
+@click.option(
+    "--stub-domain",
+    "stub_domains",
+    multiple=True,
+    metavar="DOMAIN=ADDRESS[,ADDRESS]",
+    help="Name servers of a domain that the machine's own do not know.",
+)
+@click.option("--ingress-http-port", default=80, show_default=True, help="Where Ingresses are.")
+@click.option("--ingress-https-port", default=443, show_default=True)
 @click.option("--max-pods", default=110, show_default=True)
 @click.option("--capacity-share", default=1, help="How many nodes share this machine.")
 @click.option("--cgroup-root", default="", help="[default: kubepods-<node>]")
@@ -72,6 +85,11 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
         address = node_ip or primary_address()
     except UpError as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
+    try:
+        for stub in settings["stub_domains"]:
+            parse_stub_domain(stub)
+    except ValueError as error:
+        raise click.BadParameter(f"--stub-domain: {error}") from error
     agent = AgentConfig(
         node_ip=address,
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),

@@ -13,18 +13,20 @@ from sagong.local.services import UNIT_DIR, plan_units
 @click.command()
 @click.option("--service", type=click.Choice(["server", "agent"]), help="Write a systemd unit.")
 @click.option("--config", type=click.Path(path_type=Path), help="The service's configuration file.")
-def command(service: str | None, config: Path | None) -> None:
+@click.option("--ingress", is_flag=True, help="Also what serves Ingresses (haproxy).")
+def command(service: str | None, config: Path | None, ingress: bool) -> None:
     """Install what a node needs (Debian, Ubuntu), or a systemd service with --service."""
     if service:
         _install_service(service, config)
     else:
-        install_packages()
+        install_packages(ingress=ingress)
 
 
-def install_packages() -> None:
+def install_packages(*, ingress: bool = False) -> None:
     """Install what is missing, saying each step; exits with 1 when something cannot be had."""
     try:
-        steps = packages.plan_install()
+        wanted = packages.PACKAGES + (packages.INGRESS_PACKAGES if ingress else ())
+        steps = packages.plan_install(wanted)
         for step in packages.apply_install(steps):
             click.echo(f"{step.description} ...")
     except packages.InstallError as error:

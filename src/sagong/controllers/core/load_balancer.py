@@ -1,16 +1,18 @@
-"""Give services of type LoadBalancer the addresses of the cluster's own nodes.
+"""Give services of type LoadBalancer an address of a pool, or those of the cluster's own nodes.
 
 Reads: Service, Node, EndpointSlice.  Writes: Service.status.loadBalancer.
-Invariant: an address and port belong to the oldest service that asks for the port; a service with
-a loadBalancerClass is somebody else's.
+Invariant: an address of a pool belongs to one service; without pools an address and port belong to
+the oldest service that asks for the port. A service with a loadBalancerClass is somebody else's.
 
 Upstream leaves this to cloud providers. Here every node answers on the service's ports: the
-service proxy takes what is sent to these addresses, as to any other of the service's.
+service proxy takes what is sent to these addresses, as to any other of the service's. An address of
+a pool is answered for by one node at a time (``network/routes/announcing.py``).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sagong.api.address_pools import AddressPool, choose_address
 from sagong.api.meta import (
     condition,
     deep_copy,
@@ -21,7 +23,7 @@ from sagong.api.meta import (
     namespace_of,
 )
 from sagong.api.types import Key, Obj
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch
 
 SLICES = "endpointslices.discovery.k8s.io"
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -38,15 +40,15 @@ def _all(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
 
 
 def _node_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    if old is not None and new is not None and _addresses(old) == _addresses(new):
+    if old is not None and new is not None and node_addresses(old) == node_addresses(new):
         return []
     return _all(old, new, cache)
 
 
 def _service_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    """Ports that one service gives back are another's."""
-    ports = [_ports(s) if s is not None and is_ours(s) else set() for s in (old, new)]
-    return _all(old, new, cache) if ports[0] != ports[1] else []
+    """Ports and addresses that one service gives back are another's."""
+    held = [(_ports(s), _given(s)) if s is not None and is_ours(s) else None for s in (old, new)]
+    return _all(old, new, cache) if held[0] != held[1] else []
 
 
 def _slice_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
@@ -100,9 +102,11 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     return Seen(service, list(cache.list("nodes")), rivals, frozenset(serving))
 
 
-def plan(seen: Seen) -> Plan:
+def plan(seen: Seen, pools: Sequence[AddressPool] = ()) -> Plan:
     if not is_ours(seen.service):
         return Plan(())
+    if pools:
+        return _plan_pooled(seen, pools)
     for rival in seen.rivals:
         shared = sorted(_ports(rival) & _ports(seen.service))
         if shared and _age(rival) < _age(seen.service):
@@ -115,11 +119,27 @@ def plan(seen: Seen) -> Plan:
         address
         for node in seen.nodes
         if not local or name_of(node) in seen.serving_nodes
-        for address in _addresses(node)
+        for address in node_addresses(node)
         if ("IPv6" if ":" in address else "IPv4") in families
         and spec.get("loadBalancerIP") in (None, "", address)
     }
     return Plan([{"ip": address, "ipMode": "VIP"} for address in sorted(found)])
+
+
+def _plan_pooled(seen: Seen, pools: Sequence[AddressPool]) -> Plan:
+    taken = {ip for rival in seen.rivals for ip in _given(rival)}
+    asked = seen.service["spec"].get("loadBalancerIP") or ""
+    current = next(iter(_given(seen.service)), "")
+    ip = choose_address(pools, taken=taken, asked=asked, current=current)
+    if not ip:
+        what = f"address {asked}" if asked else "address"
+        return Plan((), f"no {what} is free in the pools")
+    return Plan([{"ip": ip, "ipMode": "VIP"}])
+
+
+def _given(service: Obj) -> list[str]:
+    balancer = (service.get("status") or {}).get("loadBalancer") or {}
+    return [entry["ip"] for entry in balancer.get("ingress") or () if entry.get("ip")]
 
 
 def _age(service: Obj) -> tuple[str, str]:
@@ -131,7 +151,7 @@ def _ports(service: Obj) -> set[tuple[int, str]]:
     return {(p["port"], p.get("protocol") or "TCP") for p in ports}
 
 
-def _addresses(node: Obj) -> list[str]:
+def node_addresses(node: Obj) -> list[str]:
     """Where a node is reached from outside, else from inside; nothing while it should not be."""
     ready = condition(node, "Ready")
     if EXCLUDED_LABEL in labels_of(node) or ready is None or ready["status"] != "True":
@@ -141,11 +161,20 @@ def _addresses(node: Obj) -> list[str]:
     return outside or [a["address"] for a in given if a["type"] == "InternalIP"]
 
 
-async def reconcile(key: Key, env: Env) -> Result:
+def reconciler(pools: Sequence[AddressPool]) -> Reconcile:
+    """Without pools services have the nodes' addresses."""
+
+    async def reconcile(key: Key, env: Env) -> Result:
+        return await _reconcile(key, env, pools)
+
+    return reconcile
+
+
+async def _reconcile(key: Key, env: Env, pools: Sequence[AddressPool]) -> Result:
     seen = observe(key, env.cache)
     if seen is None or (seen.service["spec"].get("loadBalancerClass")):
         return DONE
-    steps = plan(seen)
+    steps = plan(seen, pools)
     if steps.problem:
         message = f"Error syncing load balancer: {steps.problem}"
         env.events.emit(seen.service, "Warning", "SyncLoadBalancerFailed", message)

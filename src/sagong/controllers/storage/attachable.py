@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from sagong.api.meta import is_deleting, name_of, namespace_of
 from sagong.api.pods import claims_of, is_finished
 from sagong.api.types import Obj
-from sagong.api.volumes import CLAIMS, VOLUMES, attachment_name, is_reserved_for, phase_of
+from sagong.api.volumes import (
+    CLAIMS,
+    VOLUMES,
+    attachment_name,
+    is_reserved_for,
+    phase_of,
+    unique_name,
+)
 from sagong.ctl.controller import Cache
 
 ATTACHMENTS = "volumeattachments.storage.k8s.io"
@@ -30,7 +37,7 @@ class Volume:
     @property
     def unique_name(self) -> str:
         """As in a node's volumesInUse and volumesAttached."""
-        return f"kubernetes.io/csi/{self.driver}^{self.handle}"
+        return unique_name(self.driver, self.handle)
 
     def attachment_name(self, node: str) -> str:
         """The same for all times, so that an attachment is never made twice."""

@@ -6,7 +6,8 @@ and goes on resolving while the API server is away.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sagong.core.clock import Clock
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Cache
 from sagong.network.dns.records import Code, Type, Zone, answer
-from sagong.network.dns.upstream import Upstream, UpstreamError
+from sagong.network.dns.upstream import StubDomains, Upstream, UpstreamError
 from sagong.network.dns.view import ClusterView
 from sagong.network.dns.wire import (
     MESSAGE_BYTES_MAX,
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 TEMPLATES_MAX = 10_000  # answers kept ready, a few hundred bytes each; past it all are dropped
 FORWARDED_MAX = 512  # questions waiting for a resolver at once; past it: server failure
+FORWARDED_OF_CLIENT_MAX = 128  # of one address, so that one client cannot take them all
 CONNECTIONS_MAX = 256  # by TCP; past it a connection is closed at once
 CONNECTION_IDLE_SECONDS = 10.0
 BIND_RETRY_SECONDS = 5.0  # while another program has the port
@@ -48,6 +50,7 @@ class DnsConfig:
     port: int = 53
     resolv_conf: Path = Path("/etc/resolv.conf")
     upstream_port: int = 53
+    stub_domains: StubDomains = field(default_factory=dict)
 
 
 class DnsServer:
@@ -60,9 +63,13 @@ class DnsServer:
         self._view = ClusterView(cache)
         self._templates: dict[bytes, Template] = {}
         self._upstream = Upstream(
-            config.resolv_conf, own_ip=config.ip, clock=clock, port=config.upstream_port
+            config.resolv_conf,
+            own_ip=config.ip,
+            clock=clock,
+            port=config.upstream_port,
+            stub_domains=config.stub_domains,
         )
-        self._forwarded = 0
+        self._forwarded: Counter[str] = Counter()  # by the client's address
         self._connections: set[asyncio.StreamWriter] = set()
         self.serving = asyncio.Event()
 
@@ -114,11 +121,19 @@ class DnsServer:
             self._templates[question.key] = template
         return template.render(question, bytes_max=bytes_max)
 
-    async def forward(self, question: Question, message: bytes, *, bytes_max: int) -> bytes:
+    def may_forward(self, client: str) -> bool:
+        """Whether there is room for one more question of a client."""
+        if self._forwarded[client] >= FORWARDED_OF_CLIENT_MAX:
+            return False
+        return self._forwarded.total() < FORWARDED_MAX
+
+    async def forward(
+        self, question: Question, message: bytes, *, client: str, bytes_max: int
+    ) -> bytes:
         """The answer of the machine's resolvers, or a failure."""
-        if self._forwarded >= FORWARDED_MAX:
+        if not self.may_forward(client):
             return failure(message, Code.SERVER_FAILURE)
-        self._forwarded += 1
+        self._forwarded[client] += 1
         try:
             if self._zone.has(question.name):
                 reply = await self._follow(question, message)
@@ -128,7 +143,9 @@ class DnsServer:
             log.debug("%s: %s", ".".join(question.name), error)
             return failure(message, Code.SERVER_FAILURE)
         finally:
-            self._forwarded -= 1
+            self._forwarded[client] -= 1
+            if not self._forwarded[client]:
+                del self._forwarded[client]
         return cut(reply, question, bytes_max=bytes_max)
 
     def _leads_outside(self, question: Question, records: Any) -> bool:
@@ -184,7 +201,7 @@ class DnsServer:
                 async with asyncio.timeout(CONNECTION_IDLE_SECONDS):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     message = await reader.readexactly(size)
-                reply = await self._answer_whole(message)
+                reply = await self._answer_whole(message, writer.get_extra_info("peername")[0])
                 if reply is None:
                     break
                 writer.write(len(reply).to_bytes(2, "big") + reply)
@@ -195,7 +212,7 @@ class DnsServer:
             self._connections.discard(writer)
             writer.close()
 
-    async def _answer_whole(self, message: bytes) -> bytes | None:
+    async def _answer_whole(self, message: bytes, client: str) -> bytes | None:
         try:
             question = read_question(message)
         except MalformedError:
@@ -204,7 +221,9 @@ class DnsServer:
             return failure(message, Code.NOT_IMPLEMENTED)
         reply = self.answer_nowait(question, bytes_max=MESSAGE_BYTES_MAX)
         if reply is None:
-            reply = await self.forward(question, message, bytes_max=MESSAGE_BYTES_MAX)
+            reply = await self.forward(
+                question, message, client=client, bytes_max=MESSAGE_BYTES_MAX
+            )
         return reply
 
 
@@ -231,9 +250,15 @@ class _Datagrams(asyncio.DatagramProtocol):
         if reply is not None:
             self._transport.sendto(reply, addr)
             return
+        # A flood must not cost a task a packet.
+        if not self._server.may_forward(addr[0]):
+            self._transport.sendto(failure(data, Code.SERVER_FAILURE), addr)
+            return
         self._tasks.start(self._forward(question, data, addr), name="dns-forward")
 
     async def _forward(self, question: Question, data: bytes, addr: Any) -> None:
-        reply = await self._server.forward(question, data, bytes_max=question.udp_bytes_max)
+        reply = await self._server.forward(
+            question, data, client=addr[0], bytes_max=question.udp_bytes_max
+        )
         if not self._transport.is_closing():
             self._transport.sendto(reply, addr)

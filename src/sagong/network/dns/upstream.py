@@ -7,10 +7,11 @@ A resolver that does not answer is left alone for a while, so that a machine wit
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sagong.core.clock import Clock
+from sagong.network.dns.records import Name
 from sagong.network.dns.wire import (
     Ageing,
     MalformedError,
@@ -34,6 +35,10 @@ RESOLVERS_MAX = 3  # as the C library takes
 SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
 
 
+# Name servers of domains that the machine's resolvers do not know, as of a company's own network.
+StubDomains = Mapping[Name, tuple[str, ...]]
+
+
 class UpstreamError(Exception):
     """No resolver answered."""
 
@@ -52,11 +57,30 @@ def parse_resolv_conf(text: str, *, without: Iterable[str] = ()) -> tuple[str, .
     return tuple(ip for ip in dict.fromkeys(found) if ip not in set(without))[:RESOLVERS_MAX]
 
 
-class Upstream:
-    """The machine's resolvers, with a small cache."""
+def parse_stub_domain(text: str) -> tuple[Name, tuple[str, ...]]:
+    """``corp.example=10.1.1.1,10.1.1.2``. Raises ValueError."""
+    domain, equals, servers = text.partition("=")
+    name = tuple(domain.strip(".").lower().split("."))
+    addresses = tuple(str(ipaddress.IPv4Address(s.strip())) for s in servers.split(","))
+    if not equals or not all(name):
+        raise ValueError(f"{text!r} is not DOMAIN=ADDRESS[,ADDRESS]")
+    return name, addresses
 
-    def __init__(self, resolv_conf: Path, *, own_ip: str, clock: Clock, port: int = PORT) -> None:
+
+class Upstream:
+    """The machine's resolvers, and those of stub domains, with a small cache."""
+
+    def __init__(
+        self,
+        resolv_conf: Path,
+        *,
+        own_ip: str,
+        clock: Clock,
+        port: int = PORT,
+        stub_domains: StubDomains | None = None,
+    ) -> None:
         """``own_ip`` is never asked: that would be a loop."""
+        self._stub_domains = stub_domains or {}
         self._resolv_conf = resolv_conf
         self._own_ip = own_ip
         self._clock = clock
@@ -72,19 +96,30 @@ class Upstream:
         if cached is not None:
             return cached
         for _ in range(ATTEMPTS):
-            for server in self._live_servers():
+            for server in self._servers_of(question.name):
                 answer = await self._attempt(server, question, message)
                 if answer is not None:
                     self._keep(question, answer)
                     return answer
         raise UpstreamError("no resolver answers")
 
-    def _live_servers(self) -> tuple[str, ...]:
+    def _servers_of(self, name: Name) -> tuple[str, ...]:
+        """Of the longest stub domain that has the name, or the machine's own; those that live."""
+        for start in range(len(name) if self._stub_domains else 0):
+            if (servers := self._stub_domains.get(name[start:])) is not None:
+                return self._live(servers)
+        return self._live(self._own_servers())
+
+    def _live(self, servers: Iterable[str]) -> tuple[str, ...]:
+        now = self._clock.monotonic()
+        return tuple(s for s in servers if self._down_until.get(s, now) <= now)
+
+    def _own_servers(self) -> tuple[str, ...]:
         now = self._clock.monotonic()
         if now - self._read_at >= REREAD_SECONDS:
             self._read_at = now
             self._servers = self._read_servers()
-        return tuple(s for s in self._servers if self._down_until.get(s, now) <= now)
+        return self._servers
 
     def _read_servers(self) -> tuple[str, ...]:
         servers: tuple[str, ...] = ()

@@ -19,10 +19,11 @@ upstream's nftables mode of kube-proxy.
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sagong.network.proxy.endpoints import Chosen, Endpoint
 from sagong.network.proxy.services import ServicePort
+from sagong.network.tables.fragment import ElementKey, Fragment, hook, merged
 
 # The bit that asks for masquerading; the one that kube-proxy uses, so that whoever knows that
 # (CNI plugins, firewalls) need not learn another.
@@ -45,6 +46,8 @@ MAPS: Mapping[str, str] = {
 SETS: Mapping[str, str] = {
     "cluster-ips": "type ipv4_addr;",
     "node-ips": "type ipv4_addr;",
+    # Of load balancers; a node may hold some for others to find them.
+    "balancer-ips": "type ipv4_addr;",
     # An endpoint of this node that reaches itself through a service: its address, twice.
     "hairpins": "type ipv4_addr . ipv4_addr;",
 }
@@ -65,54 +68,26 @@ class Config:
     own_service_ips: frozenset[str] = frozenset()
 
 
-# Which element of a map or set: (map or set, key).
-ElementKey = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """Chains (name -> rules), sets and maps (name -> definition), and their elements.
-
-    Maps are the frame's alone.
-    """
-
-    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sets: Mapping[str, str] = field(default_factory=dict)
-    elements: Mapping[ElementKey, str] = field(default_factory=dict)  # "" in plain sets
-    maps: Mapping[str, str] = field(default_factory=dict)
-
-
-def merged(fragments: Iterable[Fragment]) -> Fragment:
-    """One fragment of several that share no chain; of a shared element the first stays."""
-    chains: dict[str, tuple[str, ...]] = {}
-    sets: dict[str, str] = {}
-    elements: dict[ElementKey, str] = {}
-    for fragment in fragments:
-        chains.update(fragment.chains)
-        sets.update(fragment.sets)
-        for key, value in fragment.elements.items():
-            elements.setdefault(key, value)
-    return Fragment(chains, sets, elements)
-
-
 def frame(config: Config) -> Fragment:
     """What is there without any service."""
     pre_dnat = ("ct state new jump firewall-check",)
     endpoints_check = "ct state new jump service-endpoints-check"
     cluster_ips_check = "ct state new jump cluster-ips-check"
     chains = {
-        "filter-prerouting-pre-dnat": (_hook("filter", "prerouting", -110), *pre_dnat),
-        "filter-output-pre-dnat": (_hook("filter", "output", -110), *pre_dnat),
+        "filter-prerouting-pre-dnat": (hook("filter", "prerouting", -110), *pre_dnat),
+        "filter-output-pre-dnat": (hook("filter", "output", -110), *pre_dnat),
         "filter-input": (
-            _hook("filter", "input", 0),
+            hook("filter", "input", 0),
             "ct state new jump nodeport-endpoints-check",
             endpoints_check,
+            # Other ports of a balancer's address are not the node's.
+            "ct state new ip daddr @balancer-ips ip daddr != @node-ips reject",
         ),
-        "filter-forward": (_hook("filter", "forward", 0), endpoints_check, cluster_ips_check),
-        "filter-output": (_hook("filter", "output", 0), endpoints_check, cluster_ips_check),
-        "nat-prerouting": (_hook("nat", "prerouting", -100), "jump services"),
-        "nat-output": (_hook("nat", "output", -100), "jump services"),
-        "nat-postrouting": (_hook("nat", "postrouting", 100), "jump masquerading"),
+        "filter-forward": (hook("filter", "forward", 0), endpoints_check, cluster_ips_check),
+        "filter-output": (hook("filter", "output", 0), endpoints_check, cluster_ips_check),
+        "nat-prerouting": (hook("nat", "prerouting", -100), "jump services"),
+        "nat-output": (hook("nat", "output", -100), "jump services"),
+        "nat-postrouting": (hook("nat", "postrouting", 100), "jump masquerading"),
         "services": (
             f"ip daddr @cluster-ips ip saddr != {config.cluster_cidr} jump mark-for-masquerade",
             f"{_LOOK_UP} @service-ips",
@@ -159,6 +134,7 @@ def plan_nodes(internal_ips: Iterable[str]) -> Fragment:
 def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
     """Everything that one service port adds to the table."""
     elements: dict[ElementKey, str] = {("cluster-ips", port.cluster_ip): ""}
+    elements |= {("balancer-ips", ip): "" for ip in port.load_balancer_ips}
     if not chosen.anywhere:
         elements.update(_refused(port, config, addresses=port.all_ips))
         return Fragment(elements=elements)
@@ -200,10 +176,6 @@ def _own_chains(port: ServicePort, chosen: Chosen) -> Fragment:
                 f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
             )
     return Fragment(chains, sets)
-
-
-def _hook(type_: str, hook: str, priority: int) -> str:
-    return f"type {type_} hook {hook} priority {priority}; policy accept;"
 
 
 def _external(port: ServicePort, chains: Mapping[str, tuple[str, ...]], config: Config) -> Fragment:

@@ -5,8 +5,7 @@ Only services that changed are planned again, and only what changed of them is s
 """
 
 import asyncio
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sagong.api.meta import key_of, labels_of, name_of
@@ -21,37 +20,24 @@ from sagong.network.proxy.endpoints import (
     choose,
     endpoints_of,
 )
-from sagong.network.proxy.nft import Nft, NftError
-from sagong.network.proxy.rules import Config, Fragment, frame, merged, plan_nodes, plan_port
-from sagong.network.proxy.ruleset import STALE_SECONDS, Ruleset, Transaction, removal
+from sagong.network.proxy.health import LocalEndpoints
+from sagong.network.proxy.rules import Config, frame, plan_nodes, plan_port
 from sagong.network.proxy.services import ServicePort, service_ports
 from sagong.network.routes.nodes import internal_ip
-
-log = logging.getLogger(__name__)
+from sagong.network.tables.fragment import Fragment, merged
+from sagong.network.tables.nft import Nft
+from sagong.network.tables.ruleset import Ruleset
+from sagong.network.tables.writer import Health, TableWriter
 
 TABLE = "sagong"
 NODES = "nodes"
 ZONE_LABEL = "topology.kubernetes.io/zone"
-
-COALESCE_SECONDS = 0.025  # changes that come together share a transaction
-RETRY_SECONDS = 1.0  # after a refused transaction; the next one is a full one
-FULL_SYNC_SECONDS = 3600.0  # repairs what someone else may have done to our table
-
 
 WATCHES = (
     Watch(SERVICES),
     Watch(SLICES, indexes={SERVICE_INDEX: service_of_slice}),
     Watch(NODES),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """For the agent's health endpoint. Times are seconds since the epoch, 0 for never."""
-
-    last_sync: float
-    last_error: str  # "" if the last transaction was taken
-    waiting_since: float  # since when a change waits to be written; 0: none does
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +63,21 @@ class ServiceProxy:
         self._cache = cache
         self._here = Here(node_name)
         self._config = config
-        self._nft = nft
         self._conntrack = conntrack
-        self._clock = clock
-        self._ruleset = Ruleset(TABLE, frame(config))
+        self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock)
         self._planned: dict[Key, _Planned] = {}
+        self._checks: dict[int, LocalEndpoints] = {}
         self._dirty: dict[Key, None] = {}
         self._all_dirty = True
         self._nodes_dirty = True
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
-        self._wake = asyncio.Event()
-        self._transaction_lock = asyncio.Lock()  # one transaction at a time
-        self._last_sync = 0.0
-        self._last_full = 0.0
-        self._last_error = ""
-        self._waiting_since = 0.0
+        self._lock = asyncio.Lock()  # one sync at a time
+        # Set when services ask for other health checks, or their local endpoints are others.
+        self.checks_changed = asyncio.Event()
 
     @property
     def health(self) -> Health:
-        return Health(self._last_sync, self._last_error, self._waiting_since)
+        return self._table.health
 
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
         """An object of one of WATCHES was added, changed or removed. Never waits."""
@@ -109,30 +91,20 @@ class ServiceProxy:
 
     async def run(self) -> None:
         """Write the whole table, then every change. The cache must have synced before."""
-        self._note_waiting()
+        self._table.wake()
         while True:
-            await self._wait()
-            await asyncio.sleep(COALESCE_SECONDS)
-            self._wake.clear()
-            if self._clock.monotonic() - self._last_full > FULL_SYNC_SECONDS:
-                self._ruleset.resync()
-            if not await self.sync():
-                await asyncio.sleep(RETRY_SECONDS)
+            await self._table.wait()
+            await self.sync()
 
     async def sync(self) -> bool:
         """Bring the kernel up to date now. False if nft refused; then the next try is full."""
-        async with self._transaction_lock:
-            return await self._sync()
-
-    async def _sync(self) -> bool:
-        self.plan_nowait()
-        now = self._clock.monotonic()
-        transaction = self._ruleset.plan(now)
-        if transaction is not None and not await self._apply(transaction, now):
-            return False
-        stale, self._stale_udp = self._stale_udp, {}
-        await self._forget_udp(stale)
-        return True
+        async with self._lock:
+            self.plan_nowait()
+            if not await self._table.write():
+                return False
+            stale, self._stale_udp = self._stale_udp, {}
+            await self._forget_udp(stale)
+            return True
 
     def plan_nowait(self) -> Ruleset:
         """Bring the desired ruleset up to date with the cache; the kernel gets it at a sync."""
@@ -143,74 +115,52 @@ class ServiceProxy:
         if self._nodes_dirty:
             self._nodes_dirty = False
             ips = filter(None, map(internal_ip, self._cache.list(NODES)))
-            self._ruleset.put(NODES, plan_nodes(ips))
+            self._table.ruleset.put(NODES, plan_nodes(ips))
         dirty, self._dirty = self._dirty, {}
         for key in dirty:
             self._plan_service(key)
-        return self._ruleset
+        return self._table.ruleset
 
     async def remove(self) -> None:
         """Take the table away, at the end of the node's life. Raises NftError."""
-        async with self._transaction_lock:
-            await self._nft.apply(removal(TABLE))
-            self._ruleset.resync()
+        await self._table.remove()
 
-    async def _wait(self) -> None:
-        """Until something changed, an emptied chain can be deleted, or the full sync is due."""
-        now = self._clock.monotonic()
-        due = self._last_full + FULL_SYNC_SECONDS - now
-        if self._ruleset.next_deletion is not None:
-            due = min(due, self._ruleset.next_deletion + STALE_SECONDS - now)
-        if self._last_error:
-            return
-        try:
-            async with asyncio.timeout(max(0.0, due)):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    def health_checks(self) -> Mapping[int, LocalEndpoints]:
+        """By port, the services that want to be checked on this node."""
+        return dict(self._checks)
 
-    async def _apply(self, transaction: Transaction, now: float) -> bool:
-        try:
-            await self._nft.apply(transaction.text)
-        except NftError as error:
-            self._ruleset.failed()
-            self._last_error = str(error)
-            log.warning("nft refused a transaction; the whole table follows: %s", error)
-            return False
-        except (asyncio.CancelledError, Exception):
-            # Whether the kernel took it is unknown.
-            self._ruleset.failed()
-            raise
-        self._ruleset.done(transaction, now)
-        self._last_error = ""
-        self._last_sync = self._clock.now()
-        if transaction.full:
-            self._last_full = now
-        if not (self._dirty or self._all_dirty or self._nodes_dirty):
-            self._waiting_since = 0.0
-        return True
+    def counts(self) -> tuple[int, int]:
+        """How many service ports and endpoints are planned, for metrics."""
+        ports = [chosen for planned in self._planned.values() for _, chosen in planned.ports]
+        return len(ports), sum(len(chosen.all) for chosen in ports)
+
+    def _note_checks(self, key: Key, before: _Planned | None, now: _Planned) -> None:
+        for port, _ in () if before is None else before.ports:
+            if self._checks.pop(port.health_check_port, None) is not None:
+                self.checks_changed.set()
+        local: set[str] = set()
+        for port, chosen in now.ports:
+            local |= {endpoint.ip for endpoint in chosen.local if endpoint.ready}
+            if port.health_check_port:
+                self._checks[port.health_check_port] = LocalEndpoints(key, len(local))
+                self.checks_changed.set()
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         addresses = tuple(internal_ip(node) if node else None for node in (old, new))
         if addresses[0] != addresses[1] or old is None:
             self._nodes_dirty = True
-            self._note_waiting()
+            self._table.wake()
         if new and name_of(new) == self._here.node_name:
             zone = labels_of(new).get(ZONE_LABEL, "")
             if zone != self._here.zone:
                 self._here = Here(self._here.node_name, zone)
                 self._all_dirty = True
-                self._note_waiting()
+                self._table.wake()
 
     def _touch(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._dirty[key] = None
-            self._note_waiting()
-
-    def _note_waiting(self) -> None:
-        if not self._waiting_since:
-            self._waiting_since = self._clock.now()
-        self._wake.set()
+            self._table.wake()
 
     def _plan_service(self, key: Key) -> None:
         service = self._cache.get(SERVICES, key.namespace, key.name)
@@ -222,16 +172,17 @@ class ServiceProxy:
         before = self._planned.get(key)
         if before == planned:
             return
+        self._note_checks(key, before, planned)
         if before is not None and any(p.protocol == "udp" for p, _ in before.ports):
             self._stale_udp.setdefault(key, before)
         elif any(p.protocol == "udp" for p in ports):
             self._stale_udp.setdefault(key, _Planned(()))
         if not ports:
             self._planned.pop(key, None)
-            self._ruleset.put(key, None)
+            self._table.ruleset.put(key, None)
             return
         self._planned[key] = planned
-        self._ruleset.put(key, self._fragment(planned))
+        self._table.ruleset.put(key, self._fragment(planned))
 
     def _fragment(self, planned: _Planned) -> Fragment:
         return merged(plan_port(port, chosen, self._config) for port, chosen in planned.ports)

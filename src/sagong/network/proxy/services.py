@@ -33,6 +33,7 @@ class ServicePort:
     affinity_seconds: int | None = None  # None: no session affinity
     internal_local: bool = False
     external_local: bool = False
+    health_check_port: int = 0  # 0: none
 
     @property
     def external_ips_all(self) -> tuple[str, ...]:
@@ -96,9 +97,16 @@ def service_ports(service: Obj) -> tuple[ServicePort, ...]:
             affinity_seconds=affinity_seconds,
             internal_local=spec.get("internalTrafficPolicy") == "Local",
             external_local=spec.get("externalTrafficPolicy") == "Local",
+            health_check_port=_health_check_port(spec),
         )
         for port in spec.get("ports") or ()
     )
+
+
+def _health_check_port(spec: Obj) -> int:
+    is_local = spec.get("externalTrafficPolicy") == "Local"
+    asked = spec.get("type") == "LoadBalancer" and is_local
+    return int(spec.get("healthCheckNodePort") or 0) if asked else 0
 
 
 def _affinity_seconds(spec: Obj) -> int | None:

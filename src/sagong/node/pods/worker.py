@@ -7,7 +7,7 @@ is going on for it, an image pull for example.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,9 @@ VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; do
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
 
+Guard = Callable[[Obj, str], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What all workers of an agent share."""
@@ -84,6 +87,7 @@ class Workshop:
     launcher: Launcher
     stopper: Stopper
     cleaner: Cleaner
+    guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
 
@@ -413,6 +417,9 @@ class PodWorker:
                 self._as_allocated(), action.attempt
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
+            sandbox = self._shop.view.pod(self.uid).sandbox
+            for ip in sandbox.ips[:1] if sandbox is not None else ():
+                await self._shop.guard(self._pod, ip)
         except SandboxFailure as error:
             self._is_unsure = True
             log.info("pod %s: %s", describe(self._pod), error)

@@ -2,11 +2,13 @@
 
 What is not read object by object (creating its Node, its pods' status, certificate requests) is
 allowed by the rules of the role ``system:node`` and narrowed by NodeRestriction. Source of
-semantics: upstream's ``plugin/pkg/auth/authorizer/node``.
+semantics: upstream's ``plugin/pkg/auth/authorizer/node``; beyond it, every node may read the
+certificates of the Ingresses that nodes serve.
 """
 
 from collections.abc import Callable, Iterator
 
+from sagong.api.ingress import certificate_secrets, is_ours
 from sagong.api.pod_references import references, volume_secrets
 from sagong.api.types import Obj
 from sagong.server.admission.interface import Lister
@@ -15,6 +17,8 @@ from sagong.server.authz.interface import NO_OPINION, Attributes, Decision, Effe
 from sagong.server.authz.rules import Rule
 from sagong.server.bootstrap.policy.cluster_roles import CLUSTER_ROLES
 
+_INGRESSES = "ingresses.networking.k8s.io"
+_INGRESS_CLASSES = "ingressclasses.networking.k8s.io"
 _ALLOW = Decision(Effect.ALLOW)
 _READ = ("get", "list", "watch")
 _OWN = ("get", "create", "update", "patch", "delete")
@@ -167,7 +171,11 @@ class NodeAuthorizer:
                 return found is not None and found.obj["spec"].get("nodeName") == node
         if any((resource, name) in references(pod) for pod in self._pods_of(node, namespace)):
             return True
-        return resource == "secrets" and self._uses_secret_of_volume(namespace, name, node)
+        if resource != "secrets":
+            return False
+        return self._uses_secret_of_volume(namespace, name, node) or self._serves_with(
+            namespace, name
+        )
 
     def _pods_of(self, node: str, namespace: str) -> Iterator[Obj]:
         for encoded in self._lister.list("pods", namespace):
@@ -181,6 +189,14 @@ class NodeAuthorizer:
         wanted = ("persistentvolumeclaims", claim["name"])
         pods = self._pods_of(node, claim.get("namespace", ""))
         return any(wanted in references(pod) for pod in pods)
+
+    def _serves_with(self, namespace: str, name: str) -> bool:
+        """Whether the nodes' own proxies serve an Ingress with the secret's certificate."""
+        classes = [found.obj for found in self._lister.list(_INGRESS_CLASSES)]
+        return any(
+            (namespace, name) in certificate_secrets(found.obj) and is_ours(found.obj, classes)
+            for found in self._lister.list(_INGRESSES, namespace)
+        )
 
     def _uses_secret_of_volume(self, namespace: str, name: str, node: str) -> bool:
         return any(

@@ -26,6 +26,12 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "discovery.k8s.io", "endpointslices"),
         WRITE_EVENTS,
     ),
+    "sagong:controller:ingress-controller": (
+        allow(READ, "", "nodes"),
+        allow(READ, "networking.k8s.io", "ingresses ingressclasses"),
+        allow("update patch", "networking.k8s.io", "ingresses/status"),
+        WRITE_EVENTS,
+    ),
     # Upstream's runs as the controller manager itself; ours has an account like the others.
     "sagong:account-tokens": (
         allow("get", "", "serviceaccounts"),
@@ -46,6 +52,10 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:controller:ingress-controller": (
+        "sagong:controller:ingress-controller",
+        (account("kube-system", "ingress-controller"),),
+    ),
     "sagong:account-tokens": (
         "sagong:account-tokens",
         (account("kube-system", "tokens-controller"),),

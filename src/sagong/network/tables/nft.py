@@ -27,6 +27,10 @@ class Nft:
         listing = await self._run("list", "tables", "ip")
         return f"table ip {table}" in listing.splitlines()
 
+    async def list_counters(self, table: str) -> str:
+        """A table's named counters, as nft's JSON. Raises NftError, also if there is no table."""
+        return await self._run("-j", "list", "counters", "table", "ip", table)
+
     async def _run(self, *arguments: str, stdin: bytes = b"") -> str:
         # In a thread, not with the loop's own subprocesses: those fork with the handlers that gRPC
         # registers, and a child that ends before it has read its input breaks uvloop's pipe.

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sagong.network.proxy.rules import ElementKey, Fragment
+from sagong.network.tables.fragment import ElementKey, Fragment
 
 STALE_SECONDS = 1.0  # a chain is deleted so long after it was emptied
 
@@ -187,6 +187,7 @@ class Ruleset:
         table = self._table
         lines = [f"add table ip {table}", f"delete table ip {table}", f"table ip {table} {{"]
         sets = {**self._frame.sets, **self._sets}
+        lines += [f"counter {name} {{ }}" for name in self._frame.counters]
         lines += [f"map {name} {{ {definition} }}" for name, definition in self._frame.maps.items()]
         lines += [f"set {name} {{ {definition} }}" for name, definition in sets.items()]
         # A chain must be declared before a rule names it, so all are, and the rules come after.
