@@ -25,8 +25,8 @@ from .rehearsals import SETTLE_SECONDS, is_rolled, workload
 LEASES = "leases.coordination.k8s.io"
 DEPLOYMENTS = "deployments.apps"
 WRITES = (Verb.CREATE, Verb.UPDATE, Verb.PATCH, Verb.DELETE)
-# A candidate sees the last renewal one retry (with jitter) late, waits for the lease to run out, and
-# looks again up to one retry after that.
+# A candidate sees the last renewal one retry (with jitter) late, waits for the lease to run out,
+# and looks again up to one retry after that.
 TAKEOVER_SECONDS = 2 * 2.2 + 15 + 2 * 2.2 + 1
 
 
