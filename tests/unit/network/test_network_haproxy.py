@@ -10,7 +10,7 @@ import pytest
 
 from sagong.network.ingress.config import Ports, Surroundings, plan_files
 from sagong.network.ingress.haproxy import Haproxy, HaproxyError
-from sagong.network.ingress.model import Backend, Match, Site
+from sagong.network.ingress.model import Backend, Choice, Match, Site
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
 
@@ -38,12 +38,16 @@ async def test_it_serves_what_its_files_say_until_it_is_stopped(tmp_path: Path) 
     directory, port = tmp_path / "ingress", free_port()
     proxy, none = Haproxy(directory), Backend("default.none.80")
     try:
-        files = plan_files(Site({Match("", "/a"): none}), where(directory, port))
+        files = plan_files(
+            {(port, False): Site({Match("", "/a"): (Choice(none),)})}, where(directory, port)
+        )
         assert await proxy.serve(files)
         assert not await proxy.serve(files)
         assert (status(port, "/a/b"), status(port, "/b")) == (503, 404)
         other = Haproxy(directory)  # of an agent that was started again
-        files = plan_files(Site({Match("", "/b"): none}), where(directory, port))
+        files = plan_files(
+            {(port, False): Site({Match("", "/b"): (Choice(none),)})}, where(directory, port)
+        )
         assert await other.serve(files)
         for _ in range(50):
             if status(port, "/b") == 503:
@@ -64,7 +68,7 @@ async def test_it_says_who_has_its_port_and_what_it_does_not_understand(tmp_path
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        files = plan_files(Site(default=Backend("x")), where(directory, port))
+        files = plan_files({(port, False): Site(default=Backend("x"))}, where(directory, port))
         with pytest.raises(HaproxyError, match=f"cannot bind socket.*127.0.0.1:{port}"):
             await proxy.serve(files)
     with pytest.raises(HaproxyError, match="nonsense"):
