@@ -130,3 +130,41 @@ async def test_what_the_policy_leaves_out(audited: Audited) -> None:
     await audited.api.call("GET", "/version")
     await audited.api.call("GET", "/healthz")
     assert [event["requestURI"] for event in audited.events()] == ["/healthz"]
+
+
+async def test_policies_leave_annotations(audited: Audited) -> None:
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "DELETE"],
+        "resources": ["configmaps"],
+    }
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "object == null", "message": "no new ones"}],
+        "auditAnnotations": [{"key": "who", "valueExpression": "request.userInfo.username"}],
+    }
+    made = {"metadata": {"name": "noted"}, "spec": spec}
+    await audited.api.call("POST", f"{group}/validatingadmissionpolicies", made)
+    bound = {
+        "metadata": {"name": "noted-b"},
+        "spec": {"policyName": "noted", "validationActions": ["Audit"]},
+    }
+    await audited.api.call("POST", f"{group}/validatingadmissionpolicybindings", bound)
+    assert (await audited.api.call("POST", CONFIG_MAPS, config_map("kept"))).status == 201
+    assert (await audited.api.call("DELETE", f"{CONFIG_MAPS}/kept")).status == 200
+    failure = "validation.policy.admission.k8s.io/validation_failure"
+    by_verb = {e["verb"]: e["annotations"] for e in audited.events(stage="ResponseComplete")
+               if e.get("objectRef", {}).get("resource") == "configmaps"}  # fmt: skip
+    assert by_verb["create"]["noted/who"] == by_verb["delete"]["noted/who"] == "admin"
+    assert json.loads(by_verb["create"][failure]) == [
+        {
+            "message": "no new ones",
+            "policy": "noted",
+            "binding": "noted-b",
+            "expressionIndex": 0,
+            "validationActions": ["Audit"],
+        }
+    ]
+    assert failure not in by_verb["delete"]

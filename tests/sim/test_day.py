@@ -13,6 +13,7 @@ import pytest
 from sagong.api import errors
 from sagong.api.meta import condition, is_deleting, name_of
 from sagong.api.types import Obj
+from sagong.server.upkeep import Compaction
 from sagong.sim.checkers import OneOfEachIdentity, SizesHold, dangling, is_ended
 from sagong.sim.lives import EXIT_CODE, RUNS_SECONDS
 from sagong.sim.world import Simulation, SimulationConfig
@@ -56,8 +57,10 @@ class Day:
     async def pass_(self) -> None:
         """Until the evening."""
         end = self.world.clock.monotonic() + HOURS * 3600
+        compaction = Compaction(self.world.store)  # as servers do, more often
         while self.world.clock.monotonic() < end:
             await asyncio.sleep(self.world.random.uniform(0, 2 * PAUSE_SECONDS))
+            await compaction.step()
             deed = self.world.random.choice(DEEDS)
             self.done.append(deed.__name__)
             await deed(self)

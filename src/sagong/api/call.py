@@ -82,6 +82,8 @@ class Call:
     user_agent: str = ""
     # Members that the body's text held twice: ``duplicate field "spec.replicas"``.
     duplicates: Sequence[str] = ()
+    # Where those who decide on the call leave annotations for the audit log, if there is one.
+    notes: dict[str, str] = field(default_factory=dict, compare=False)
 
     def with_body(
         self, body: Any, duplicates: Sequence[str] = (), patch_type: PatchType | None = None

@@ -39,6 +39,8 @@ class ApiError(Exception):
         # ListMeta of the Status; an expired list has a continue token in it.
         self.metadata = metadata or {}
         self.http_code = code if code is not None else self.code
+        # What the Status says in place of the class's reason, where somebody else worded it.
+        self.stated_reason: str | None = None
 
     def status(self) -> Obj:
         """The ``metav1.Status`` object."""
@@ -49,8 +51,9 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
         }
-        if self.reason:
-            status["reason"] = self.reason
+        reason = self.reason if self.stated_reason is None else self.stated_reason
+        if reason:
+            status["reason"] = reason
         if self.details is not None:
             status["details"] = self.details
         status["code"] = self.http_code

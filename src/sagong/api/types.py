@@ -125,6 +125,11 @@ class Encoded:
         return self._obj
 
     @property
+    def decoded(self) -> Obj | None:
+        """The decoded object, if somebody has asked for it."""
+        return self._obj
+
+    @property
     def data(self) -> bytes:
         """The object as JSON."""
         if self._data is None:

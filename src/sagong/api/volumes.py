@@ -131,6 +131,18 @@ def annotated(obj: Obj, name: str) -> str | None:
     return annotations.get(name)
 
 
+def with_annotations(obj: Obj, annotations: Mapping[str, str | None]) -> Obj:
+    """A copy with other annotations; None takes one away."""
+    merged: dict[str, str | None] = {**annotations_of(obj), **annotations}
+    kept = {name: text for name, text in merged.items() if text is not None}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": kept}}
+
+
+def unique_name(driver: str, handle: str) -> str:
+    """A CSI volume as a node's ``volumesInUse`` and ``volumesAttached`` call it."""
+    return f"kubernetes.io/csi/{driver}^{handle}"
+
+
 def attachment_name(handle: str, driver: str, node: str) -> str:
     """The VolumeAttachment of a CSI volume on a node, as attacher, node and sidecars compute it."""
     return f"csi-{hashlib.sha256(f'{handle}{driver}{node}'.encode()).hexdigest()}"

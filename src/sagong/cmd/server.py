@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
+from sagong.server.aggregation.aggregator import Aggregator, aggregation
+from sagong.server.aggregation.identity import authentication_config
 from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
@@ -31,7 +35,14 @@ from sagong.server.http.audit import Auditor
 from sagong.server.http.server import HttpServer, Listening
 from sagong.server.http.tls import server_context
 from sagong.server.metrics_api.resources import metrics_api
-from sagong.server.pki.directory import Pki, ensure_pki, read_pair, write_kubeconfig
+from sagong.server.pki.directory import (
+    FRONT_PROXY,
+    FRONT_PROXY_CA,
+    Pki,
+    ensure_pki,
+    read_pair,
+    write_kubeconfig,
+)
 from sagong.server.security import SecuritySettings, security_builder
 from sagong.server.streams.kubelet_tls import KubeletTls
 from sagong.server.streams.table import Connections, connections
@@ -88,9 +99,12 @@ async def run_server(config: ServerConfig) -> None:
     Raises ConfigurationError for a scheduler's configuration that cannot be used.
     """
     scheduling = read_scheduler_config(config.scheduler_config)
+    raise_file_limit()
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
-        # The API answers before its controllers and the scheduler, slow to import, are there.
+        # The API answers before its controllers and the scheduler, slow to import, are there; and
+        # while they are imported.
+        await asyncio.to_thread(importlib.import_module, "sagong.cmd.control_plane")
         from sagong.cmd.control_plane import control_plane
         from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
@@ -118,6 +132,7 @@ async def run_server(config: ServerConfig) -> None:
             else plane()
         ):
             print(f"sagong server ready at {running.url}, {running.kubeconfig}", flush=True)
+            settle_memory()
             await asyncio.Event().wait()
 
 
@@ -157,8 +172,11 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
             api_server(parts) as core,
             connections(core, kubelet_tls, clock, ids) as streams,
             metrics_api(core, kubelet_tls),
+            aggregation(
+                core, pki.certificate_file(FRONT_PROXY), pki.key_file(FRONT_PROXY)
+            ) as aggregator,
         ):
-            http = _http(core, config, pki, clock, ids, streams)
+            http = _http(core, config, pki, Outside(streams, aggregator))
             await reconcile_bootstrap(core.server.registry, SERVER_USER, core.caches)
             async with (
                 upkeep(core, core.security.allocator),
@@ -173,6 +191,10 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                     address=config.advertise_address,
                     port=listening.port,
                     cidr=config.service_cidr,
+                    authentication=authentication_config(
+                        client_ca=pki.ca_file.read_text(),
+                        proxy_ca=pki.certificate_file(FRONT_PROXY_CA).read_text(),
+                    ),
                 )
                 _write_admin_kubeconfig(running)
                 yield running
@@ -233,17 +255,31 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
     )
 
 
-def _http(
-    core: Core, config: ServerConfig, pki: Pki, clock: Clock, ids: Ids, streams: Connections
-) -> HttpServer:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What passes requests on."""
+
+    streams: Connections
+    aggregator: Aggregator
+
+
+def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpServer:
     tls = server_context(
         certificate=pki.serving_chain_file,
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
     address = f"{config.advertise_address}:{config.port}"
-    auditor = _auditor(config, clock)
-    return http_server(core, Front(clock, ids, tls, address, auditor, connections=streams))
+    front = Front(
+        core.backend.clock,
+        core.backend.ids,
+        tls,
+        address,
+        _auditor(config, core.backend.clock),
+        connections=outside.streams,
+        aggregator=outside.aggregator,
+    )
+    return http_server(core, front)
 
 
 def _authentication(config: ServerConfig) -> AuthenticationConfiguration:

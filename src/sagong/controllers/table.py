@@ -4,6 +4,7 @@ The garbage collector is not of this shape (``garbage/collector.py``), and those
 something stand in ``configured.py``.
 """
 
+from sagong.controllers.admissionregistration import validatingadmissionpolicy
 from sagong.controllers.apps import deployment, replicaset, statefulset
 from sagong.controllers.batch import cronjob, job, ttl_after_finished
 from sagong.controllers.bootstrap import signer, token_cleaner
@@ -63,4 +64,5 @@ CONTROLLERS: tuple[tuple[Controller, Reconcile], ...] = (
     (claim_making.CONTROLLER, claim_making.reconcile),
     (claim_release.CONTROLLER, claim_release.reconcile),
     (attributes_protection.CONTROLLER, attributes_protection.reconcile),
+    (validatingadmissionpolicy.CONTROLLER, validatingadmissionpolicy.reconcile),
 )

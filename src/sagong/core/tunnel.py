@@ -108,12 +108,13 @@ async def taken_over(request: web.BaseRequest, head: Head) -> AsyncIterator[Conn
 
 
 async def connect(
-    host: str, port: int, tls: ssl.SSLContext | None, *, seconds: float
+    host: str, port: int, tls: ssl.SSLContext | None, *, seconds: float, server_name: str = ""
 ) -> Connection:
-    """Raises OSError, TimeoutError, ssl.SSLError."""
+    """``server_name``: whom to verify, if not the host. Raises OSError, TimeoutError, SSLError."""
+    name = (server_name or host) if tls else None
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(
-            host, port, ssl=tls, limit=COPY_BYTES, server_hostname=host if tls else None
+            host, port, ssl=tls, limit=COPY_BYTES, server_hostname=name
         )
     return Connection(reader, writer)
 

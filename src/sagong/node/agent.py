@@ -103,7 +103,9 @@ class NodeAgent:
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
         self._tenancy: Tenancy | None = None
-        self.storage = node_storage(config, self._client, clock, use_changed=self._status_due.set)
+        self.storage = node_storage(
+            config, self._client, clock, node=self._node, use_changed=self._status_due.set
+        )
 
     def _eviction_node(self) -> EvictionNode:
         return EvictionNode(
@@ -181,7 +183,7 @@ class NodeAgent:
 
     async def _workshop(self, machine: Machine) -> Workshop:
         runtime = await self._runtime()
-        volumes = self.storage.volumes(runtime, self._node, self.events)
+        volumes = self.storage.volumes(runtime, self.events)
         facts = NodeFacts(self.config.name, self.config.host_ips, allocatable(self.config, machine))
         launcher = Launcher(
             config=self.config,
@@ -353,7 +355,8 @@ class NodeAgent:
                 health,
                 self.evictor.pressures,
                 old=old,
-                images=await self._listed_images(),
+                # A runtime that is ill is not asked more than once: the status must get through.
+                images=(old.get("images") or []) if health.runtime else await self._listed_images(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())

@@ -22,6 +22,7 @@ from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 from sagong.server.caches import Caches
+from sagong.server.custom_resources.conversion import converter_of
 from sagong.server.custom_resources.serving import CustomResources, Serving
 from sagong.server.dispatch import ApiServer
 from sagong.server.handlers import Context, Handler, Storage
@@ -31,6 +32,7 @@ from sagong.server.kinds.table import STRATEGIES
 from sagong.server.registry.backend import Backend, Settler
 from sagong.server.registry.registry import Registry
 from sagong.server.registry.served import Served
+from sagong.server.remote.posting import Poster
 from sagong.server.subresources.table import subresource_handlers
 from sagong.store.interface import Store
 
@@ -54,7 +56,23 @@ class Security:
     token_keys: Sequence[ec.EllipticCurvePublicKey] = ()
 
 
-SecurityBuilder = Callable[[Lister, Schemas, Callable[[], Storage]], Security]
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What those who decide can look at."""
+
+    lister: Lister
+    schemas: Schemas
+    resources: ResourceTable
+    kinds: "KindIndex"
+    # The registry, once it is there: not before the first call.
+    storage: Callable[[], Storage]
+    # Sends reviews to webhooks.
+    poster: Poster
+    # What the server shows of itself under /metrics.
+    metrics: CollectorRegistry
+
+
+SecurityBuilder = Callable[[Surroundings], Security]
 
 
 @dataclass(slots=True)
@@ -64,7 +82,7 @@ class Parts:
     store: Store
     clock: Clock
     ids: Ids
-    # Makes who decides, from the server's own caches and registry (which is there when called).
+    # Makes who decides, from what the server has.
     security: SecurityBuilder
     strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     store_is_local: bool = True
@@ -73,7 +91,12 @@ class Parts:
 class KindIndex:
     """Every served resource with its strategy, schema and storage, looked up by resource."""
 
-    def __init__(self, schemas: Schemas, strategies: Mapping[str, Strategy]) -> None:
+    def __init__(
+        self, table: ResourceTable, schemas: Schemas, strategies: Mapping[str, Strategy]
+    ) -> None:
+        self._table = table
+        self._equivalents: dict[tuple[str, str], tuple[Resource, ...]] = {}
+        self._equivalents_of = table.version
         self._schemas = schemas
         self._strategies = strategies
         self._served: dict[Resource, Served] = {}
@@ -92,6 +115,22 @@ class KindIndex:
 
     def remove(self, resource: Resource) -> None:
         self._served.pop(resource, None)
+
+    def equivalents(self, storage: Resource, subresource: str) -> tuple[Resource, ...]:
+        """Served resources of all groups and versions whose objects are stored as these."""
+        if self._equivalents_of != self._table.version:
+            self._equivalents_of = self._table.version
+            self._equivalents.clear()
+        key = (storage.name, subresource)
+        found = self._equivalents.get(key)
+        if found is None:
+            found = self._equivalents[key] = tuple(
+                resource
+                for resource in self._table
+                if self.of(resource).storage.name == storage.name
+                and (not subresource or resource.subresource(subresource) is not None)
+            )
+        return found
 
     def _built_in(self, resource: Resource) -> Served:
         storage = storage_resource(resource)
@@ -132,7 +171,7 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
     """An API server that serves ``core.server.dispatch`` while the block runs."""
     schemas = Schemas.load()
     resources = ResourceTable()
-    kinds = KindIndex(schemas, parts.strategies)
+    kinds = KindIndex(resources, schemas, parts.strategies)
     caches = Caches(parts.store)
     for resource in resources:
         if is_stored(resource):
@@ -144,7 +183,11 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         assert registry is not None, "asked for the registry before there is one"
         return registry
 
-    security = parts.security(caches, schemas, storage)
+    metrics = CollectorRegistry()
+    poster = Poster(caches, parts.ids)
+    security = parts.security(
+        Surroundings(caches, schemas, resources, kinds, storage, poster, metrics)
+    )
     backend = Backend(
         store=parts.store,
         caches=caches,
@@ -166,7 +209,11 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
     )
     handlers = {**subresource_handlers(schemas), **security.handlers}
     custom = CustomResources(
-        Serving(resources, caches, schemas, handlers, kinds.add, kinds.remove), parts.clock
+        Serving(
+            *(resources, caches, schemas, handlers, kinds.add, kinds.remove),
+            converter=lambda definition: converter_of(definition, poster, parts.ids),
+        ),
+        parts.clock,
     )
     server = ApiServer(
         registry=registry,
@@ -176,9 +223,15 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
         is_stored=is_stored,
     )
     async with task_group() as tasks:
+        backend.tasks = tasks
         await caches.load()
         if custom.load():
             await caches.load()  # again, now that it is known which objects there are
         caches.follow(tasks)
         tasks.start(custom.run(registry), name="custom resources")
-        yield Core(server, backend, resources, schemas, kinds, caches, security, custom)
+        try:
+            yield Core(
+                server, backend, resources, schemas, kinds, caches, security, custom, metrics
+            )
+        finally:
+            await poster.close()

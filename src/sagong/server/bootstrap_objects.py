@@ -14,10 +14,16 @@ _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 _SLICE_LABELS = {"kubernetes.io/service-name": "kubernetes"}
 
 
-async def bootstrap_objects(client: Client, *, address: str, port: int, cidr: str) -> None:
-    """Create what is missing, correct the endpoints. Idempotent."""
+async def bootstrap_objects(
+    client: Client, *, address: str, port: int, cidr: str, authentication: Obj
+) -> None:
+    """Create what is missing, correct the endpoints. Idempotent.
+
+    ``authentication`` is the ConfigMap by which extensions learn whom to believe.
+    """
     await _ensure(client, "services", kubernetes_service(cidr, port))
     await _ensure(client, "storageclasses.storage.k8s.io", default_class())
+    await _set(client, "configmaps", authentication, "data")
     await _ensure(client, "ingressclasses.networking.k8s.io", ingress_class())
     if ipaddress.ip_address(address).is_loopback:
         return  # no pod could reach it there; upstream refuses such an address altogether

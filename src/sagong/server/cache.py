@@ -62,6 +62,10 @@ class Item:
         self.revision = revision
         self.encoded = from_stored(stored, revision)
 
+    def supersede(self) -> None:
+        """Be bytes only: who has the object in hand, or on its way, keeps what is decoded of it."""
+        self.encoded = Encoded(data=self.encoded.data)
+
     @property
     def stored(self) -> bytes:
         """The bytes that the store has."""
@@ -86,6 +90,15 @@ class Change:
         if event is None:
             event = self._events[type_] = SharedEvent(type_, self._shown(type_))
         return event
+
+    def settle(self) -> None:
+        """Everybody has been told: keep no more than who resumes may need, which is bytes.
+
+        What is on its way to watchers they hold themselves.
+        """
+        self._events.clear()
+        if self.before is not None:
+            self.before.supersede()
 
     def _shown(self, type_: EventType) -> Encoded:
         if type_ is EventType.DELETED and self.before is not None:
@@ -186,6 +199,7 @@ class ResourceCache:
         change = Change(path, before, after, revision)
         self._remember(change)
         self._tell(change)
+        change.settle()
 
     def changes_since(self, revision: int, scope: str) -> Iterator[Change]:
         """Kept changes after a revision (not below ``floor``), oldest first."""

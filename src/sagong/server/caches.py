@@ -12,6 +12,7 @@ from sagong.api.types import Encoded, Resource
 from sagong.core.tasks import Tasks
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.keys import REGISTRY, path_of, prefix_of, scope_of, split_key
+from sagong.server.sharing import Settling
 from sagong.store.errors import StoreError
 from sagong.store.interface import Batch, Store
 
@@ -29,6 +30,7 @@ class Caches:
         self._by_prefix: dict[str, ResourceCache] = {}
         self._by_name: dict[str, ResourceCache] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._settling = Settling()
 
     async def start(self, tasks: Tasks) -> None:
         """Load everything, then follow in the background."""
@@ -38,6 +40,7 @@ class Caches:
     def follow(self, tasks: Tasks) -> None:
         """Keep what was loaded up to date in the background."""
         tasks.start(self._run(), name="watch caches")
+        tasks.start(self._settling.run(), name="sharing of cached objects")
 
     def add(self, resource: Resource) -> ResourceCache:
         """The cache of a storage resource, made when first asked for."""
@@ -111,7 +114,10 @@ class Caches:
             if split is not None:
                 found[split[0]].append(Item(split[1], entry.value, entry.mod_revision))
         for prefix, items in found.items():
-            self._by_prefix[prefix].load(items, listing.revision)
+            cache = self._by_prefix[prefix]
+            cache.load(items, listing.revision)
+            for item in items:
+                self._settling.add(cache, item.path, item.revision)
         self._reached(listing.revision)
 
     async def _run(self) -> None:
@@ -142,7 +148,10 @@ class Caches:
         for change in batch.changes:
             split = split_key(change.key, self._by_prefix)
             if split is not None:
-                self._by_prefix[split[0]].apply(split[1], change.value, change.revision)
+                cache = self._by_prefix[split[0]]
+                cache.apply(split[1], change.value, change.revision)
+                if change.value is not None:
+                    self._settling.add(cache, split[1], change.revision)
         self._reached(batch.revision)
 
     def _reached(self, revision: int) -> None:

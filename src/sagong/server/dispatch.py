@@ -1,15 +1,16 @@
 """One way in for every call, from HTTP and from this process: authorise, then carry out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from sagong.api import errors
-from sagong.api.call import Answer, Call
+from sagong.api.call import Answer, Call, Single, Verb
 from sagong.api.types import Resource, User
 from sagong.server.authz.interface import Authorizer, Effect
 from sagong.server.authz.refusal import refusal
 from sagong.server.authz.requests import attributes_of
 from sagong.server.handlers import Context, Handler
+from sagong.server.registry.actions import admit_action, admit_connection
 from sagong.server.registry.registry import Registry
 
 
@@ -43,10 +44,26 @@ class ApiServer:
         self.check_served(call)
         handler = self.handlers.get((call.resource.name, call.subresource))
         if handler is not None:
-            return await handler(call, user, self.context)
+            return await self._handle(handler, call, user)
         if call.subresource not in ("", "status") or not self.is_stored(call.resource):
             raise errors.unknown_resource()
         return await self.registry.execute(call, user)
+
+    async def _handle(self, handler: Handler, call: Call, user: User) -> Answer:
+        """Actions are admitted as what they create; other verbs come to the registry's own."""
+        if call.verb is not Verb.CREATE:
+            return await handler(call, user, self.context)
+        admitted = await admit_action(self.registry.backend, call, user)
+        answer = await handler(admitted.call, user, self.context)
+        if admitted.warnings and isinstance(answer, Single):
+            return replace(answer, warnings=(*answer.warnings, *admitted.warnings))
+        return answer
+
+    async def admit_connection(
+        self, call: Call, user: User, query: Iterable[tuple[str, str]], rest: str
+    ) -> None:
+        """Admission of an authorised connection. Raises what it refuses with."""
+        await admit_connection(self.registry.backend, call, user, query, rest)
 
     def check_served(self, call: Call) -> None:
         """Raises NotFound for unknown subresources, MethodNotAllowed for verbs not served."""

@@ -18,6 +18,14 @@ from sagong.server.authn.interface import Authenticator
 from sagong.server.authz.interface import Authorizer
 
 
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """What a subresource shows of an object (a Scale), and how a changed one is taken over."""
+
+    show: Callable[[Obj], Obj]
+    take: Callable[[Obj, Obj], None]  # (the object, which this changes; the changed facet)
+
+
 class Storage(Protocol):
     """Reads and writes of stored resources with admission and validation, without authorisation."""
 
@@ -26,13 +34,23 @@ class Storage(Protocol):
         ...
 
     async def modify(
-        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+        self,
+        call: Call,
+        user: User,
+        change: Callable[[Obj], Obj],
+        *,
+        subresource: str,
+        facet: Facet | None = None,
     ) -> Answer:
         """Read the object ``call`` names, ``change`` a copy of it, store it; retried on conflict.
 
         ``change`` may raise ``api.errors``. Goes through admission as an UPDATE of
-        ``subresource`` and honours dry run.
+        ``subresource`` and honours dry run. Admission sees the ``facet`` of the object, if given.
         """
+        ...
+
+    async def remove(self, call: Call, user: User) -> Answer:
+        """Delete without admission, which has been asked about what leads to it (an eviction)."""
         ...
 
 

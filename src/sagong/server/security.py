@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sagong.api.call import Answer, Call
-from sagong.api.schema import Schemas
 from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
-from sagong.server.admission.interface import Lister
+from sagong.server.admission.policies.authorization import PolicyParameters
+from sagong.server.admission.policies.index import Around
+from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
+from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
+from sagong.server.admission.webhooks.calling import Means
+from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
-from sagong.server.assembly import Security, SecurityBuilder
+from sagong.server.assembly import Security, SecurityBuilder, Surroundings
 from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from sagong.server.authn.interface import TokenAuthenticator
 from sagong.server.authn.oidc.authenticator import OidcAuthenticator
@@ -26,7 +30,7 @@ from sagong.server.authn.x509 import X509Authenticator
 from sagong.server.authz.node import NodeAuthorizer
 from sagong.server.authz.rbac import RbacAuthorizer
 from sagong.server.authz.union import UnionAuthorizer
-from sagong.server.handlers import Storage
+from sagong.server.handlers import Facet, Storage
 from sagong.server.pki.authority import key_from_pem
 from sagong.server.reviews.table import reviews
 
@@ -55,16 +59,27 @@ class LaterStorage:
         return await self._storage().execute(call, user)
 
     async def modify(
-        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+        self,
+        call: Call,
+        user: User,
+        change: Callable[[Obj], Obj],
+        *,
+        subresource: str,
+        facet: Facet | None = None,
     ) -> Answer:
-        return await self._storage().modify(call, user, change, subresource=subresource)
+        storage = self._storage()
+        return await storage.modify(call, user, change, subresource=subresource, facet=facet)
+
+    async def remove(self, call: Call, user: User) -> Answer:
+        return await self._storage().remove(call, user)
 
 
 def security_builder(settings: SecuritySettings) -> SecurityBuilder:
     """Makes the security of one server once its caches are there."""
 
-    def build(lister: Lister, schemas: Schemas, storage: Callable[[], Storage]) -> Security:
+    def build(around: Surroundings) -> Security:
         clock, ids = settings.clock, settings.ids
+        lister, storage = around.lister, around.storage
         tokens: list[TokenAuthenticator] = [
             # In its group beforehand, so that no request has to be put into it.
             StaticTokenAuthenticator(
@@ -84,7 +99,22 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
         )
         rbac = RbacAuthorizer(lister)
         authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
-        plugins = default_plugins(authorizer=authorizer, resolver=rbac, storage=storage, ids=ids)
+        means = Means(around.kinds, around.poster, clock, ids, authorizer)
+        mutating, validating = admission_webhooks(means, around.metrics)
+        policies = Around(around.kinds, around.resources, authorizer)
+        plugins = default_plugins(
+            authorizer=authorizer,
+            resolver=rbac,
+            storage=storage,
+            ids=ids,
+            dynamic=(
+                MutatingAdmissionPolicy(policies),
+                mutating,
+                ValidatingAdmissionPolicy(policies),
+                validating,
+                PolicyParameters(around.resources, authorizer),
+            ),
+        )
         allocator = ServiceAllocator(
             LaterStorage(storage),
             lister,
@@ -98,7 +128,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
             authorizer=authorizer,
             plugins=(*plugins, allocator),
             handlers=reviews(
-                schemas=schemas,
+                schemas=around.schemas,
                 resolver=rbac,
                 issuer=TokenIssuer(settings.account_key_pem, clock, ids),
                 api_audiences=[ISSUER],

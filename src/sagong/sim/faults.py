@@ -54,6 +54,8 @@ class Link:
         self._is_cut = False
         self._passable = asyncio.Event()
         self._passable.set()
+        # How often it was broken off: a watch of before is dead, wherever its reader waits.
+        self.epoch = 0
         # Calls and reads of watches under way, in the order in which they began.
         self._under_way: dict[asyncio.Timeout, None] = {}
 
@@ -78,6 +80,7 @@ class Link:
 
     def break_off(self) -> None:
         """End what is under way (the server has died); new calls pass again."""
+        self.epoch += 1
         now = asyncio.get_running_loop().time()
         for timeout in tuple(self._under_way):
             timeout.reschedule(now)
@@ -154,15 +157,18 @@ class Faulty:
             raise errors.Expired(
                 f"too old resource version: {call.options.resource_version} (forgotten)"
             )
+        epoch = self._link.epoch
         answer = await self._once(call)
         assert isinstance(answer, Watching)
-        return Watching(_passed_on(answer.events, self._link), answer.warnings)
+        return Watching(_passed_on(answer.events, self._link, epoch), answer.warnings)
 
 
-async def _passed_on(events: AsyncIterator[Event], link: Link) -> AsyncIterator[Event]:
+async def _passed_on(events: AsyncIterator[Event], link: Link, epoch: int) -> AsyncIterator[Event]:
     """Events as they come through a link, in order, until it breaks."""
     async with aclosing(cast("AsyncGenerator[Event, None]", events)):
         while True:
+            if link.epoch != epoch:
+                raise _unreachable(link.name)
             try:
                 async with asyncio.timeout(None) as timeout:
                     with link.breakable(timeout):

@@ -134,3 +134,22 @@ async def test_pods_with_inline_csi_volumes(space: Space, api: Api) -> None:
     nameless = spec | {"volumes": [{"name": "inline", "csi": {"driver": ""}}]}
     refused = await space.refused("POST", "pods", {"metadata": {"name": "q"}, "spec": nameless})
     assert "spec.volumes[0].csi.driver" in refused["message"]
+
+
+async def test_an_external_provisioner_is_asked(space: Space) -> None:
+    """The claim names it, so that its program knows which claims are its own."""
+    name = f"fast-{space.name}"
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    await space.ask("POST", classes, {"metadata": {"name": name}, "provisioner": "x.example/p"})
+    claim = _claim({"suite": space.name})
+    claim["spec"]["storageClassName"] = name
+    await space.ask("POST", "persistentvolumeclaims", claim)
+    asked = await space.wait(
+        "persistentvolumeclaims/claim", lambda c: c["metadata"].get("annotations")
+    )
+    assert asked["metadata"]["annotations"] == {
+        "volume.kubernetes.io/storage-provisioner": "x.example/p",
+        "volume.beta.kubernetes.io/storage-provisioner": "x.example/p",
+    }
+    await space.delete("persistentvolumeclaims/claim")
+    await space.delete(f"{classes}/{name}")

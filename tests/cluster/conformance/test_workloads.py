@@ -36,6 +36,37 @@ async def test_each_replica_serves(space: Space, resource: str, kind: str, versi
         assert answer.strip() == found["metadata"]["name"]
 
 
+async def test_a_busy_deployment_grows_and_an_idle_one_shrinks(space: Space) -> None:
+    """By what kubelets measure: the whole way from a container's cgroup to the number of pods."""
+    busy = "while [ ! -e /tmp/idle ]; do :; done; exec sleep 3600"
+    limits = {"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}}
+    template = {"metadata": {"labels": {"app": "web"}},
+                "spec": pod_spec(shell(busy, resources=limits))}  # fmt: skip
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    await space.create("deployments.apps", {"metadata": {"name": "web"}, "spec": spec})
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    metric = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    scaler = {
+        "scaleTargetRef": target,
+        "maxReplicas": 2,
+        "metrics": [{"type": "Resource", "resource": metric}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+    }
+    resource = "horizontalpodautoscalers.autoscaling"
+    await space.create(resource, {"metadata": {"name": "web"}, "spec": scaler})
+    await space.wait("deployments.apps", "web", lambda d: d["spec"]["replicas"] == 2)
+    found = await space.wait(resource, "web", lambda a: bool(a["status"].get("currentMetrics")))
+    current = found["status"]["currentMetrics"][0]["resource"]["current"]
+    assert current["averageUtilization"] > 80
+    why = "cpu resource utilization (percentage of request) above target"
+    told = await space.wait_event("web", "SuccessfulRescale")
+    assert told == f"New size: 2; reason: {why}"
+    await space.wait("deployments.apps", "web", lambda d: d["status"].get("readyReplicas") == 2)
+    for found in await space.listed("pods", label_selector="app=web"):
+        await space.shell(found["metadata"]["name"], "touch /tmp/idle")
+    await space.wait("deployments.apps", "web", lambda d: d["spec"]["replicas"] == 1)
+
+
 def holding_port(name: str, node: str) -> Obj:
     made = pod(name, nodeName=node)
     port = {"containerPort": 21017, "hostPort": 21017, "name": "conflict"}

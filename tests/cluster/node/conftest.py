@@ -9,18 +9,20 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sagong.api.errors import NotFound
+from sagong.api.call import Answer, Call
+from sagong.api.errors import NotFound, ServiceUnavailable
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, User
 from sagong.client.access import Access
 from sagong.client.client import Client
 from sagong.client.https import Https
+from sagong.client.transport import Transport
 from sagong.cmd.server import ServerConfig, serving
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
@@ -31,7 +33,8 @@ from sagong.node.agent import NodeAgent
 from sagong.node.config import NodeAddress, NodeConfig
 
 NODE = "node-under-test"
-CGROUP_ROOT = "kubepods-nodetest"
+# Cgroups are the host's: another run of these tests must not take our pods for its orphans.
+CGROUP_ROOT = f"kubepods-nodetest-{os.getpid()}"
 BRIDGE = "sgnodetest0"
 WAIT_SECONDS = 30.0
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -97,6 +100,22 @@ async def _start(instance: containerd.ContainerdInstance, directory: Path) -> No
 
 
 @dataclass
+class Link:
+    """The way from the agent to the server; while it is cut no call gets through."""
+
+    transport: Transport
+    is_cut: bool = False
+
+    async def send(self, call: Call) -> Answer:
+        if self.is_cut:
+            raise ServiceUnavailable("the way to the server is cut")
+        return await self.transport.send(call)
+
+    async def close(self) -> None:
+        await self.transport.close()
+
+
+@dataclass
 class Node:
     """What a test works with."""
 
@@ -104,8 +123,16 @@ class Node:
     node_client: Client  # with the node's own identity, and no more rights than that
     config: NodeConfig
     runtime: containerd.ContainerdInstance
-    agent: NodeAgent | None = None
-    _stop: Callable[[], None] = field(default=lambda: None)
+    link: Link
+
+    @contextlib.contextmanager
+    def server_away(self) -> Iterator[None]:
+        """No call of the agent gets through; watches that are open hear nothing worth it."""
+        self.link.is_cut = True
+        try:
+            yield
+        finally:
+            self.link.is_cut = False
 
     @contextlib.asynccontextmanager
     async def running_agent(self, **changes: Any) -> AsyncIterator[NodeAgent]:
@@ -206,6 +233,11 @@ class Node:
         return [(e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name]
 
 
+def _linked(client: Client) -> tuple[Link, Client]:
+    link = Link(client.transport)
+    return link, Client(link, client.resources)
+
+
 @pytest.fixture
 async def node(runtime: containerd.ContainerdInstance, tmp_path: Path) -> AsyncIterator[Node]:
     """A server without agent; start one with ``node.running_agent()``. Pods are removed after."""
@@ -227,11 +259,13 @@ async def node(runtime: containerd.ContainerdInstance, tmp_path: Path) -> AsyncI
     async with serving(first, clock=clock, ids=ids) as server:
         client = server.client(ADMIN)
         await _give_account(client)
-        yield Node(client, server.client(NODE_USER), config, runtime)
+        link, own = _linked(server.client(NODE_USER))
+        yield Node(client, own, config, runtime, link)
     # Whatever a test left is an orphan to the agent of the next: remove it here instead.
     empty = ServerConfig(tmp_path / "empty", port=0, store="memory")
     async with serving(empty, clock=clock, ids=ids) as server:
-        left = Node(server.client(ADMIN), server.client(NODE_USER), config, runtime)
+        link, own = _linked(server.client(NODE_USER))
+        left = Node(server.client(ADMIN), own, config, runtime, link)
         async with left.running_agent() as agent:
             await left.wait(lambda: not agent.view.uids() and not agent.cgroups.pods())
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.cluster.csi_driver import NAME, CsiDriver
 
 from sagong.api.types import Obj
 from sagong.api.volumes import attachment_name
@@ -17,7 +18,6 @@ from sagong.node.stats.volumes import VolumeMeter, expose_claims, with_volumes
 from sagong.node.volumes import mounts
 
 from .conftest import FOREVER, NODE, Node, is_ready, pod, shell
-from .csi_driver import NAME, CsiDriver
 
 CSI_NODES = "csinodes.storage.k8s.io"
 HANDLE = "vol-1"

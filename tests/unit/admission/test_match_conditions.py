@@ -4,6 +4,7 @@ import pytest
 from tests.unit.admission.writes import Allowing, created
 
 from sagong.server.admission.policies.match_conditions import Match, compile_conditions
+from sagong.server.admission.policies.seen import seen_as_asked
 
 MAP = {"metadata": {"name": "settings", "namespace": "ns"}, "data": {"a": "1"}}
 FAILS = "object.data.missing == ''"
@@ -12,7 +13,9 @@ FAILS = "object.data.missing == ''"
 async def match(*expressions: str, failure_policy: str = "Fail", allowed: str = "get") -> Match:
     conditions = [{"name": f"c{i}", "expression": text} for i, text in enumerate(expressions)]
     return await compile_conditions(conditions).match(
-        created("configmaps", MAP), authorizer=Allowing(allowed), failure_policy=failure_policy
+        seen_as_asked(created("configmaps", MAP)),
+        Allowing(allowed),
+        failure_policy=failure_policy,
     )
 
 
@@ -61,8 +64,8 @@ async def test_the_authorizer_is_asked_once_for_each_question() -> None:
     asked = Allowing("get")
     check = "authorizer.requestResource.check('get').allowed()"
     conditions = compile_conditions([{"name": "c", "expression": f"{check} && {check}"}])
-    write = created("configmaps", MAP)
-    assert (await conditions.match(write, authorizer=asked, failure_policy="Fail")).matches
+    write = seen_as_asked(created("configmaps", MAP))
+    assert (await conditions.match(write, asked, failure_policy="Fail")).matches
     assert [(a.verb, a.resource, a.namespace, a.name) for a in asked.asked] == [
         ("get", "configmaps", "ns", "settings")
     ]

@@ -137,7 +137,7 @@ def test_a_claim_that_names_its_volume(
 )
 def test_phases_of_volumes(found: Obj, there: bool, phase: str) -> None:
     seen = reclaiming.Seen(found, claim() if there else None)
-    assert reclaiming.plan(seen)[0] == phase
+    assert reclaiming.plan(seen).phase == phase
 
 
 def using(*, node: str = "n", **more: object) -> Obj:

@@ -172,3 +172,21 @@ def test_resources_can_be_declared_and_dropped_while_it_runs() -> None:
         assert not cache.declared("secrets")
 
     scenario(body)
+
+
+def test_a_watch_whose_server_is_gone_is_given_up() -> None:
+    """It says nothing any more, not even that it ends."""
+
+    async def body(server: PlainServer, cache: SharedCache) -> None:
+        await cache.wait_synced()
+        server.delivering.clear()
+        made = {"metadata": {"name": "p", "namespace": "n"}, "spec": {"nodeName": "m"}}
+        await server.client().create("pods", made)
+        await asyncio.sleep(300)
+        assert server.count(Verb.WATCH, "pods") == 1
+        server.delivering = asyncio.Event()  # another server has taken its place
+        server.delivering.set()
+        await asyncio.sleep(400)
+        assert names(cache.list("pods")) == {"p"}
+
+    scenario(body)

@@ -697,6 +697,7 @@ async def test_the_chain_gives_a_pod_all_it_needs(world: World) -> None:
         resolver=rbac,
         storage=lambda: storage,
         ids=SeededIds(1),
+        dynamic=(),
     )
     made = await run(Chain(plugins), world.create("pods", pod()))
     assert {"serviceAccountName", "priority", "tolerations", "volumes"} <= made["spec"].keys()

@@ -31,7 +31,8 @@ def test_everything_is_there_and_private(tmp_path: Path) -> None:
 
     files = {f.name for f in pki.directory.iterdir()}
     names = ["apiserver", "apiserver-kubelet-client", "admin", "controller-manager", "scheduler"]
-    pairs = {f"{n}.{end}" for n in [*names, "ca"] for end in ("crt", "key")}
+    names += ["ca", "front-proxy-ca", "front-proxy-client"]
+    pairs = {f"{name}.{end}" for name in names for end in ("crt", "key")}
     assert files == {"sa.key", "sa.pub", "apiserver-chain.crt", *pairs}
     assert {stat.S_IMODE(f.stat().st_mode) for f in pki.directory.iterdir()} == {0o600}
 
@@ -68,7 +69,8 @@ def test_renewed_before_expiry_but_not_the_ca_nor_the_token_key(tmp_path: Path) 
     ensure_pki(tmp_path, clock=FixedClock(NOW + YEAR_SECONDS * 0.8))
     after = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
     same = {name for name in before if before[name] == after[name]}
-    assert same == {"ca.crt", "ca.key", "sa.key", "sa.pub"}
+    proxy = {"front-proxy-ca.crt", "front-proxy-ca.key"}
+    assert same == {"ca.crt", "ca.key", "sa.key", "sa.pub", *proxy}
 
 
 def test_a_new_address_or_a_new_ca_makes_new_certificates(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from sagong.api.cel.types import Kind, Type
 from sagong.api.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
-# What a call costs at run time, from its arguments and its result.
-ActualCost = Callable[[Sequence[Any], Any], int]
+# What a call costs at run time, from its arguments.
+ActualCost = Callable[[Sequence[Any]], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,25 @@ program = env.compile("object.spec.replicas <= 5", (BOOL,))
 program.evaluate({"object": deployment})        # a value; raises EvaluationError, CostExceeded
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sagong.api.cel.ast import Expr
 from sagong.api.cel.checker import check
 from sagong.api.cel.declarations import Functions
-from sagong.api.cel.errors import CompileError, CostExceeded, EvaluationError, Issue
+from sagong.api.cel.errors import (
+    CompileError,
+    CostExceeded,
+    EvaluationError,
+    Issue,
+    Unfit,
+)
 from sagong.api.cel.evaluation import BUDGET, Compiler, Run
 from sagong.api.cel.lexer import Unreadable
+from sagong.api.cel.literal_checks import literal_issues
 from sagong.api.cel.parser import DEPTH_MAX, parse
-from sagong.api.cel.types import Type
+from sagong.api.cel.types import Type, declared_name
 
 # What one evaluation of one expression may cost (upstream: PerCallLimit).
 COST_MAX = 1_000_000
@@ -86,15 +93,15 @@ class Environment:
     ) -> None:
         self.functions = functions
         self.variables = dict(variables or {})
-        self.structs = dict(structs or {})
+        # As it is: a mapping may know names that it cannot list (``Object.spec.template``).
+        self.structs: Mapping[str, Type] = {} if structs is None else structs
 
-    def extended(
-        self, variables: Mapping[str, Type], structs: Mapping[str, Type] | None = None
-    ) -> "Environment":
+    def extended(self, variables: Mapping[str, Type]) -> "Environment":
+        """The same with more variables."""
         return Environment(
             functions=self.functions,
             variables={**self.variables, **variables},
-            structs={**self.structs, **(structs or {})},
+            structs=self.structs,
         )
 
     def checked(self, text: str) -> Expr:
@@ -108,13 +115,28 @@ class Environment:
                 functions=self.functions,
                 structs=self.structs,
             )
+            issues = literal_issues(tree)
         except RecursionError:
             raise CompileError(text, [Issue(-1, _TOO_DEEP)]) from None
+        if issues:
+            raise CompileError(text, issues)
         return tree
 
     def compile(self, text: str) -> Program:
         """A program. Raises CompileError."""
         return self.program(text, self.checked(text))
+
+    def compile_as(self, text: str, *wanted: Type) -> Program:
+        """A program whose value is of one of the types. Raises Unfit."""
+        try:
+            tree = self.checked(text)
+            if not any(tree.type == type_ for type_ in wanted):
+                names = [declared_name(type_) for type_ in wanted]
+                due = names[0] if len(names) == 1 else f"one of [{' '.join(names)}]"
+                raise Unfit(f"must evaluate to {due} but got {declared_name(tree.type)}")
+            return self.program(text, tree)
+        except CompileError as error:
+            raise Unfit(f"compilation failed: {error}") from None
 
     def program(self, text: str, tree: Expr) -> Program:
         """The program of a checked tree."""
@@ -134,8 +156,3 @@ def _parsed(text: str) -> Expr:
         from sagong.api.cel.syntax import syntax_issues
 
         raise CompileError(text, syntax_issues(text)) from None
-
-
-def allows(program_type: Type, wanted: Sequence[Type]) -> bool:
-    """May an expression of this type stand where one of the wanted is due?"""
-    return program_type.is_dyn or program_type in wanted

@@ -2,6 +2,7 @@
 
 CelError
 ├── CompileError    the text cannot be compiled; ``issues`` say where and why
+├── Unfit           the same, or of a wrong type, in the words of validation
 ├── EvaluationError the expression failed on its input
 └── CostExceeded    evaluation was cut off: never absorbed by ``||``, ``&&`` or macros
 """
@@ -29,6 +30,10 @@ class CompileError(CelError):
     def __init__(self, text: str, issues: Sequence[Issue]) -> None:
         self.issues = tuple(sorted(issues, key=lambda issue: issue.offset))
         super().__init__("\n".join(_display(text, issue) for issue in self.issues[:ISSUES_MAX]))
+
+
+class Unfit(CelError):
+    """An expression is not of use where it stands: it does not compile, or is of another type."""
 
 
 class EvaluationError(CelError):

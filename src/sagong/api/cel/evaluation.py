@@ -9,7 +9,7 @@ its price (cel-go's ``CostTracker``) off the budget; the budget is looked at whe
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sagong.api.cel import operators
+from sagong.api.cel import costs, operators
 from sagong.api.cel.ast import (
     Call,
     Comprehension,
@@ -26,6 +26,7 @@ from sagong.api.cel.declarations import Functions, Overload
 from sagong.api.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from sagong.api.cel.folds import fold
 from sagong.api.cel.merging_lists import same_list, united
+from sagong.api.cel.mutation_types import Made
 from sagong.api.cel.types import Kind, Type, is_optional
 from sagong.api.cel.values import Optional, Selectable, TypeValue, equal, to_key
 
@@ -33,18 +34,14 @@ Frame = list[Any]
 Run = Callable[[Frame], Any]
 
 BUDGET = 0  # the frame's first slot
+# What lists joined by ``+`` may have: upstream joins them without copying, at the price of one.
+ITEMS_MAX = 1_000_000
 _LIST_COST, _MAP_COST, _STRUCT_COST = 10, 30, 40  # cel-go's base costs of making one
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "_<_": operators.less,
     "_<=_": operators.less_equal,
     "_>_": operators.greater,
     "_>=_": operators.greater_equal,
-}
-_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "_-_": operators.subtract,
-    "_*_": operators.multiply,
-    "_/_": operators.divide,
-    "_%_": operators.remainder,
 }
 
 
@@ -159,8 +156,6 @@ class Compiler:
         runs = [self.compile(operand) for operand in node.operands()]
         if node.function in _ORDERS:
             return _ordered(_ORDERS[node.function], runs[0], runs[1])
-        if node.function in _ARITHMETIC:
-            return _priced(_ARITHMETIC[node.function], runs[0], runs[1])
         return self._overloaded(node, runs)
 
     def _overloaded(self, node: Call, runs: Sequence[Run]) -> Run:
@@ -217,7 +212,8 @@ class Compiler:
         return run
 
     def _struct(self, node: StructExpr) -> Run:
-        known = self._structs[node.name.removeprefix(".")].fields
+        name = node.name.removeprefix(".")
+        known = self._structs[name].fields
         fields = [(known[f.name].key, self.compile(f.value), f.optional) for f in node.fields]
 
         def run(frame: Frame) -> Any:
@@ -230,7 +226,7 @@ class Compiler:
                         continue
                     value = value.value
                 found[key] = value
-            return found
+            return Made(name, found)
 
         return run
 
@@ -306,12 +302,19 @@ def _size_price(a: Any, b: Any) -> int:
 _SIZED = frozenset((str, bytes, list, dict))
 
 
-def _priced(operation: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operation(left(frame), right(frame))
+def _binary(operation: Callable[[Any, Any], Any]) -> Callable[["Compiler", Call], Run]:
+    """An operation on two values that costs one unit, whatever they are."""
 
-    return run
+    def compiled(compiler: Compiler, node: Call) -> Run:
+        left, right = compiler.compile(node.args[0]), compiler.compile(node.args[1])
+
+        def run(frame: Frame) -> Any:
+            frame[BUDGET] -= 1
+            return operation(left(frame), right(frame))
+
+        return run
+
+    return compiled
 
 
 def _direct(overload: Overload, runs: Sequence[Run]) -> Run:
@@ -328,9 +331,9 @@ def _direct(overload: Overload, runs: Sequence[Run]) -> Run:
 
     def run(frame: Frame) -> Any:
         args = [r(frame) for r in runs]
-        result = call(*args)
-        spend(frame, 1 if cost is None else cost(args, result))
-        return result
+        # Paid before it is done: what is too dear is not begun.
+        spend(frame, 1 if cost is None else cost(args))
+        return call(*args)
 
     return run
 
@@ -342,9 +345,8 @@ def _dispatched(overloads: Sequence[Overload], runs: Sequence[Run]) -> Run:
         args = [r(frame) for r in runs]
         for overload in overloads:
             if overload.accepts(args):
-                result = overload.call(*args)
-                spend(frame, 1 if overload.cost is None else overload.cost(args, result))
-                return result
+                spend(frame, 1 if overload.cost is None else overload.cost(args))
+                return overload.call(*args)
         raise no_such_overload()
 
     return run
@@ -466,10 +468,11 @@ def _add(compiler: Compiler, node: Call) -> Run:
     def run(frame: Frame) -> Any:
         a, b = left(frame), right(frame)
         if type(a) is str or type(a) is bytes:
-            result = operation(a, b)
-            spend(frame, (len(result) + 9) // 10)
-            return result
+            spend(frame, (len(a) + costs.size(b) + 9) // 10)
+            return operation(a, b)
         frame[BUDGET] -= 1
+        if type(a) is list and len(a) + costs.size(b) > ITEMS_MAX:
+            raise CostExceeded
         return operation(a, b)
 
     return run
@@ -481,26 +484,6 @@ def _negate(compiler: Compiler, node: Call) -> Run:
     def run(frame: Frame) -> Any:
         frame[BUDGET] -= 1
         return operators.negate(operand(frame))
-
-    return run
-
-
-def _index(compiler: Compiler, node: Call) -> Run:
-    operand, key = compiler.compile(node.args[0]), compiler.compile(node.args[1])
-
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operators.index(operand(frame), key(frame))
-
-    return run
-
-
-def _optional_index(compiler: Compiler, node: Call) -> Run:
-    operand, key = compiler.compile(node.args[0]), compiler.compile(node.args[1])
-
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operators.optional_index(operand(frame), key(frame))
 
     return run
 
@@ -520,6 +503,24 @@ def _optional_select(compiler: Compiler, node: Call) -> Run:
         if convert is not None and found.present and found.value is not None:
             return Optional(convert(found.value))
         return found
+
+    return run
+
+
+def _or_value(compiler: Compiler, node: Call) -> Run:
+    """``optional.or(other)``, ``optional.orValue(value)``: the other is made only if needed."""
+    assert node.target is not None
+    first, second = compiler.compile(node.target), compiler.compile(node.args[0])
+    takes_value = node.function == "orValue"
+
+    def run(frame: Frame) -> Any:
+        frame[BUDGET] -= 1
+        found = first(frame)
+        if not isinstance(found, Optional):
+            raise no_such_overload()
+        if not found.present:
+            return second(frame)
+        return found.value if takes_value else found
 
     return run
 
@@ -553,8 +554,14 @@ _SPECIAL: Mapping[str, Callable[[Compiler, Call], Run]] = {
     "_==_": _equals,
     "_!=_": _differs,
     "_+_": _add,
-    "_[_]": _index,
-    "_[?_]": _optional_index,
+    "_[_]": _binary(operators.index),
+    "_[?_]": _binary(operators.optional_index),
+    "_-_": _binary(operators.subtract),
+    "_*_": _binary(operators.multiply),
+    "_/_": _binary(operators.divide),
+    "_%_": _binary(operators.remainder),
     "_?._": _optional_select,
     "@in": _contains,
+    "or": _or_value,
+    "orValue": _or_value,
 }

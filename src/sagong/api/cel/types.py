@@ -126,6 +126,13 @@ def format_type(type_: Type) -> str:
     return f"{shown}({', '.join(format_type(p) for p in type_.params)})"
 
 
+def declared_name(type_: Type) -> str:
+    """A type by its declared name, as Go prints it."""
+    if not type_.params:
+        return type_.name
+    return f"{type_.name}({', '.join(declared_name(p) for p in type_.params)})"
+
+
 class Substitutions:
     """What the checker has found type parameters to stand for. ``copy`` before trying."""
 

@@ -17,6 +17,14 @@ class _Failed(Exception):
     """An operation does not apply."""
 
 
+class _Untrue(_Failed):
+    """A test found another value."""
+
+
+class TestFailed(Invalid):
+    """The patch is one, but what it tests for is not so."""
+
+
 def apply_json_patch(doc: Any, operations: Any) -> Any:
     """A copy of ``doc`` after all operations, in order; none is done if one fails.
 
@@ -34,9 +42,10 @@ def apply_json_patch(doc: Any, operations: Any) -> Any:
     try:
         for operation in operations:
             _apply(new, operation)
-    except _Failed:
+    except _Failed as failed:
         message = "the server rejected our request due to an error in our request"
-        raise Invalid(message, details={}) from None
+        kind = TestFailed if isinstance(failed, _Untrue) else Invalid
+        raise kind(message, details={}) from None
     return new
 
 
@@ -133,7 +142,7 @@ def _test(doc: Any, path: Sequence[str], expected: Any) -> None:
     parent, token = _parent(doc, path), path[-1]
     actual = parent.get(token) if isinstance(parent, dict) else _child(parent, token)
     if not _same(actual, expected):
-        raise _Failed
+        raise _Untrue
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sagong.api.errors import AlreadyExists, NotFound
 from sagong.api.meta import deep_copy, labels_of, name_of, namespace_of, owner_reference, uid_of
 from sagong.api.types import Key, Obj
+from sagong.controllers.discovery import topology
 from sagong.controllers.discovery.backends import (
     HEADLESS_LABEL,
     Backend,
@@ -69,6 +70,8 @@ class Seen:
     service: Obj
     backends: Sequence[Backend]
     slices: Sequence[Obj]
+    # Of a service whose endpoints are to be dealt out: each zone's share, None if unknown.
+    shares: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         # What is left of a pod whose node is gone would take traffic until somebody cleans up.
         if publish_all or not b.node or b.node in zones
     ]
-    return Seen(service, backends, sorted(slices, key=name_of))
+    shares = topology.shares_of(cache.list("nodes")) if topology.is_asked_for(service) else None
+    return Seen(service, backends, sorted(slices, key=name_of), shares)
 
 
 def plan(seen: Seen) -> Plan:
@@ -115,7 +119,9 @@ def plan(seen: Seen) -> Plan:
         if not backends:
             mine = unused[:1]
         unused = [s for s in unused if s not in mine]
-        kept, made, spare = _fill(seen.service, ports, backends, mine)
+        hints = _hints_of(seen, backends)
+        left = {b.pod[2]: _endpoint(b, hints.get(b.pod[2])) for b in backends}
+        kept, made, spare = _fill(seen.service, ports, left, mine)
         update += kept
         create += made
         unused += spare
@@ -123,11 +129,13 @@ def plan(seen: Seen) -> Plan:
 
 
 def _fill(
-    service: Obj, ports: tuple[Port, ...], backends: Sequence[Backend], slices: Sequence[Obj]
+    service: Obj, ports: tuple[Port, ...], endpoints: dict[str, Obj], slices: Sequence[Obj]
 ) -> tuple[list[Obj], list[Obj], list[Obj]]:
-    """Spread backends over slices of their ports: (to update, to create, no longer needed)."""
-    distribution = service["spec"].get("trafficDistribution") or ""
-    left: dict[str, Obj] = {b.pod[2]: _endpoint(b, distribution) for b in backends}
+    """Spread endpoints over slices of their ports: (to update, to create, no longer needed).
+
+    ``endpoints`` by the uid of their pod.
+    """
+    left = dict(endpoints)
     contents: list[tuple[Obj, list[Obj]]] = []
     for current in slices:
         staying = []
@@ -142,24 +150,32 @@ def _fill(
         staying += newcomers[:room]
         newcomers = newcomers[room:]
     update, spare = [], []
-    for index, (current, endpoints) in enumerate(contents):
-        if not endpoints and (backends or index > 0):
+    for index, (current, staying) in enumerate(contents):
+        if not staying and (endpoints or index > 0):
             spare.append(current)
             continue
-        wanted = _slice(service, ports, endpoints, current)
+        wanted = _slice(service, ports, staying, current)
         if wanted != current:
             update.append(wanted)
     chunks = [newcomers[i : i + ENDPOINTS_MAX] for i in range(0, len(newcomers), ENDPOINTS_MAX)]
-    if not backends and not slices:
+    if not endpoints and not slices:
         chunks = [[]]
     return update, [_slice(service, ports, chunk, None) for chunk in chunks], spare
 
 
-def _hints(backend: Backend, distribution: str) -> Obj:
-    """Who should use the endpoint: those of its zone, or even of its node."""
+def _hints_of(seen: Seen, backends: Sequence[Backend]) -> Mapping[str, Obj]:
+    """By uid of its pod, who should use an endpoint. The annotation goes before the field."""
+    ready = [b for b in backends if b.ready and not b.terminating]
+    if topology.is_asked_for(seen.service):
+        dealt = topology.deal([(b.pod[2], b.zone) for b in ready], seen.shares)
+        return {uid: {"forZones": [{"name": zone}]} for uid, zone in (dealt or {}).items()}
+    distribution = seen.service["spec"].get("trafficDistribution") or ""
+    return {b.pod[2]: _near(b, distribution) for b in backends if b.ready and distribution in _NEAR}
+
+
+def _near(backend: Backend, distribution: str) -> Obj:
+    """Those of its zone, or even of its node."""
     hints: Obj = {}
-    if not backend.ready or distribution not in _NEAR:
-        return hints
     if backend.zone:
         hints["forZones"] = [{"name": backend.zone}]
     if backend.node and distribution == "PreferSameNode":
@@ -167,7 +183,7 @@ def _hints(backend: Backend, distribution: str) -> Obj:
     return hints
 
 
-def _endpoint(backend: Backend, distribution: str) -> Obj:
+def _endpoint(backend: Backend, hints: Obj | None) -> Obj:
     namespace, name, uid = backend.pod
     endpoint: Obj = {
         "addresses": [backend.address],
@@ -184,7 +200,7 @@ def _endpoint(backend: Backend, distribution: str) -> Obj:
         endpoint["nodeName"] = backend.node
     if backend.zone:
         endpoint["zone"] = backend.zone
-    if hints := _hints(backend, distribution):
+    if hints:
         endpoint["hints"] = hints
     return endpoint
 

@@ -4,14 +4,20 @@ Semantics: upstream's ``pkg/controller/volume/attachdetach`` with the CSI plugin
 is left: what other plugins attached is CSI's by now.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sagong.api.meta import is_deleting, name_of, namespace_of
 from sagong.api.pods import claims_of, is_finished
 from sagong.api.types import Obj
-from sagong.api.volumes import CLAIMS, VOLUMES, is_reserved_for, phase_of
+from sagong.api.volumes import (
+    CLAIMS,
+    VOLUMES,
+    attachment_name,
+    is_reserved_for,
+    phase_of,
+    unique_name,
+)
 from sagong.ctl.controller import Cache
 
 ATTACHMENTS = "volumeattachments.storage.k8s.io"
@@ -31,12 +37,11 @@ class Volume:
     @property
     def unique_name(self) -> str:
         """As in a node's volumesInUse and volumesAttached."""
-        return f"kubernetes.io/csi/{self.driver}^{self.handle}"
+        return unique_name(self.driver, self.handle)
 
     def attachment_name(self, node: str) -> str:
         """The same for all times, so that an attachment is never made twice."""
-        text = f"{self.handle}{self.driver}{node}"
-        return f"csi-{hashlib.sha256(text.encode()).hexdigest()}"
+        return attachment_name(self.handle, self.driver, node)
 
 
 def volume_of(obj: Obj, cache: Cache) -> Volume | None:

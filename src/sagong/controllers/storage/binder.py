@@ -31,6 +31,7 @@ from sagong.api.volumes import (
     is_reserved_for,
     mismatch,
     phase_of,
+    with_annotations,
 )
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
@@ -233,9 +234,8 @@ async def reconcile(key: Key, env: Env) -> Result:
 
 async def _ask_provisioner(claim: Obj, provisioner: str, env: Env) -> None:
     if annotated(claim, PROVISIONER) != provisioner:
-        annotations = {PROVISIONER: provisioner, LEGACY_PROVISIONER: provisioner}
-        patch = {"metadata": {"annotations": annotations}}
-        await env.client.patch(CLAIMS, name_of(claim), patch, namespace=namespace_of(claim))
+        asked = {PROVISIONER: provisioner, LEGACY_PROVISIONER: provisioner}
+        await env.client.update(CLAIMS, with_annotations(claim, asked))
 
 
 async def _bind(claim: Obj, volume: Obj, env: Env) -> None:

@@ -54,26 +54,43 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     return Seen(volume, claim)
 
 
-def plan(seen: Seen) -> tuple[str, str]:
-    """The phase that the volume should have, and a message."""
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The phase that a volume should have; why, where that is bad news."""
+
+    phase: str
+    reason: str = ""
+    message: str = ""
+
+
+_NO_DELETER = (
+    'error getting deleter volume plugin for volume "{}": no deletable volume plugin matched'
+)
+_NO_RECYCLER = "No recycler plugin found for the volume!"
+
+
+def plan(seen: Seen) -> Outlook:
     volume = seen.volume
     ref = volume["spec"].get("claimRef")
     if ref is None or not ref.get("uid"):
-        return "Available", ""
+        return Outlook("Available")
     if seen.claim is not None and uid_of(seen.claim) == ref["uid"]:
         # The binder moves it on to Bound together with the claim.
-        return phase_of(volume) or "Available", ""
+        return Outlook(phase_of(volume) or "Available")
     policy = volume["spec"].get("persistentVolumeReclaimPolicy") or "Retain"
     if policy == "Delete" and annotated(volume, PROVISIONED_BY) is None:
-        return "Failed", "error getting deleter volume plugin for volume: no deletable plugin found"
-    return "Released", ""
+        return Outlook("Failed", "VolumeFailedDelete", _NO_DELETER.format(name_of(volume)))
+    if policy == "Recycle":
+        return Outlook("Failed", "VolumeFailedRecycle", _NO_RECYCLER)
+    return Outlook("Released")
 
 
 async def reconcile(key: Key, env: Env) -> Result:
     seen = observe(key, env.cache)
     if seen is None:
         return DONE
-    phase, message = plan(seen)
+    outlook = plan(seen)
+    phase = outlook.phase
     if phase == phase_of(seen.volume):
         return DONE
     if phase in ("Released", "Failed") and not await _claim_is_gone(seen.volume, env):
@@ -82,9 +99,9 @@ async def reconcile(key: Key, env: Env) -> Result:
     status = changed.setdefault("status", {})
     status["phase"] = phase
     status.pop("message", None)
-    if message:
-        status["message"] = message
-        env.events.emit(seen.volume, "Warning", "VolumeFailedDelete", message)
+    if outlook.message:
+        status["message"] = outlook.message
+        env.events.emit(seen.volume, "Warning", outlook.reason, outlook.message)
     await env.client.update(VOLUMES, changed, subresource="status")
     return DONE
 

@@ -15,6 +15,7 @@ import grpc.aio
 from sagong.node.cri.errors import RuntimeFailure, translate
 from sagong.node.cri.messages import PACKAGE, make, message_class, methods
 
+LIST_SECONDS = 30.0  # what the node's status waits for
 CALL_SECONDS = 120.0  # upstream's runtimeRequestTimeout
 SANDBOX_SECONDS = 240.0  # RunPodSandbox waits for CNI plugins; upstream doubles the timeout
 PULL_SECONDS = 3600.0  # bounded only so that a lost runtime is noticed
@@ -175,7 +176,7 @@ class CriClient:
         return answer.image if answer.HasField("image") else None
 
     async def list_images(self) -> Sequence[Any]:
-        return list((await self.call("ListImages")).images)
+        return list((await self.call("ListImages", deadline_seconds=LIST_SECONDS)).images)
 
     async def pull_image(self, reference: str, *, auth: Any = None) -> str:
         """Pull; the reference that the image is known by."""

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from sagong.api.types import Obj
-from sagong.api.volumes import mode_of
+from sagong.api.volumes import mode_of, unique_name
 from sagong.node.csi.driver import csi_messages
 
 _MODE = "VolumeCapability.AccessMode.Mode"
@@ -67,7 +67,7 @@ class CsiSource:
     @property
     def unique_name(self) -> str:
         """As in ``volumesInUse`` and ``volumesAttached`` of a node's status."""
-        return f"kubernetes.io/csi/{self.driver}^{self.handle}"
+        return unique_name(self.driver, self.handle)
 
 
 def source_of_persistent(volume: Obj, *, read_only: bool) -> CsiSource:

@@ -16,7 +16,7 @@ from sagong.node.pods.model import (
     Waiting,
 )
 from sagong.node.pods.resize import RESIZABLE
-from sagong.node.pods.spec import containers_of, is_sidecar, restarts_after
+from sagong.node.pods.spec import containers_of, is_sidecar, previous_statuses, restarts_after
 
 UNKNOWN_EXIT_CODE = 137
 _UNKNOWN_MESSAGE = "The container could not be located when the pod was {what}"
@@ -24,7 +24,7 @@ _UNKNOWN_MESSAGE = "The container could not be located when the pod was {what}"
 
 def container_statuses(situation: Situation, kind: Kind) -> list[Obj]:
     """One status for each container of a kind, in the spec's order."""
-    previous = _previous(situation.pod, kind)
+    previous = previous_statuses(situation.pod, kind)
     return [
         _status(situation, kind, container, previous.get(container["name"], {}))
         for container in containers_of(situation.pod, kind)
@@ -42,15 +42,6 @@ def _is_told_of(situation: Situation, kind: Kind, name: str, previous: Mapping[s
     return kind is not Kind.EPHEMERAL or situation.memory.stage is Stage.RUNNING
 
 
-def _previous(pod: Obj, kind: Kind) -> Mapping[str, Obj]:
-    field = {
-        Kind.INIT: "initContainerStatuses",
-        Kind.MAIN: "containerStatuses",
-        Kind.EPHEMERAL: "ephemeralContainerStatuses",
-    }[kind]
-    return {s["name"]: s for s in (pod.get("status") or {}).get(field) or []}
-
-
 def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> Obj:
     attempts = situation.seen.attempts(container["name"])
     latest = attempts[0] if attempts else None
@@ -61,6 +52,9 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
         status["restartCount"] = int(previous.get("restartCount") or 0)
         status["image"] = container.get("image", "")
         status["imageID"] = ""
+        if "containerID" in previous:
+            # Forgotten by the runtime (a reboot, a purge): the next attempt counts on from here.
+            status["containerID"] = previous["containerID"]
     else:
         status["state"] = state_of(latest)
         status["lastState"] = _last_state(attempts[1:], previous, latest)
@@ -118,14 +112,14 @@ def _was_due(situation: Situation, kind: Kind, name: str) -> bool:
     """Whether a container should have been started before the pod's end (upstream's
     ``hasPodInitialized``, ``initializedContainers``): else it is still waiting for ever."""
     init = containers_of(situation.pod, Kind.INIT)
-    begun = _previous(situation.pod, Kind.INIT)
+    begun = previous_statuses(situation.pod, Kind.INIT)
     if kind is Kind.INIT:
         names = [c["name"] for c in init]
         after = names[names.index(name) + 1 :]
         return any(_has_begun(situation, other, begun) for other in after)
     if not init:
         return True
-    main = _previous(situation.pod, Kind.MAIN)
+    main = previous_statuses(situation.pod, Kind.MAIN)
     if any(_has_begun(situation, c["name"], main) for c in containers_of(situation.pod, Kind.MAIN)):
         return True
     last = situation.seen.latest(init[-1]["name"])

@@ -34,6 +34,7 @@ from sagong.node.pods.spec import (
     is_host_network,
     is_outdated,
     is_sidecar,
+    previous_statuses,
     restarts_after,
 )
 
@@ -373,11 +374,17 @@ class _Steps:
     def start(self, container: Obj, kind: Kind, sandbox: SeenSandbox) -> None:
         """Start at once: it has not run in this sandbox."""
         latest = self._situation.seen.latest(container["name"])
-        attempt = latest.attempt + 1 if latest is not None else 0
+        attempt = latest.attempt + 1 if latest is not None else self._told_attempt(container, kind)
         if latest is not None and latest.state is RunState.CREATED:
             attempt = latest.attempt
             self.add(RemoveDead((latest.id,), ()))
         self.add(StartContainer(container["name"], kind, attempt, sandbox))
+
+    def _told_attempt(self, container: Obj, kind: Kind) -> int:
+        """The attempt of a container that the runtime has forgotten (a reboot, a purge): the one
+        after that of the last status."""
+        told = previous_statuses(self._situation.pod, kind).get(container["name"], {})
+        return int(told.get("restartCount") or 0) + 1 if told.get("containerID") else 0
 
     def restart(
         self, container: Obj, kind: Kind, sandbox: SeenSandbox, ended: SeenContainer

@@ -13,10 +13,9 @@ from sagong.api.quantities import parse
 from sagong.api.types import Obj
 from sagong.node.pods.model import Allocation, Kind, Pending, Room, SeenPod
 from sagong.node.pods.resources import pod_requests
-from sagong.node.pods.spec import containers_of, is_sidecar, is_static
+from sagong.node.pods.spec import containers_of, is_sidecar, is_static, previous_statuses
 
 RESIZABLE = ("cpu", "memory")
-_STATUSES = {Kind.INIT: "initContainerStatuses", Kind.MAIN: "containerStatuses"}
 
 
 def resizable(pod: Obj) -> Iterator[tuple[Kind, Obj]]:
@@ -32,8 +31,7 @@ def initial(pod: Obj) -> Allocation:
     """Where to go on from: what the last status tells of each container, else the spec."""
     allocated = {}
     for kind, container in resizable(pod):
-        statuses = (pod.get("status") or {}).get(_STATUSES[kind]) or []
-        told: Obj = next((s for s in statuses if s["name"] == container["name"]), {})
+        told = previous_statuses(pod, kind).get(container["name"], {})
         wanted = of(container)
         if "containerID" not in told or "resources" not in told:
             allocated[container["name"]] = wanted
@@ -89,7 +87,7 @@ def as_allocated(pod: Obj, allocation: Allocation) -> Obj:
     if not is_resized(pod, allocation):
         return pod
     spec = {**pod["spec"]}
-    for kind in _STATUSES:
+    for kind in (Kind.INIT, Kind.MAIN):
         if kind.value in spec:
             spec[kind.value] = [_allocated(c, allocation) for c in spec[kind.value]]
     return {**pod, "spec": spec}

@@ -17,6 +17,11 @@ CONFIG_MIRROR = "kubernetes.io/config.mirror"
 
 # Upstream's floor (minimumGracePeriodInSeconds): a shorter grace than this only risks a kill.
 GRACE_SECONDS_MIN = 1
+STATUS_LISTS = {
+    Kind.INIT: "initContainerStatuses",
+    Kind.MAIN: "containerStatuses",
+    Kind.EPHEMERAL: "ephemeralContainerStatuses",
+}
 _COMPUTE = ("cpu", "memory")
 
 
@@ -33,6 +38,12 @@ def all_containers(pod: Obj) -> Iterator[tuple[Kind, Obj]]:
 
 def find_container(pod: Obj, name: str) -> tuple[Kind, Obj] | None:
     return next(((k, c) for k, c in all_containers(pod) if c["name"] == name), None)
+
+
+def previous_statuses(pod: Obj, kind: Kind) -> Mapping[str, Obj]:
+    """What the API's status tells of the containers of a kind, by name."""
+    listed = (pod.get("status") or {}).get(STATUS_LISTS[kind]) or []
+    return {status["name"]: status for status in listed}
 
 
 def is_sidecar(container: Obj) -> bool:

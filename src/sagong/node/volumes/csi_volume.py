@@ -80,6 +80,7 @@ class CsiMounter:
     node_name: str
     places: CsiPlaces
     drivers: CsiDrivers
+    node: Callable[[], Obj]  # our Node as the API last told
     use_changed: Callable[[], None]  # volumes_in_use has changed
     _locks: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     # Volumes on the way to pods: in use from before they are attached until a record says so.
@@ -108,6 +109,10 @@ class CsiMounter:
         if source.unique_name not in wanted:
             wanted.add(source.unique_name)
             self.use_changed()
+        # Not before the Node says so: what is not in use may be detached at any moment.
+        reported = (self.node().get("status") or {}).get("volumesInUse") or ()
+        if source.unique_name not in reported:
+            raise NotAttached(f"{source.unique_name} is not reported as in use yet")
         name = attachment_name(source.handle, source.driver, self.node_name)
         publish_context = await _attachment(name, context)
         return await self._mount(source, context, driver, policies, publish_context, name)

@@ -42,8 +42,8 @@ class NodeStorage:
             (self.config.data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o750)
         mounts.share(self.config.data_dir)
 
-    def volumes(self, runtime: Runtime, node: Callable[[], Obj], events: Events) -> PodVolumes:
-        return PodVolumes(self.csi, node, runtime, events.emit)
+    def volumes(self, runtime: Runtime, events: Events) -> PodVolumes:
+        return PodVolumes(self.csi, self.csi.node, runtime, events.emit)
 
     async def run(self) -> None:
         """Until cancelled: keep the CSINode, take plugins as they come."""
@@ -68,16 +68,16 @@ def node_storage(
     client: Client,
     clock: Clock,
     *,
+    node: Callable[[], Obj],
     use_changed: Callable[[], None],
     handlers: dict[str, PluginHandler] | None = None,
 ) -> NodeStorage:
-    """``use_changed`` is called when the volumes in use have changed; ``handlers`` are those of
-    plugins of other types."""
+    """``node`` gives our Node as the API last told; ``use_changed`` is called when the volumes in
+    use have changed; ``handlers`` are those of plugins of other types."""
     writer = CsiNodeWriter(config.name, client)
     drivers = CsiDrivers(writer)
-    csi = CsiMounter(
-        config.name, CsiPlaces(config.plugin_view or config.data_dir), drivers, use_changed
-    )
+    places = CsiPlaces(config.plugin_view or config.data_dir)
+    csi = CsiMounter(config.name, places, drivers, node, use_changed)
     registry = PluginRegistry(
         config.data_dir / "plugins_registry", {"CSIPlugin": drivers, **(handlers or {})}, clock
     )

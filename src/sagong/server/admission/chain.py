@@ -1,9 +1,8 @@
 """The plugins of a server, in upstream's recommended order (``kubeapiserver/options/plugins.go``).
 
-Not served yet, and where they belong: MutatingAdmissionPolicy, MutatingAdmissionWebhook,
-ValidatingAdmissionPolicy and ValidatingAdmissionWebhook before ResourceQuota; PodTopologyLabels
-after DefaultTolerationSeconds; ClusterTrustBundleAttest after CertificateSigning (its resource is
-not part of the stable API). Plugins that upstream leaves off by default are not there.
+Not served yet, and where they belong: PodTopologyLabels after DefaultTolerationSeconds;
+ClusterTrustBundleAttest after CertificateSigning (its resource is not part of the stable API).
+Plugins that upstream leaves off by default are not there.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,12 +39,18 @@ Step = Callable[[Attributes], Awaitable[None]]
 
 
 def default_plugins(
-    *, authorizer: Authorizer, resolver: Resolver, storage: Callable[[], Storage], ids: Ids
+    *,
+    authorizer: Authorizer,
+    resolver: Resolver,
+    storage: Callable[[], Storage],
+    ids: Ids,
+    dynamic: Sequence[Plugin],
 ) -> Sequence[Plugin]:
     """All plugins, in the order in which they admit and validate.
 
     ``resolver`` is the RbacAuthorizer; ``storage`` gives the registry, which the plugins are a
-    part of, once it is there: usage of quotas is stored through it.
+    part of, once it is there: usage of quotas is stored through it. ``dynamic`` are those that
+    objects configure: policies and webhooks, in their order.
     """
     return (
         NamespaceLifecycle(),
@@ -65,6 +70,7 @@ def default_plugins(
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
+        *dynamic,
         ResourceQuota(storage),
         RbacEscalation(authorizer, resolver),
     )
@@ -90,6 +96,10 @@ class Chain:
             self._admitting[resource] = steps
         for step in steps:
             await step(attributes)
+        if attributes.is_again_wanted:  # upstream's reinvocation
+            attributes.is_again = True
+            for step in steps:
+                await step(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         resource = attributes.resource.name

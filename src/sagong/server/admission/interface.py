@@ -8,7 +8,7 @@ admission ``validate`` of every plugin in order, store.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from sagong.api.call import Options
 from sagong.api.types import Encoded, Obj, Resource, User
@@ -43,16 +43,31 @@ class Attributes:
     """One write, as admission sees it. ``obj`` is its own copy: ``admit`` may change it."""
 
     operation: Operation
-    resource: Resource
+    resource: Resource  # as it is stored
     subresource: str
     namespace: str
     name: str
-    obj: Obj | None  # None for DELETE
+    # None for DELETE. Of the subresource's kind where that is not the resource's (Scale, Binding,
+    # the options of a connection), else in the form in which the registry works on it.
+    obj: Obj | None
     old: Obj | None  # shared, never changed; None for CREATE
     options: Options
     user: User
     lister: Lister
     warnings: list[str] = field(default_factory=list)
+    # What plugins tell the audit log, by name.
+    annotations: dict[str, str] = field(default_factory=dict)
+    # The resource in the version that the client named, where that is not the stored one.
+    requested: Resource | None = None
+    # What plugins remember of this write from one round to the next, by plugin.
+    memory: dict[str, Any] = field(default_factory=dict)
+    # A webhook changed the object after others had seen it: all plugins admit once more.
+    is_again_wanted: bool = False
+    is_again: bool = False
+
+    @property
+    def asked(self) -> Resource:
+        return self.requested or self.resource
 
     @property
     def dry_run(self) -> bool:

@@ -15,6 +15,8 @@ class NamespaceLifecycle(Mutating):
     name = "NamespaceLifecycle"
 
     async def admit(self, attributes: Attributes) -> None:
+        if attributes.operation is Operation.CONNECT:
+            return
         deletes = attributes.operation is Operation.DELETE
         if attributes.resource.name == "namespaces":
             if deletes and attributes.name in IMMORTAL:

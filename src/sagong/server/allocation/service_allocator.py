@@ -96,6 +96,8 @@ class ServiceAllocator:
     async def admit(self, attributes: Attributes) -> None:
         """Allocate what the service needs and lacks. Raises Invalid or InternalError."""
         service, old = attributes.obj, attributes.old
+        if attributes.is_again:
+            return  # what was allocated in the first round would be taken for somebody else's
         if not _concerns(attributes) or service is None or not _is_valid(service, old):
             return  # what is not valid is refused by validation, in its own words
         errors = ErrorList()

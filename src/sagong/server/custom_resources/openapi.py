@@ -9,8 +9,8 @@ from typing import Any
 from sagong.api.types import Obj, Resource
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_API_VERSION = "Which version of the API the object is written in, and of which group."
-_KIND = "What the object is: the resource in the words of its definition."
+_TYPES_AS_IN = "io.k8s.api.core.v1.ConfigMap"
+_KEEPS_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
 # What version 2 cannot say.
 _VERSION3_ONLY = ("nullable", "oneOf", "anyOf", "allOf", "not", "default")
 
@@ -28,9 +28,17 @@ def definitions_of(resource: Resource, schema: Obj) -> Mapping[str, Obj]:
 
 
 def _types() -> Obj:
+    """What ``described`` gives the words of every kind to."""
+    return {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+
+
+def described(definitions: Mapping[str, Obj], built_in: Mapping[str, Obj]) -> dict[str, Obj]:
+    """Definitions whose type is described in the words that all kinds have for it."""
+    words = built_in.get(_TYPES_AS_IN, {}).get("properties") or {}
+    types = {name: words[name] for name in ("apiVersion", "kind") if name in words}
     return {
-        "apiVersion": {"description": _API_VERSION, "type": "string"},
-        "kind": {"description": _KIND, "type": "string"},
+        name: {**definition, "properties": {**definition["properties"], **types}}
+        for name, definition in definitions.items()
     }
 
 
@@ -39,16 +47,30 @@ def _gvk(resource: Resource, kind: str) -> list[Obj]:
 
 
 def _kind(resource: Resource, schema: Obj) -> Obj:
-    metadata = {
-        "description": "Standard object's metadata.",
-        "$ref": f"#/definitions/{_META}ObjectMeta",
-    }
-    properties = {**(schema.get("properties") or {}), **_types(), "metadata": metadata}
     return {
-        **schema,
-        "properties": properties,
+        **_completed(schema, is_object=True),
         "x-kubernetes-group-version-kind": _gvk(resource, resource.kind),
     }
+
+
+def _completed(schema: Any, *, is_object: bool = False) -> Any:
+    """A schema in which every object, embedded ones too, has type and metadata."""
+    if not isinstance(schema, dict):
+        return schema
+    found: Obj = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {n: _completed(sub) for n, sub in schema["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            found[key] = _completed(schema[key])
+    if is_object or schema.get("x-kubernetes-embedded-resource"):
+        metadata = {
+            "description": "Standard object's metadata.",
+            "$ref": f"#/definitions/{_META}ObjectMeta",
+        }
+        properties = found.get("properties") or {}
+        found["properties"] = {**properties, **_types(), "metadata": metadata}
+    return found
 
 
 def _list(resource: Resource, name: str) -> Obj:
@@ -70,11 +92,25 @@ def _list(resource: Resource, name: str) -> Obj:
     }
 
 
+def definition_in_version2(definition: Obj) -> Obj:
+    """A definition as a version 2 document has it.
+
+    Of a kind that keeps unknown fields nothing is said: readers would take what is said for all.
+    """
+    if not definition.get(_KEEPS_UNKNOWN):
+        found: Obj = in_version2(definition)
+        return found
+    gvk = "x-kubernetes-group-version-kind"
+    return {"type": "object", gvk: definition[gvk]}
+
+
 def in_version2(schema: Any) -> Any:
     """A schema without what version 2 has no words for."""
     if not isinstance(schema, dict):
         return schema
     found: Obj = {}
+    if schema.get("nullable"):
+        schema = {k: v for k, v in schema.items() if k not in ("type", "items", "properties")}
     for key, value in schema.items():
         if key in _VERSION3_ONLY:
             continue

@@ -13,7 +13,7 @@ from sagong.api.meta import deep_copy
 from sagong.api.schema import Node
 from sagong.api.types import Encoded, Obj, Resource, User
 from sagong.api.validation import ErrorList, Path
-from sagong.server.handlers import Context
+from sagong.server.handlers import Context, Facet
 from sagong.server.registry.patch_kinds import patched
 from sagong.server.subresources.scale import check_replicas
 
@@ -57,7 +57,11 @@ class CustomScale:
             options = replace(call.options, preconditions=_preconditions(call))
             changed = replace(call, options=options)
             answer = await context.storage.modify(
-                changed, user, self._change(call, paths), subresource="scale"
+                changed,
+                user,
+                self._change(call, paths),
+                subresource="scale",
+                facet=_facet(paths),
             )
         assert isinstance(answer, Single)
         return Single(Encoded(scale_of(answer.obj, paths)), answer.code, answer.warnings)
@@ -74,6 +78,17 @@ class CustomScale:
             return parent
 
         return change
+
+
+def _facet(paths: Mapping[str, Any]) -> Facet:
+    """The Scale of an object, as admission sees it."""
+
+    def take(parent: Obj, scale: Obj) -> None:
+        replicas = (scale.get("spec") or {}).get("replicas") or 0
+        check_replicas(parent, replicas)
+        _put(parent, paths["specReplicasPath"], replicas)
+
+    return Facet(lambda parent: scale_of(parent, paths), take)
 
 
 def _preconditions(call: Call) -> Preconditions:

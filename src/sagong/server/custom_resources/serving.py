@@ -29,7 +29,7 @@ from sagong.server.custom_resources.openapi import definition_name
 from sagong.server.custom_resources.scaling import CustomScale
 from sagong.server.custom_resources.versions import CustomVersion, is_established, versions_of
 from sagong.server.handlers import Handler, Storage
-from sagong.server.registry.served import Served
+from sagong.server.registry.served import Converter, Served
 from sagong.store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Serving:
     handlers: MutableMapping[tuple[str, str], Handler]
     add: Callable[[Served], None]
     remove: Callable[[Resource], None]
+    # Who converts the objects of a definition; None if its versions differ in name only.
+    converter: Callable[[Obj], Converter | None]
 
 
 @dataclass(slots=True)
@@ -142,7 +144,8 @@ class CustomResources:
         known = self._definitions.get(name)
         if known is not None and known.basis == basis:
             return
-        versions = versions_of(definition, self._serving.schemas)
+        converter = self._serving.converter(definition)
+        versions = versions_of(definition, self._serving.schemas, converter)
         self._replace(name, versions)
         self._definitions[name] = _Definition(basis, versions)
 
@@ -289,7 +292,9 @@ class CustomResources:
         known = self._definitions.get(name)
         if known is None or not known.versions:
             return 0
-        resource = known.versions[-1].resource
+        # As they are stored, so that no webhook that has gone can keep them.
+        stored = (v.resource for v in known.versions if v.resource == v.served.storage)
+        resource = next(stored, known.versions[-1].resource)
         cache = self._serving.caches.of(resource)
         options = Options(propagation_policy="Background")
         for item in cache.items()[0]:

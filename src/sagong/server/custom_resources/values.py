@@ -7,16 +7,12 @@ semantics and texts: kube-openapi's ``validation/validate`` and apiextensions'
 """
 
 import json
-import logging
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.custom_resources.formats import matches
-
-log = logging.getLogger(__name__)
 
 # What there was before is not known, or there was nothing.
 NOTHING: Any = object()
@@ -119,7 +115,7 @@ def _string_rules(schema: Obj) -> Sequence[Check]:
     pattern, format_ = schema.get("pattern"), schema.get("format") or ""
     if longest is None and shortest is None and not pattern and not format_:
         return ()
-    expression = _compiled(pattern) if pattern else None
+    matches_pattern = _matcher(pattern) if pattern else None
 
     def check(value: Any, old: Any, name: str, errors: ErrorList) -> None:
         if not isinstance(value, str):
@@ -131,50 +127,26 @@ def _string_rules(schema: Obj) -> Sequence[Check]:
         if shortest is not None and len(value) < shortest:
             text = _at(name, f"should be at least {shortest} chars long")
             errors.invalid(Path(name), value, text)
-        if expression is not None and not expression.search(value):
+        if matches_pattern is not None and not matches_pattern(value):
             errors.invalid(Path(name), value, _at(name, f"should match '{pattern}'"))
 
     return (check,)
 
 
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """None for what only Go understands (``\\p{L}``): such a pattern is not checked."""
-    try:
-        return re.compile(go_pattern(pattern))
-    except re.error:  # a definition with a pattern that Go refuses as well is never stored
-        log.warning("pattern %r is not understood; values are not held to it", pattern)
-        return None
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text has the pattern somewhere, as Go finds it: in time linear in the text."""
+    expression: Any = None
 
+    def found(text: str) -> bool:
+        nonlocal expression
+        if expression is None:
+            # Imported here: RE2 is for definitions with patterns only.
+            from sagong.api.patterns import compiled
 
-def pattern_problem(pattern: str) -> str:
-    """What is wrong with a pattern in any dialect; "" for what Go may understand."""
-    try:
-        re.compile(go_pattern(pattern))
-    except re.error as error:
-        return "" if error.msg.startswith("bad escape") else error.msg
-    return ""
+            expression = compiled(pattern)
+        return expression.search(text) is not None
 
-
-def go_pattern(pattern: str) -> str:
-    """A regular expression of Go in Python's syntax. Raises ``re.error`` for what is none."""
-    text = pattern.replace(r"\z", r"\Z").replace("(?<", "(?P<").replace("(?PP<", "(?P<")
-    text = text.replace("(?P<=", "(?<=").replace("(?P<!", "(?<!")
-    text = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", text)
-    for name, chars in _CLASSES.items():
-        text = text.replace(f"[:{name}:]", chars)
-    return text
-
-
-_CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "digit": "0-9",
-    "lower": "a-z",
-    "upper": "A-Z",
-    "space": r"\s",
-    "xdigit": "0-9A-Fa-f",
-    "word": r"\w",
-}
+    return found
 
 
 def _number_rules(schema: Obj) -> Sequence[Check]:

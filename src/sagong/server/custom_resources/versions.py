@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagong.api import errors
 from sagong.api.jsonpath import JsonPath, printed
 from sagong.api.meta import condition, deep_copy
 from sagong.api.schema import Schemas
@@ -14,11 +13,12 @@ from sagong.api.validation import ErrorList
 from sagong.server.custom_resources.columns import printer
 from sagong.server.custom_resources.defaulting import filler, has_defaults
 from sagong.server.custom_resources.openapi import definitions_of
+from sagong.server.custom_resources.rules import Rules
 from sagong.server.custom_resources.scaling import validate_scale
 from sagong.server.custom_resources.values import NOTHING, Check, validator
 from sagong.server.discovery.documents import version_rank
 from sagong.server.kinds.strategy import Strategy
-from sagong.server.registry.served import Served
+from sagong.server.registry.served import Converter, Served
 
 _VERBS: tuple[str, ...] = (
     "delete",
@@ -51,30 +51,37 @@ def is_established(definition: Obj) -> bool:
     return (condition(definition, "Established") or {}).get("status") == "True"
 
 
-def versions_of(definition: Obj, schemas: Schemas) -> list[CustomVersion]:
+def versions_of(
+    definition: Obj, schemas: Schemas, converter: Converter | None
+) -> list[CustomVersion]:
     """What a definition serves, the preferred version last."""
     served = [v for v in definition["spec"]["versions"] if v.get("served")]
     served.sort(key=lambda version: version_rank(version["name"]), reverse=True)
-    return [_version(definition, version, schemas) for version in served]
+    return [_version(definition, version, schemas, converter) for version in served]
 
 
-def _version(definition: Obj, version: Obj, schemas: Schemas) -> CustomVersion:
+def _version(
+    definition: Obj, version: Obj, schemas: Schemas, converter: Converter | None
+) -> CustomVersion:
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
     resource = resource_of(definition, version)
     stored = next(v for v in definition["spec"]["versions"] if v.get("storage"))
     storage = resource_of(definition, {**version, "name": stored["name"]})
     scale = (version.get("subresources") or {}).get("scale")
-    from_storage, fill = _from_storage(definition, schema, resource)
+    from_storage, fill = _from_storage(schema, resource)
+    # A converter's objects are worked on in the version they are asked for in.
+    worked_on = resource.api_version if converter is not None else storage.api_version
     several = len(definition["spec"]["versions"]) > 1
     served = Served(
         resource=resource,
         storage=storage,
         strategy=_strategy(version, schema, scale, fill),
         node=schemas.from_crd_schema(schema),
-        to_storage=lambda obj: {**obj, "apiVersion": storage.api_version},
+        to_storage=lambda obj: {**obj, "apiVersion": worked_on},
         from_storage=from_storage,
         is_custom=True,
-        is_completed=several or has_defaults(schema),
+        is_completed=(several and converter is None) or has_defaults(schema),
+        converter=converter,
     )
     columns = printer(version.get("additionalPrinterColumns"))
     return CustomVersion(served, columns, scale, definitions_of(resource, schema))
@@ -110,27 +117,19 @@ def resource_of(definition: Obj, version: Obj) -> Resource:
 Change = Callable[[Obj], Obj]
 
 
-def _from_storage(
-    definition: Obj, schema: Obj, resource: Resource
-) -> tuple[Change, Callable[[Obj], None]]:
+def _from_storage(schema: Obj, resource: Resource) -> tuple[Change, Callable[[Obj], None]]:
     """How a stored object is shown in a version, and how its defaults are filled in."""
     properties = {
         name: sub for name, sub in (schema.get("properties") or {}).items() if name != "metadata"
     }
     fill = filler({**schema, "properties": properties})
     defaults = has_defaults(schema)
-    webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
 
     def complete(obj: Obj) -> None:
         if fill is not None:
             fill(obj)
 
     def convert(obj: Obj) -> Obj:
-        if webhook and obj["apiVersion"] != resource.api_version:
-            raise errors.InternalError(
-                "Internal error occurred: conversion webhooks are not supported: "
-                f"{obj['apiVersion']} cannot be shown as {resource.api_version}"
-            )
         shown: Obj = {**obj, "apiVersion": resource.api_version}
         if defaults:
             shown = deep_copy(shown)  # what is shown may be shared with a cache
@@ -143,7 +142,7 @@ def _from_storage(
 def _strategy(
     version: Obj, schema: Obj, scale: Mapping[str, Any] | None, fill: Callable[[Obj], None]
 ) -> Strategy:
-    check = validator(schema)
+    check, rules = validator(schema), Rules(schema)
     fields = {
         field["jsonPath"].removeprefix("."): JsonPath(field["jsonPath"])
         for field in version.get("selectableFields") or ()
@@ -152,6 +151,7 @@ def _strategy(
     def validate(obj: Obj, found: ErrorList) -> None:
         check(obj, NOTHING, "", found)
         validate_scale(obj, scale, found)
+        rules.check(obj, None, found)
 
     def selectable(obj: Obj) -> Mapping[str, str]:
         return {name: printed(path.find(obj)[:1]) for name, path in fields.items()}
@@ -159,8 +159,8 @@ def _strategy(
     return Strategy(
         default=fill,
         validate=validate,
-        validate_update=_update(check, scale),
-        validate_status_update=_update(check, scale),
+        validate_update=_update(check, scale, rules),
+        validate_status_update=_update(check, scale, rules),
         validates_on_update=False,
         selectable_fields=selectable,
         selectable_field_names=tuple(fields),
@@ -171,10 +171,13 @@ def _strategy(
     )
 
 
-def _update(check: Check, scale: Mapping[str, Any] | None) -> Callable[[Obj, Obj, ErrorList], None]:
+def _update(
+    check: Check, scale: Mapping[str, Any] | None, rules: Rules
+) -> Callable[[Obj, Obj, ErrorList], None]:
     def validate(new: Obj, old: Obj, found: ErrorList) -> None:
         check(new, old, "", found)
         validate_scale(new, scale, found)
+        rules.check(new, old, found)
 
     return validate
 

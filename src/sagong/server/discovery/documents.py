@@ -5,7 +5,7 @@ Order follows upstream's group priorities, by which clients prefer one group ove
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sagong.api.resources import ResourceTable
 from sagong.api.types import Obj, Resource, Subresource
@@ -35,6 +35,11 @@ GROUP_ORDER = (
     "flowcontrol.apiserver.k8s.io",
 )
 _RANK = {group: rank for rank, group in enumerate(GROUP_ORDER)}
+
+
+Groups = Sequence[tuple[str, Sequence[str]]]
+# Resources of a group and version that an extension serves; None if they are not known.
+Remote = Mapping[tuple[str, str], Sequence[Obj] | None]
 
 
 def groups_of(table: ResourceTable) -> list[tuple[str, list[str]]]:
@@ -74,15 +79,15 @@ def api_versions(address: str) -> Obj:
     }
 
 
-def group_list(table: ResourceTable) -> Obj:
+def group_list(groups: Groups) -> Obj:
     """``/apis``."""
-    groups = [_group(group, versions) for group, versions in groups_of(table) if group]
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+    shown = [_group(group, versions) for group, versions in groups if group]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": shown}
 
 
-def group(table: ResourceTable, name: str) -> Obj | None:
+def group(groups: Groups, name: str) -> Obj | None:
     """``/apis/<group>``; None if there is none."""
-    versions = next((v for g, v in groups_of(table) if g == name and g), None)
+    versions = next((v for g, v in groups if g == name and g), None)
     if versions is None:
         return None
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
@@ -151,11 +156,18 @@ def _sub_entry(resource: Resource, sub: Subresource) -> Obj:
     return entry
 
 
-def aggregated(table: ResourceTable, *, core: bool) -> Obj:
+def aggregated(
+    table: ResourceTable,
+    groups: Groups,
+    remote: Remote,
+    stale: Collection[tuple[str, str]],
+    *,
+    core: bool,
+) -> Obj:
     """``/api`` or ``/apis`` as apidiscovery.k8s.io/v2 APIGroupDiscoveryList."""
     items = [
-        _aggregated_group(table, group, versions)
-        for group, versions in groups_of(table)
+        _aggregated_group(table, group, versions, remote, stale)
+        for group, versions in groups
         if (group == "") == core
     ]
     return {
@@ -166,14 +178,32 @@ def aggregated(table: ResourceTable, *, core: bool) -> Obj:
     }
 
 
-def _aggregated_group(table: ResourceTable, group: str, versions: Sequence[str]) -> Obj:
+def _aggregated_group(
+    table: ResourceTable,
+    group: str,
+    versions: Sequence[str],
+    remote: Remote,
+    stale: Collection[tuple[str, str]],
+) -> Obj:
     shown = []
     for version in versions:
+        if (group, version) in remote:
+            shown.append(
+                _remote_version(version, remote[group, version], (group, version) in stale)
+            )
+            continue
         found = _sorted(r for r in table if (r.group, r.version) == (group, version))
         resources = [_aggregated_resource(resource) for resource in found]
         shown.append({"version": version, "resources": resources, "freshness": "Current"})
     metadata: Obj = {"name": group} if group else {}
     return {"metadata": {**metadata, "creationTimestamp": None}, "versions": shown}
+
+
+def _remote_version(version: str, resources: Sequence[Obj] | None, is_stale: bool) -> Obj:
+    found: Obj = {"version": version}
+    if resources:
+        found["resources"] = list(resources)
+    return {**found, "freshness": "Stale" if is_stale else "Current"}
 
 
 def _aggregated_resource(resource: Resource) -> Obj:

@@ -10,7 +10,7 @@ and apiserver's ``util/flowcontrol/fairqueuing``.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -19,6 +19,8 @@ from sagong.server.fairness.classification import LevelSettings
 
 # What a waiting request is taken to need until it is known (upstream: estimated service duration).
 ESTIMATED_SECONDS = 0.003
+# Flows of a level whose queues are remembered. Past it they are dealt again.
+HANDS_MAX = 4096
 
 
 class Refused(Enum):
@@ -56,21 +58,55 @@ class Level:
         self.settings = settings
         self.running = 0
         self.waiting = 0
-        self.queues = [Queue() for _ in range(settings.queues)]
+        self.queues: list[Queue] = []
+        # Queues where somebody waits or runs, in the order in which they became so.
+        self.busy: dict[Queue, None] = {}
+        self._hands: dict[str, tuple[Queue, ...]] = {}
+        self.configure(settings)
 
-    def hand_of(self, flow_key: str) -> Iterable[Queue]:
+    def configure(self, settings: LevelSettings) -> None:
+        """Take new settings over; other queues are other ones, and nobody waits in the old."""
+        if settings.queues != len(self.queues):
+            self.queues = [Queue() for _ in range(settings.queues)]
+            self.busy.clear()
+        self._hands.clear()
+        self.settings = settings
+
+    def hand_of(self, flow_key: str) -> Sequence[Queue]:
         """The queues dealt to a flow: the same for every request of it, different for others."""
+        hand = self._hands.get(flow_key)
+        if hand is None:
+            if len(self._hands) >= HANDS_MAX:
+                self._hands.clear()
+            hand = self._hands[flow_key] = tuple(self._deal(flow_key))
+        return hand
+
+    def _deal(self, flow_key: str) -> Iterable[Queue]:
         digest = int.from_bytes(hashlib.sha256(flow_key.encode()).digest()[:8], "big")
         deck = list(range(len(self.queues)))
         for _ in range(min(self.settings.hand, len(deck))):
             digest, position = divmod(digest, len(deck))
             yield self.queues[deck.pop(position)]
 
+    def shortest(self, flow_key: str) -> Queue:
+        """The queue of a flow's hand in which the fewest wait and, of those, run."""
+        hand = self.hand_of(flow_key)
+        for queue in hand:
+            if not queue.running and not queue.waiting:
+                return queue
+        return min(hand, key=lambda q: (len(q.waiting), q.running))
+
     @property
     def virtual_time(self) -> float:
         """The least that any busy queue has been served; a queue that begins starts from there."""
-        busy = [q.had for q in self.queues if q.waiting or q.running]
-        return min(busy, default=0.0)
+        return min([queue.had for queue in self.busy], default=0.0)
+
+    def note(self, queue: Queue) -> None:
+        """Somebody has come to a queue or left it."""
+        if queue.waiting or queue.running:
+            self.busy[queue] = None
+        else:
+            self.busy.pop(queue, None)
 
     def next_queue(self) -> Queue | None:
         """The one that has had least, of those with somebody waiting."""
@@ -95,8 +131,7 @@ class Levels:
                 if new is None:
                     del self._levels[name]
                     continue
-                level.queues = [Queue() for _ in range(new.queues)]
-            level.settings = new
+            level.configure(new)
         for name, new in settings.items():
             self._levels.setdefault(name, Level(new))
 
@@ -112,13 +147,13 @@ class Levels:
             return Ticket(level, seats, seated_at=now)
         seats = min(seats, max(settings.seats, 1))
         if not level.waiting and self._has_room(level, seats):
-            queue = self._shortest(level, flow_key) if settings.queues else None
+            queue = level.shortest(flow_key) if settings.queues else None
             ticket = Ticket(level, seats)
             self._take_seat(level, queue, ticket, now)
             return ticket
         if not settings.queues:
             return Refused.CONCURRENCY_LIMIT
-        queue = self._shortest(level, flow_key)
+        queue = level.shortest(flow_key)
         if len(queue.waiting) >= settings.queue_length:
             return Refused.QUEUE_FULL
         if not queue.waiting and not queue.running:
@@ -126,6 +161,7 @@ class Levels:
         ticket = Ticket(level, seats, queue=queue)
         queue.waiting.append(ticket)
         level.waiting += 1
+        level.note(queue)
         return ticket
 
     def leave(self, ticket: Ticket, now: float) -> None:
@@ -136,12 +172,14 @@ class Levels:
             assert queue is not None
             queue.waiting.remove(ticket)
             level.waiting -= 1
+            level.note(queue)
             return
         level.running -= ticket.seats
         if queue is not None:
             queue.running -= ticket.seats
             # What was taken beforehand is replaced by what it was.
             queue.had += ticket.seats * (now - ticket.seated_at - ESTIMATED_SECONDS)
+            level.note(queue)
         self._dispatch(now)
 
     def _dispatch(self, now: float) -> None:
@@ -156,6 +194,7 @@ class Levels:
 
     def _seat(self, level: Level, queue: Queue, ticket: Ticket, now: float) -> None:
         level.waiting -= 1
+        level.note(queue)
         self._take_seat(level, queue, ticket, now)
         if ticket.on_seat is not None:
             ticket.on_seat()
@@ -166,14 +205,14 @@ class Levels:
         if queue is not None:
             queue.had = max(queue.had, level.virtual_time) + ticket.seats * ESTIMATED_SECONDS
             queue.running += ticket.seats
-
-    def _shortest(self, level: Level, flow_key: str) -> Queue:
-        return min(level.hand_of(flow_key), key=lambda q: (len(q.waiting), q.running))
+            level.note(queue)
 
     def _has_room(self, level: Level, seats: int) -> bool:
         settings = level.settings
         assert settings.seats is not None
-        if level.running == 0 or level.running + seats <= settings.seats - self._lent(level):
+        if level.running == 0 or level.running + seats <= settings.seats - settings.lendable:
+            return True
+        if level.running + seats <= settings.seats - self._lent(level):
             return True
         beyond = level.running + seats - settings.seats
         return beyond <= settings.borrowable and beyond <= self._idle_elsewhere(level)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.server.aggregation.aggregator import Aggregator
 from sagong.server.assembly import Core
 from sagong.server.authn.service_accounts import ISSUER
 from sagong.server.discovery.endpoints import Discovery
@@ -42,13 +43,14 @@ class Front:
     middlewares: Sequence[Middleware] = ()
     connections: Mapping[tuple[str, str], Connect] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    aggregator: Aggregator | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
     readiness: Mapping[str, Check] = field(default_factory=dict)
 
 
 def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
-    discovery = Discovery(core.resources, front.address)
+    discovery = Discovery(core.resources, front.address, front.aggregator)
     health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
     metrics = Metrics(front.clock, core.caches, core.metrics_registry)
     fixed: dict[str, Endpoint] = {
@@ -63,6 +65,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         lambda *gvk: core.schemas.definition_name(*gvk) or core.custom.definition_name(*gvk),
         version=f"v{KUBERNETES}",
         custom=core.custom.definitions,
+        aggregator=front.aggregator,
     )
     openapi = OpenApiEndpoints(documents)
     fixed["/"] = paths(
@@ -80,6 +83,7 @@ def http_server(core: Core, front: Front) -> HttpServer:
         find,
         front.connections,
         core.custom.printer_of,
+        front.aggregator,
     )
     fairness = Fairness(core.caches, router.target, Turns(front.clock.monotonic))
     metrics.register(fairness)

@@ -83,6 +83,7 @@ class Auditor:
             record.annotations = {_DECISION: "allow", _REASON: exchange.allowed_because}
         elif record.status is not None and record.status["code"] == 403:
             record.annotations = {_DECISION: "forbid", _REASON: ""}
+        record.annotations.update(exchange.notes)
         body = exchange.incoming.body
         if body and record.asked.is_resource and record.request_object is None:
             type_ = exchange.incoming.headers.get("Content-Type")

@@ -33,6 +33,8 @@ BODY_BYTES_MAX = 256 * 1024
 AHEAD_BYTES_MAX = 64 * 1024
 # Answers are written in pieces, so that one large list does not hold up the others.
 PIECE_BYTES = 256 * 1024
+# Blocks of fields that are remembered. Past it all are forgotten but by their connections.
+BLOCKS_MAX = 1024
 # Read at once at most: what a large body is read in.
 READ_BYTES = 256 * 1024
 _END = b"\r\n\r\n"
@@ -69,7 +71,21 @@ class Shared:
     tasks: Tasks
     monotonic: Callable[[], float]
     open: set["Connection"] = field(default_factory=set)
+    # Fields as clients have sent them, with what they mean: a thousand watches send the same ones.
+    fields: dict[bytes, tuple[bytes, Headers]] = field(default_factory=dict)
     read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
+
+    def fields_of(self, block: bytes) -> tuple[bytes, Headers] | None:
+        """The block and its fields, the same objects each time; None if it is not of plain form."""
+        known = self.fields.get(block)
+        if known is None:
+            headers = parse_fields(block)
+            if headers is None:
+                return None
+            if len(self.fields) >= BLOCKS_MAX:
+                self.fields.clear()
+            known = self.fields[block] = (block, headers)
+        return known
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -215,10 +231,11 @@ class Connection(asyncio.BufferedProtocol):
     def _fields(self, block: bytes) -> Headers | None:
         if block == self._block:
             return self._headers
-        headers = parse_fields(block)
-        if headers is not None:
-            self._block, self._headers = block, headers
-        return headers
+        known = self._shared.fields_of(block)
+        if known is None:
+            return None
+        self._block, self._headers = known
+        return self._headers
 
     def _hand_on(self) -> None:
         transport, self._transport = self._transport, None

@@ -38,6 +38,8 @@ class Exchange:
     warnings: list[str] = field(default_factory=list)
     # Why the request is allowed, once that is known.
     allowed_because: str | None = None
+    # What admission tells the audit log.
+    notes: dict[str, str] = field(default_factory=dict)
     # Whom to tell that an answer which goes on has begun, with its status.
     on_start: OnStart | None = None
 

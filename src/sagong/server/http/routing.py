@@ -27,6 +27,9 @@ from sagong.server.http.targets import Target, target_of, verb_of
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from sagong.server.aggregation.aggregator import Aggregator
+    from sagong.server.aggregation.services import Extension
+
 # A subresource that takes over its connection (exec, log, proxy, ...). Called after authorisation,
 # with the call and what follows the subresource in the path.
 Connect = Callable[[Exchange, Call, str], Awaitable["web.StreamResponse"]]
@@ -51,6 +54,7 @@ class Router:
     endpoint: FindEndpoint
     connections: Mapping[tuple[str, str], Connect]
     printer_of: PrinterOf
+    aggregator: "Aggregator | None" = None
     messages: Messages = field(default_factory=Messages)
     _targets: dict[str, Target | None] = field(default_factory=dict)
     _targets_version: int = 0
@@ -60,6 +64,8 @@ class Router:
     def manner(self, method: str, target: str) -> Manner:
         """How to answer a request: reads of the caches at once, connections by their handlers."""
         path, _, query_text = target.partition("?")
+        if self.aggregator is not None and self.aggregator.extensions.of_path(path) is not None:
+            return Manner.TAKEN
         found = self.target(path)
         if found is None or found.resource is None:
             return Manner.TASK
@@ -72,6 +78,10 @@ class Router:
 
     async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
+        if self.aggregator is not None:
+            extension = self.aggregator.extensions.of_path(exchange.path)
+            if extension is not None and exchange.incoming.taken is not None:
+                return await self._extension(exchange, extension, self.aggregator)
         target = self.target(exchange.path)
         if target is None:
             return await self._endpoint(exchange)
@@ -91,6 +101,7 @@ class Router:
         accepted = negotiate(accept, tables=tables, protobuf=typed)
         if call.verb not in _READS:
             call = await _with_body(exchange, call, self.messages)
+            exchange.notes = call.notes
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
@@ -146,6 +157,24 @@ class Router:
             user_agent=exchange.incoming.headers.get("User-Agent", ""),
         )
 
+    async def _extension(
+        self, exchange: Exchange, extension: "Extension", aggregator: "Aggregator"
+    ) -> Answered:
+        """Authorise here, as far as the path tells, and let the extension answer."""
+        from sagong.server.aggregation.asking import asked_of
+        from sagong.server.aggregation.proxying import pass_on
+
+        parameters = query.parse(exchange.query)
+        asked = asked_of(exchange.path, exchange.method, parameters, exchange.user)
+        decision = await self.server.authorizer.authorize(asked)
+        if decision.effect is not Effect.ALLOW:
+            raise refusal(asked, decision.reason)
+        exchange.allowed_because = decision.reason
+        exchange.verb = "CONNECT" if asked.verb == "watch" else asked.verb
+        exchange.group, exchange.version = asked.group, asked.version
+        exchange.resource, exchange.subresource = asked.resource, asked.subresource
+        return await pass_on(exchange, extension, aggregator.caller)
+
     async def _endpoint(self, exchange: Exchange) -> Answered:
         exchange.verb = exchange.method
         asked = Attributes(
@@ -165,6 +194,8 @@ class Router:
         exchange.allowed_because = await self.server.authorize(call, exchange.user)
         self.server.check_served(call)
         exchange.verb = "CONNECT"
+        asked = query.parse_all(exchange.query)
+        await self.server.admit_connection(call, exchange.user, asked, target.rest)
         if exchange.on_start is not None:
             exchange.on_start(101 if "Upgrade" in exchange.incoming.headers else 200)
         connect = self.connections[call.resource.name, call.subresource]
@@ -253,9 +284,9 @@ async def _with_body(exchange: Exchange, call: Call, messages: Messages) -> Call
     media_type = bodies.media_type_of(exchange.incoming)
     if call.verb in (Verb.DELETE, Verb.DELETE_COLLECTION):
         if not data:
-            return call
+            return replace(call, notes={})  # a call that is known serves many requests
         decoded = bodies.decode_object(data, media_type, "DeleteOptions", messages)
-        return replace(call, options=query.delete_options(decoded.obj, call.options))
+        return replace(call, options=query.delete_options(decoded.obj, call.options), notes={})
     if call.verb is Verb.PATCH:
         type_ = bodies.patch_type_of(media_type)
         patch, duplicates = bodies.decode_patch(data, type_)

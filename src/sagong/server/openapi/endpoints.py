@@ -8,8 +8,10 @@ from sagong.server.http.negotiation import JSON, NOT_ACCEPTABLE, clauses_of
 from sagong.server.http.responses import GZIP_BYTES_MIN, accepts_gzip, compress, object_response
 from sagong.server.http.routing import Endpoint
 from sagong.server.openapi.documents import OpenApi, hash_of
+from sagong.server.openapi.protobuf import MEDIA_TYPE, MEDIA_TYPES
 
 _V3 = "/openapi/v3"
+_JSON_TYPES = ("*/*", "application/*", "application/json")
 _IMMUTABLE = "public, immutable"
 
 
@@ -30,6 +32,12 @@ class OpenApiEndpoints:
         return None
 
     async def _version2(self, exchange: Exchange) -> Answered:
+        accept = exchange.incoming.headers.get("Accept", "")
+        asked = [clause.media_type for clause in clauses_of(accept)]
+        first = next((t for t in asked if t in MEDIA_TYPES or t in _JSON_TYPES), "")
+        if first in MEDIA_TYPES:
+            data, type_ = await self._documents.version2_protobuf(), MEDIA_TYPE
+            return _cached(exchange, data, "no-cache, private", media_type=type_)
         _check_accept(exchange)
         return _cached(exchange, self._documents.version2(), "no-cache, private")
 
@@ -51,19 +59,21 @@ class OpenApiEndpoints:
 
 
 def _check_accept(exchange: Exchange) -> None:
-    """These documents are made in JSON only."""
+    """Other documents, and this one otherwise, are made in JSON only."""
     accept = exchange.incoming.headers.get("Accept", "")
     types = [clause.media_type for clause in clauses_of(accept)] if accept else ["*/*"]
-    if not any(type_ in ("*/*", "application/*", "application/json") for type_ in types):
+    if not any(type_ in _JSON_TYPES for type_ in types):
         raise errors.NotAcceptable(NOT_ACCEPTABLE)
 
 
-def _cached(exchange: Exchange, data: bytes, cache_control: str) -> Answered:
+def _cached(
+    exchange: Exchange, data: bytes, cache_control: str, *, media_type: str = "application/json"
+) -> Answered:
     tag = f'"{hash_of(data)}"'
     headers = {"ETag": tag, "Cache-Control": cache_control, "Vary": "Accept-Encoding, Accept"}
     if exchange.incoming.headers.get("If-None-Match") == tag:
         return Response(status=304, headers=headers)
-    headers["Content-Type"] = "application/json"
+    headers["Content-Type"] = media_type
     if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
         headers["Content-Encoding"] = "gzip"
         data = compress(data)

@@ -70,6 +70,11 @@ class Pki:
         return self.directory / f"{name}.key"
 
 
+# Files of the CA that vouches for the front proxy, and of its certificate.
+FRONT_PROXY_CA = "front-proxy-ca"
+FRONT_PROXY = "front-proxy-client"
+
+
 def identities(
     *, service_address: str, names: Sequence[str], addresses: Sequence[str]
 ) -> Mapping[str, Identity]:
@@ -109,6 +114,7 @@ def ensure_pki(
         if not _is_current(directory, name, identity, authority, now):
             pair = authority.issue(identity, now=now, ttl_seconds=YEAR_SECONDS)
             write_pair(directory, name, pair)
+    _ensure_front_proxy(directory, now)
     pki = Pki(directory, authority, _ensure_service_account_key(directory))
     own = pki.certificate_file("apiserver").read_bytes()
     write_private(pki.serving_chain_file, own + pki.ca_file.read_bytes())
@@ -121,6 +127,18 @@ def _ensure_authority(directory: Path, now: float) -> Authority:
         pair = new_authority("kubernetes", now=now, ttl_seconds=CA_TTL_SECONDS)
         write_pair(directory, "ca", pair)
     return Authority(pair)
+
+
+def _ensure_front_proxy(directory: Path, now: float) -> None:
+    """A CA of its own: who has its certificates may say that he is anybody, and nothing else."""
+    pair = read_pair(directory, FRONT_PROXY_CA)
+    if pair is None:
+        pair = new_authority("front-proxy-ca", now=now, ttl_seconds=CA_TTL_SECONDS)
+        write_pair(directory, FRONT_PROXY_CA, pair)
+    authority, identity = Authority(pair), Identity(FRONT_PROXY)
+    if not _is_current(directory, FRONT_PROXY, identity, authority, now):
+        own = authority.issue(identity, now=now, ttl_seconds=YEAR_SECONDS)
+        write_pair(directory, FRONT_PROXY, own)
 
 
 def _ensure_service_account_key(directory: Path) -> bytes:

@@ -8,6 +8,7 @@ from sagong.api import errors
 from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.core.tasks import Tasks
 from sagong.server.admission.chain import Chain
 from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.cache import Item, ResourceCache
@@ -41,6 +42,8 @@ class Backend:
     store_is_local: bool = True
     # By version-less name of the storage resource.
     settlers: Mapping[str, Settler] = field(default_factory=dict)
+    # Of the running server: watches that wait for somebody else work in them.
+    tasks: Tasks | None = None
     admission: Chain = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from sagong.core.clock import format_time
 from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.keys import path_of
 from sagong.server.kinds.object_meta import validate_create
-from sagong.server.registry.answers import single
+from sagong.server.registry.answers import answer, to_be_stored
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.ownership import record
 from sagong.server.registry.receiving import check_options, receive
@@ -27,7 +27,7 @@ async def create(backend: Backend, call: Call, user: User) -> Single:
     obj = receive(call, served, warnings)
     check_namespace(call, obj)
     encoded = await create_object(backend, call, user, obj, warnings)
-    return single(served, encoded, code=201, warnings=warnings)
+    return await answer(served, encoded, code=201, warnings=warnings)
 
 
 async def create_object(
@@ -115,6 +115,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
     attributes = Attributes(
         operation=Operation.CREATE,
         resource=served.storage,
+        requested=served.resource,
         subresource="",
         namespace=call.namespace or "",
         name=obj["metadata"].get("name", ""),
@@ -123,6 +124,7 @@ async def admitted(backend: Backend, call: Call, user: User, obj: Obj) -> Attrib
         options=call.options,
         user=user,
         lister=backend.caches,
+        annotations=call.notes,
     )
     await backend.admission.admit(attributes)
     served.strategy.default(obj)
@@ -149,7 +151,7 @@ async def _insert(backend: Backend, served: Served, call: Call, obj: Obj) -> Enc
             raise exists
         return Encoded(obj)
     try:
-        return await insert(backend, served, path, obj)
+        return await insert(backend, served, path, await to_be_stored(served, obj))
     except Lost:
         raise exists from None
 

@@ -1,5 +1,7 @@
 """Delete: at once, gracefully, or held back by finalizers; upstream's BeforeDelete and its kin."""
 
+from collections.abc import Sequence
+
 from sagong.api import errors
 from sagong.api.call import Call, Options, Preconditions, Single
 from sagong.api.meta import deep_copy
@@ -7,7 +9,7 @@ from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import Clock, format_time, parse_time
 from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.cache import Item
-from sagong.server.registry.answers import shown, success
+from sagong.server.registry.answers import answer, success, worked_on
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.served import Served
 from sagong.server.registry.update import OUTDATED
@@ -36,8 +38,9 @@ RETURN_OBJECT = frozenset(
 )
 
 
-async def delete(backend: Backend, call: Call, user: User) -> Single:
+async def delete(backend: Backend, call: Call, user: User, *, is_admitted: bool = False) -> Single:
     """Delete an object, or begin to. Raises NotFound, Conflict, Forbidden."""
+    warnings: Sequence[str] = ()
     served = backend.served(call.resource)
     check_delete_options(call.options)
     item: Item | None = await backend.item(served, call.namespace, call.name)
@@ -45,16 +48,19 @@ async def delete(backend: Backend, call: Call, user: User) -> Single:
         if item is None:
             break
         check_preconditions(served, item, call.options.preconditions)
-        await _admit(backend, served, call, user, item.encoded.obj)
+        if not is_admitted:
+            old = (await worked_on(served, item.encoded)).obj
+            warnings = await _admit(backend, served, call, user, old)
         try:
             encoded, done = await delete_item(backend, served, item, call.options)
         except Lost as lost:
             item = lost.item
             continue
         if done and served.storage.name not in RETURN_OBJECT:
-            return Single(success(served, item.encoded.obj))
+            return Single(success(served, item.encoded.obj), warnings=warnings)
         later = not done and call.options.orphan_dependents is False
-        return Single(shown(served, encoded), 202 if later else 200)
+        code = 202 if later else 200
+        return await answer(served, encoded, code=code, warnings=warnings)
     resource = served.resource
     if item is None:
         raise errors.not_found(resource.group, resource.plural, call.name)
@@ -111,10 +117,14 @@ def check_preconditions(served: Served, item: Item, wanted: Preconditions | None
         )
 
 
-async def _admit(backend: Backend, served: Served, call: Call, user: User, old: Obj) -> None:
+async def _admit(
+    backend: Backend, served: Served, call: Call, user: User, old: Obj
+) -> Sequence[str]:
+    """Raises what admission refuses with; the warnings that it gives."""
     attributes = Attributes(
         operation=Operation.DELETE,
         resource=served.storage,
+        requested=served.resource,
         subresource="",
         namespace=call.namespace or "",
         name=call.name,
@@ -123,9 +133,11 @@ async def _admit(backend: Backend, served: Served, call: Call, user: User, old: 
         options=call.options,
         user=user,
         lister=backend.caches,
+        annotations=call.notes,
     )
     await backend.admission.admit(attributes)
     await backend.admission.validate(attributes)
+    return attributes.warnings
 
 
 async def delete_item(

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sagong.api import errors
 from sagong.api.call import Call, Listing, Options
@@ -35,13 +35,32 @@ async def list_(backend: Backend, call: Call) -> Listing:
     check_list_options(options)
     predicate = predicate_of(served, options)
     scope = scope_of(call.namespace)
-    page = await _page(backend, served, scope, options, predicate)
-    items: list[Encoded] = [shown(served, item.encoded) for item in page.items]
+    if served.converter is not None:
+        page, items = await _converted(backend, served, scope, options, predicate)
+    else:
+        page = await _page(backend, served, scope, options, predicate)
+        items = [shown(served, item.encoded) for item in page.items]
     if not page.next:
         return Listing(call.resource, items, str(page.revision))
     token = encode(Continuation(page.revision, page.next))
     remaining = page.remaining if predicate is None else None
     return Listing(call.resource, items, str(page.revision), token, remaining)
+
+
+async def _converted(
+    backend: Backend, served: Served, scope: str, options: Options, predicate: Predicate | None
+) -> tuple[Page, list[Encoded]]:
+    """A page of what is selected once it has been converted, all in one question."""
+    from sagong.server.registry.converting import select
+
+    limit = options.limit
+    if predicate is not None:
+        options = replace(options, limit=0)
+    page = await _page(backend, served, scope, options, None)
+    found = await select(served, page.items, predicate)
+    if predicate is not None:
+        page = _cut([item for item, _ in found], limit, page.revision)
+    return page, [encoded for _, encoded in found[: len(page.items)]]
 
 
 def check_list_options(options: Options) -> None:

@@ -6,7 +6,7 @@ from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
 from sagong.server.cache import Item
 from sagong.server.keys import path_of
-from sagong.server.registry.answers import single
+from sagong.server.registry.answers import answer
 from sagong.server.registry.applying import apply_onto, check_apply
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
@@ -84,4 +84,4 @@ async def _create(backend: Backend, call: Call, user: User, served: Served) -> S
     obj = apply_onto(None, call, served, backend.clock.now(), warnings)
     check_namespace(call, obj)
     encoded = await create_object(backend, call, user, served.to_storage(obj), warnings)
-    return single(served, encoded, code=201, warnings=warnings)
+    return await answer(served, encoded, code=201, warnings=warnings)

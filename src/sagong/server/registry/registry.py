@@ -7,9 +7,11 @@ from sagong.api import errors
 from sagong.api.call import Answer, Call, Preconditions, Single, Verb
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
-from sagong.server.registry.answers import single
+from sagong.server.handlers import Facet
+from sagong.server.registry.answers import answer
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.collection import delete_collection
+from sagong.server.registry.converting import watch_converted
 from sagong.server.registry.create import create
 from sagong.server.registry.deletion import delete
 from sagong.server.registry.listing import list_, parse_version, wait_for_revision
@@ -32,6 +34,9 @@ class Registry:
         if call.verb is Verb.LIST:
             return await list_(backend, call)
         if call.verb is Verb.WATCH:
+            served = backend.served(call.resource)
+            if served.converter is not None:
+                return await watch_converted(backend, call, served)
             return await watch(backend, call)
         if call.verb is Verb.DELETE_COLLECTION:
             return await delete_collection(backend, call, user)
@@ -47,10 +52,16 @@ class Registry:
             revision = parse_version(call.options.resource_version)
             await wait_for_revision(self.backend, revision)
         item = await self.backend.item(served, call.namespace, call.name)
-        return single(served, item.encoded)
+        return await answer(served, item.encoded)
 
     async def modify(
-        self, call: Call, user: User, change: Callable[[Obj], Obj], *, subresource: str
+        self,
+        call: Call,
+        user: User,
+        change: Callable[[Obj], Obj],
+        *,
+        subresource: str,
+        facet: Facet | None = None,
     ) -> Answer:
         """See ``server.handlers.Storage``. ``change`` gets a copy in the storage version."""
         backend = self.backend
@@ -65,8 +76,13 @@ class Registry:
             lambda old: change(deep_copy(old)),
             options or Preconditions(),
             [],
+            facet=facet,
         )
         return await flow.run(item)
+
+    async def remove(self, call: Call, user: User) -> Answer:
+        """See ``server.handlers.Storage``."""
+        return await delete(self.backend, call, user, is_admitted=True)
 
 
 _WRITES = {Verb.CREATE: create, Verb.UPDATE: update, Verb.PATCH: patch, Verb.DELETE: delete}

@@ -8,9 +8,10 @@ from sagong.api.meta import deep_copy
 from sagong.api.types import Encoded, Obj, User
 from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.cache import Item
+from sagong.server.handlers import Facet
 from sagong.server.keys import path_of, prefix_of
 from sagong.server.kinds.object_meta import validate_status_update, validate_update
-from sagong.server.registry.answers import single
+from sagong.server.registry.answers import answer, to_be_stored, worked_on
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.create import check_namespace, create_object
 from sagong.server.registry.ownership import record, same_but_times
@@ -30,6 +31,8 @@ UNCONDITIONAL_ATTEMPTS = 30
 ACTIONS = frozenset(
     ("binding", "eviction", "ephemeralcontainers", "resize", "finalize", "approval", "token")
 )
+# Actions that admission has seen as what they create (``registry/actions.py``).
+ADMITTED_BEFORE = frozenset(("binding", "eviction"))
 COUNTED_ACTIONS = frozenset(("ephemeralcontainers", "resize"))
 
 # From the current object (shared: copy it) to the new one, which this makes; may be called again.
@@ -88,7 +91,7 @@ async def _create_instead(
     if body["metadata"].get("resourceVersion") or body["metadata"].get("uid"):
         raise errors.not_found(resource.group, resource.plural, call.name)
     encoded = await create_object(backend, call, user, body, warnings)
-    return single(served, encoded, code=201, warnings=warnings)
+    return await answer(served, encoded, code=201, warnings=warnings)
 
 
 class Flow:
@@ -107,6 +110,7 @@ class Flow:
         attempts: int = UNCONDITIONAL_ATTEMPTS,
         before_store: Callable[[Obj, Obj], None] | None = None,
         is_apply: bool = False,
+        facet: Facet | None = None,
     ) -> None:
         self._backend = backend
         self._call = call
@@ -118,11 +122,12 @@ class Flow:
         self._attempts = attempts
         self._before_store = before_store
         self._is_apply = is_apply
+        self._facet = facet
 
     async def run(self, item: Item) -> Single:
         """Change the object, again if somebody else was faster. Raises Conflict, ..."""
         encoded = await self._store(item)
-        return single(self._served, encoded, warnings=self._warnings)
+        return await answer(self._served, encoded, warnings=self._warnings)
 
     async def _store(self, item: Item) -> Encoded:
         for _ in range(self._attempts):
@@ -173,7 +178,7 @@ class Flow:
 
     async def _attempt(self, item: Item) -> Encoded:
         backend, served, call = self._backend, self._served, self._call
-        old = item.encoded.obj
+        old = (await worked_on(served, item.encoded)).obj
         new = self._change(old)
         if new is old:
             return item.encoded
@@ -205,27 +210,35 @@ class Flow:
             await remove(backend, served, item)
             await released(backend, served, old)
             return Encoded({**new, "metadata": {**new["metadata"]}})
-        return await replace(backend, served, item, new)
+        return await replace(backend, served, item, await to_be_stored(served, new))
 
     async def _admit(self, new: Obj, old: Obj) -> Attributes:
-        served, call = self._served, self._call
+        served, call, facet = self._served, self._call, self._facet
+        admission = self._backend.admission
+        is_asked = call.subresource not in ADMITTED_BEFORE
         attributes = Attributes(
             operation=Operation.UPDATE,
             resource=served.storage,
+            requested=served.resource,
             subresource=call.subresource,
             namespace=call.namespace or "",
             name=call.name,
-            obj=new,
-            old=old,
+            obj=new if facet is None else facet.show(new),
+            old=old if facet is None else facet.show(old),
             options=call.options,
             user=self._user,
             lister=self._backend.caches,
+            annotations=call.notes,
         )
-        await self._backend.admission.admit(attributes)
+        if is_asked:
+            await admission.admit(attributes)
+        if facet is not None and attributes.obj is not None:
+            facet.take(new, attributes.obj)
         served.strategy.default(new)
         self._validate(new, old)
         attributes.warnings += served.strategy.warnings(new, old)
-        await self._backend.admission.validate(attributes)
+        if is_asked:
+            await admission.validate(attributes)
         self._warnings += attributes.warnings
         return attributes
 

@@ -50,7 +50,8 @@ class WatchStream:
         self._predicate = predicate
         self._after = after  # changes up to this revision are not wanted
         self._convert = convert
-        self._pending: deque[SharedEvent] = deque()
+        # Nothing but when there are events: thousands of watches wait for most of their time.
+        self._pending: deque[SharedEvent] | tuple[()] = ()
         self._wakeup: asyncio.Future[None] | None = None
         self._ended = False
         self._flush: Callable[[], None] | None = None
@@ -85,7 +86,10 @@ class WatchStream:
 
     def put(self, event: SharedEvent) -> None:
         """Hand an event to the reader."""
-        self._pending.append(self._convert(event) if self._convert else event)
+        pending = self._pending
+        if isinstance(pending, tuple):
+            pending = self._pending = deque()
+        pending.append(self._convert(event) if self._convert else event)
         self._wake()
 
     def _wake(self) -> None:
@@ -130,10 +134,9 @@ class WatchStream:
         """Up to so many pending events, oldest first."""
         self._is_due = False
         pending = self._pending
-        if len(pending) <= most:
-            batch = list(pending)
-            pending.clear()
-            return batch
+        if isinstance(pending, tuple) or len(pending) <= most:
+            self._pending = ()
+            return list(pending)
         return [pending.popleft() for _ in range(most)]
 
     @property
@@ -145,7 +148,7 @@ class WatchStream:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._pending:
+        while not isinstance(self._pending, deque) or not self._pending:
             await self._wait()
         return self._pending.popleft()
 
@@ -153,9 +156,7 @@ class WatchStream:
         """All pending events, at least one; raises StopAsyncIteration at the end."""
         while not self._pending:
             await self._wait()
-        batch = list(self._pending)
-        self._pending.clear()
-        return batch
+        return self.take(len(self._pending))
 
     async def _wait(self) -> None:
         if self._ended:
@@ -169,7 +170,7 @@ class WatchStream:
 
     async def aclose(self) -> None:
         """End the watch; pending events are dropped."""
-        self._pending.clear()
+        self._pending = ()
         self.end()
         self.on_close(self)
 
@@ -178,8 +179,13 @@ def _nobody(stream: WatchStream) -> None:
     """Nobody wants to know."""
 
 
-async def watch(backend: Backend, call: Call) -> Watching:
-    """Begin a watch. Raises BadRequest, Invalid, Timeout; "too old" comes as an ERROR event."""
+async def watch(
+    backend: Backend, call: Call, make: Callable[..., WatchStream] | None = None
+) -> Watching:
+    """Begin a watch; ``make`` makes its stream, if it is not of the plain sort.
+
+    Raises BadRequest, Invalid, Timeout; "too old" comes as an ERROR event.
+    """
     served, options = backend.served(call.resource), call.options
     check_watch_options(options)
     predicate = predicate_of(served, options)
@@ -192,13 +198,15 @@ async def watch(backend: Backend, call: Call) -> Watching:
     initial = _wants_initial(options, revision)
     after = backend.caches.revision if initial or revision == 0 else revision
     scope = _scope(call)
-    stream = WatchStream(cache, scope, predicate, after=after, convert=_conversion(served))
+    stream = (make or WatchStream)(
+        cache, scope, predicate, after=after, convert=_conversion(served)
+    )
     if not initial and 0 < revision < cache.floor:
         stream.put(_expired(revision, cache.floor))
         stream.end()
         return Watching(stream)
     if initial:
-        _put_state(stream, cache, scope, predicate)
+        _put_state(stream, cache, scope, predicate if make is None else None)
         if options.send_initial_events and options.allow_watch_bookmarks:
             stream.put(bookmark(served, after, initial_end=True))
     elif revision > 0:

@@ -19,6 +19,8 @@ from sagong.server.registry.patch_kinds import patched
 _GROUP = "certificates.k8s.io"
 _KIND = "CertificateSigningRequest"
 _CONDITIONS = Path("status").child("conditions")
+# What a decision may change of the metadata, as any update may.
+_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 _DECISIONS = ("Approved", "Denied")
 
 
@@ -53,7 +55,7 @@ def approval(schemas: Schemas) -> Handler:
 
 
 def decide(request: Obj, asked: Obj, now: str) -> Obj:
-    """The request with the asked-for conditions; nothing else of it changes."""
+    """The request with the asked-for conditions and metadata; nothing else of it changes."""
     old = _conditions(request)
     conditions: list[Obj] = deep_copy(_conditions(asked))
     for condition in conditions:
@@ -70,6 +72,10 @@ def decide(request: Obj, asked: Obj, now: str) -> Obj:
     status = {**(decided.get("status") or {}), "conditions": conditions}
     if not conditions:
         del status["conditions"]
+    for field in _METADATA:
+        decided["metadata"].pop(field, None)
+        if value := (asked.get("metadata") or {}).get(field):
+            decided["metadata"][field] = deep_copy(value)
     return decided | {"status": status}
 
 

@@ -30,6 +30,7 @@ class Endpoint:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    server_name: str = ""  # whom its certificate must name, if not the host
 
     @property
     def authority(self) -> str:
@@ -42,7 +43,13 @@ class Endpoint:
 
     async def open(self) -> Connection:
         """Raises OSError (TimeoutError, ssl.SSLError among them)."""
-        return await connect(self.host, self.port, self.tls, seconds=CONNECT_SECONDS)
+        return await connect(
+            self.host,
+            self.port,
+            self.tls,
+            seconds=CONNECT_SECONDS,
+            server_name=self.server_name,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ async def evict(call: Call, user: User, context: Context) -> Answer:
             deletion = replace(deletion, options=options)
     if not dry_run:
         deletion = await _mark(deletion, user, context)
-    await context.storage.execute(deletion, user)
+    await context.storage.remove(deletion, user)
     return done()
 
 

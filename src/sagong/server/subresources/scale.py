@@ -9,7 +9,7 @@ from sagong.api.meta import deep_copy
 from sagong.api.schema import Node
 from sagong.api.selectors import selector_from_labels, selector_from_object
 from sagong.api.types import Encoded, Obj, User
-from sagong.server.handlers import Context, Handler
+from sagong.server.handlers import Context, Facet, Handler
 from sagong.server.registry.patch_kinds import patched
 
 SCALABLE = (
@@ -39,7 +39,11 @@ async def scale(call: Call, user: User, context: Context, node: Node | None) -> 
     preconditions = _preconditions(call)
     options = replace(call.options, preconditions=preconditions)
     answer = await context.storage.modify(
-        replace(call, options=options), user, _change(call, node), subresource="scale"
+        replace(call, options=options),
+        user,
+        _change(call, node),
+        subresource="scale",
+        facet=Facet(scale_of, _take),
     )
     assert isinstance(answer, Single)
     return Single(Encoded(scale_of(answer.obj)), answer.code, answer.warnings)
@@ -63,6 +67,13 @@ def _change(call: Call, node: Node | None) -> Callable[[Obj], Obj]:
         return parent
 
     return change
+
+
+def _take(parent: Obj, scale: Obj) -> None:
+    """What admission made of the scale."""
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    check_replicas(parent, replicas)
+    parent["spec"]["replicas"] = replicas
 
 
 def _check(parent: Obj, wanted: Obj, replicas: object) -> None:

@@ -73,8 +73,8 @@ mapInitializerList
     ;
 
 escapeIdent
-    : IDENTIFIER
-    | ESC_IDENTIFIER
+    : IDENTIFIER     # SimpleIdentifier
+    | ESC_IDENTIFIER # EscapedIdentifier
     ;
 
 optExpr

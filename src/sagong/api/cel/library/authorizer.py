@@ -121,7 +121,7 @@ def _check(asking: _Asking, verb: str) -> Decided:
     return found
 
 
-def _check_price(args: Sequence[Any], result: Any) -> int:
+def _check_price(args: Sequence[Any]) -> int:
     return CHECK_COST
 
 

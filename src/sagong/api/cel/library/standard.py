@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sagong.api.cel import costs, operators, times
@@ -48,6 +49,7 @@ _UINT_TEXT = re.compile(r"[0-9]+")
 _FLOAT_TEXT = re.compile(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|[iI]nf(?:inity)?|NaN|nan)"
 )
+_EXPONENT_FROM = 6  # powers of ten that Go's %g writes as such
 _BOOLS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
@@ -252,12 +254,16 @@ def show_double(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = repr(value).removesuffix(".0")
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    if value != 0 and not -4 <= int(exponent) < 21:
-        digits = repr(value).partition("e")[0] if "e" in repr(value) else mantissa.rstrip("0")
-        return f"{digits.removesuffix('.0').rstrip('.')}e{exponent}"
-    return f"{value:.0f}" if "e+" in text or ("e" in text and int(exponent) > 0) else text
+    # The shortest digits that read back as the same number, as Python's repr has them.
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    point = len(digits) + exponent - 1
+    if value == 0 or -4 <= point < _EXPONENT_FROM:
+        text = f"{Decimal(repr(value)):f}"
+        return text.removesuffix(".0") if "." in text else text
+    shown = "".join(map(str, digits))
+    mantissa = f"{shown[0]}.{shown[1:]}" if len(shown) > 1 else shown
+    return f"{'-' if sign else ''}{mantissa}e{'-' if point < 0 else '+'}{abs(point):02d}"
 
 
 def _strings(declaring: Declaring) -> None:

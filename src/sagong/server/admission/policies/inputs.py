@@ -15,18 +15,14 @@ from sagong.api.cel.library.authorizer import (
     authorizer,
     request_resource,
 )
-from sagong.api.types import Obj, Resource, User
-from sagong.server.admission.interface import Attributes, Operation
+from sagong.api.types import Obj, User
+from sagong.server.admission.interface import Attributes
+from sagong.server.admission.policies.seen import Seen
+from sagong.server.admission.webhooks.reviews import request_of
 from sagong.server.authz.interface import Attributes as Asked
 from sagong.server.authz.interface import Authorizer, Effect
 
 T = TypeVar("T")
-
-_OPTION_KINDS = {
-    Operation.CREATE: "CreateOptions",
-    Operation.UPDATE: "UpdateOptions",
-    Operation.DELETE: "DeleteOptions",
-}
 
 
 class Answering:
@@ -82,16 +78,14 @@ class Answering:
 class Inputs(Mapping[str, Any]):
     """Variables by name, each made when first looked up."""
 
-    def __init__(
-        self, attributes: Attributes, answering: Answering | None, extra: Mapping[str, Any]
-    ) -> None:
-        self._attributes = attributes
+    def __init__(self, seen: Seen, answering: Answering | None, extra: Mapping[str, Any]) -> None:
+        self._seen = seen
         self._answering = answering
         self._made: dict[str, Any] = dict(extra)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _MAKERS[name](self._attributes, self._answering)
+            self._made[name] = _MAKERS[name](self._seen, self._answering)
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:
@@ -105,37 +99,27 @@ class Inputs(Mapping[str, Any]):
 
 
 def inputs_of(
-    attributes: Attributes, answering: Answering | None, extra: Mapping[str, Any] | None = None
+    seen: Seen, answering: Answering | None, extra: Mapping[str, Any] | None = None
 ) -> Inputs:
     """``object``, ``oldObject``, ``request``, ``namespaceObject``, ``authorizer`` and ``extra``."""
-    return Inputs(attributes, answering, extra or {})
+    return Inputs(seen, answering, extra or {})
 
 
-def _object(attributes: Attributes, answering: Answering | None) -> Any:
-    return attributes.obj
+def _object(seen: Seen, answering: Answering | None) -> Any:
+    return seen.obj
 
 
-def _old_object(attributes: Attributes, answering: Answering | None) -> Any:
-    return attributes.old
+def _old_object(seen: Seen, answering: Answering | None) -> Any:
+    return seen.old
 
 
-def _request(attributes: Attributes, answering: Answering | None) -> Obj:
-    resource, user = attributes.resource, attributes.user
-    request: Obj = {
-        "kind": _kind(resource),
-        "resource": _resource(resource),
-        "subResource": attributes.subresource,
-        "requestKind": _kind(resource),
-        "requestResource": _resource(resource),
-        "requestSubResource": attributes.subresource,
-        "name": _name_of(attributes),
-        "namespace": attributes.namespace,
-        "operation": str(attributes.operation),
-        "userInfo": user_info(user),
-        "dryRun": attributes.dry_run,
-        "options": _options(attributes),
-    }
-    return {key: value for key, value in request.items() if value not in ("", None)}
+def _request(seen: Seen, answering: Answering | None) -> Obj:
+    request = request_of(seen.attributes, seen.wanted)
+    if request["options"] is None:
+        del request["options"]
+    if "name" not in request:
+        request["name"] = _name_of(seen.attributes)
+    return request
 
 
 def _name_of(attributes: Attributes) -> str:
@@ -143,63 +127,23 @@ def _name_of(attributes: Attributes) -> str:
     return attributes.name or metadata.get("name") or ""
 
 
-def _kind(resource: Resource) -> Obj:
-    return {"group": resource.group, "version": resource.version, "kind": resource.kind}
-
-
-def _resource(resource: Resource) -> Obj:
-    return {"group": resource.group, "version": resource.version, "resource": resource.plural}
-
-
-def user_info(user: User) -> Obj:
-    info: Obj = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
-
-
-def _options(attributes: Attributes) -> Obj | None:
-    kind = _OPTION_KINDS.get(attributes.operation)
-    if kind is None:
-        return None
-    given = attributes.options
-    options: Obj = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
-    if given.dry_run:
-        options["dryRun"] = ["All"]
-    if kind == "DeleteOptions":
-        if given.grace_period_seconds is not None:
-            options["gracePeriodSeconds"] = given.grace_period_seconds
-        if given.propagation_policy is not None:
-            options["propagationPolicy"] = given.propagation_policy
-        return options
-    if given.field_manager:
-        options["fieldManager"] = given.field_manager
-    if given.field_validation:
-        options["fieldValidation"] = given.field_validation
-    return options
-
-
-def _namespace(attributes: Attributes, answering: Answering | None) -> Obj | None:
-    """The namespace of the object; a Namespace is its own."""
-    if attributes.resource.name == "namespaces":
-        return None
-    if not attributes.namespace:
+def _namespace(seen: Seen, answering: Answering | None) -> Obj | None:
+    """The namespace of the object; a Namespace has none."""
+    attributes = seen.attributes
+    if attributes.resource.name == "namespaces" or not attributes.namespace:
         return None
     found = attributes.lister.get("namespaces", "", attributes.namespace)
     return None if found is None else found.obj
 
 
-def _authorizer(attributes: Attributes, answering: Answering | None) -> Any:
+def _authorizer(seen: Seen, answering: Answering | None) -> Any:
     return None if answering is None else authorizer(answering.answers)
 
 
-def _requested(attributes: Attributes, answering: Answering | None) -> Any:
+def _requested(seen: Seen, answering: Answering | None) -> Any:
     if answering is None:
         return None
+    attributes = seen.attributes
     question = Question(
         Subject(),
         group=attributes.resource.group,
@@ -211,7 +155,7 @@ def _requested(attributes: Attributes, answering: Answering | None) -> Any:
     return request_resource(answering.answers, question)
 
 
-_MAKERS: Mapping[str, Callable[[Attributes, Answering | None], Any]] = {
+_MAKERS: Mapping[str, Callable[[Seen, Answering | None], Any]] = {
     "object": _object,
     "oldObject": _old_object,
     "request": _request,

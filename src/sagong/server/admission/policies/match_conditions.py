@@ -3,7 +3,7 @@
 For webhooks:
 
     conditions = compile_conditions(webhook.get("matchConditions") or ())
-    match = await conditions.match(attributes, authorizer=authorizer, failure_policy="Fail")
+    match = await conditions.match(seen, authorizer, failure_policy="Fail")
     match.matches   call it
     match.error     with failurePolicy Fail: refuse the write, this is why ("" otherwise)
     match.condition the name of the condition that said no or failed
@@ -22,8 +22,8 @@ from sagong.api.cel.admission_types import admission_environment
 from sagong.api.cel.environment import COST_MAX, Environment, Program
 from sagong.api.cel.errors import CelError, CostExceeded, EvaluationError
 from sagong.api.types import Obj
-from sagong.server.admission.interface import Attributes
 from sagong.server.admission.policies.inputs import Answering, inputs_of
+from sagong.server.admission.policies.seen import Seen
 from sagong.server.authz.interface import Authorizer
 
 # What the conditions of one webhook or policy may cost together (upstream's
@@ -59,15 +59,13 @@ class MatchConditions:
     def __bool__(self) -> bool:
         return bool(self._conditions)
 
-    async def match(
-        self, attributes: Attributes, *, authorizer: Authorizer, failure_policy: str
-    ) -> Match:
+    async def match(self, seen: Seen, authorizer: Authorizer, *, failure_policy: str) -> Match:
         """Whether all conditions hold for a write."""
         if not self._conditions:
             return Match(matches=True)
-        answering = Answering(authorizer, attributes.user)
+        answering = Answering(authorizer, seen.attributes.user)
         return await answering.settle(
-            lambda: self.decide(inputs_of(attributes, answering), failure_policy=failure_policy)
+            lambda: self.decide(inputs_of(seen, answering), failure_policy=failure_policy)
         )
 
     def decide(self, variables: Mapping[str, Any], *, failure_policy: str) -> Match:

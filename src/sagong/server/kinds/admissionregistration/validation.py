@@ -1,9 +1,10 @@
 """Validation of webhook configurations and admission policies.
 
-CEL expressions are required here; whether they compile is said by the policy engine.
+What concerns CEL expressions is in ``expressions``.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sagong.api import names
@@ -17,8 +18,11 @@ _FAILURE_POLICIES = ("Fail", "Ignore")
 _MATCH_POLICIES = ("Equivalent", "Exact")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _REINVOCATION = ("IfNeeded", "Never")
+if TYPE_CHECKING:
+    from sagong.server.kinds.admissionregistration.expressions import PolicyExpressions
+
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _SPEC = Path("spec")
-_CONDITIONS_MAX = 64
 
 
 def validate_validating_webhooks(obj: Obj, errors: ErrorList) -> None:
@@ -73,7 +77,11 @@ def _validate_webhook(webhook: Obj, path: Path, errors: ErrorList) -> None:
     for field in ("namespaceSelector", "objectSelector"):
         validate_label_selector(webhook.get(field), path.child(field), errors)
     validate_client(webhook.get("clientConfig") or {}, path.child("clientConfig"), errors)
-    _validate_conditions(webhook, path.child("matchConditions"), errors)
+    if webhook.get("matchConditions"):
+        # Imported here: a server without policies does without CEL.
+        from sagong.server.kinds.admissionregistration.expressions import validate_conditions
+
+        validate_conditions(webhook, path.child("matchConditions"), errors)
 
 
 def _validate_versions(webhook: Obj, path: Path, errors: ErrorList) -> None:
@@ -163,27 +171,10 @@ def _validate_resources(resources: Sequence[str], path: Path, errors: ErrorList)
         errors.invalid(path, resources, message)
 
 
-def _validate_conditions(owner: Obj, path: Path, errors: ErrorList) -> None:
-    conditions = owner.get("matchConditions") or []
-    if len(conditions) > _CONDITIONS_MAX:
-        errors.too_many(path, len(conditions), _CONDITIONS_MAX)
-    seen: set[str] = set()
-    for i, condition in enumerate(conditions):
-        at = path.index(i)
-        expression = (condition.get("expression") or "").strip()
-        checks.required(expression, at.child("expression"), errors)
-        name = condition.get("name") or ""
-        if not checks.required(name, at.child("name"), errors):
-            continue
-        checks.qualified_name(name, at.child("name"), errors)
-        if name in seen:
-            errors.duplicate(at.child("name"), name)
-        seen.add(name)
-
-
 def validate_validating_policy(policy: Obj, errors: ErrorList) -> None:
     spec = policy["spec"]
-    _validate_policy(spec, errors)
+    expressions = _expressions(spec, errors, mutates=False)
+    _validate_policy(spec, expressions, errors)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         message = "validations or auditAnnotations must contain at least one item"
@@ -191,14 +182,21 @@ def validate_validating_policy(policy: Obj, errors: ErrorList) -> None:
         errors.required(_SPEC.child("auditAnnotations"), message)
     for i, validation in enumerate(validations):
         at = _SPEC.child("validations").index(i)
-        expression = (validation.get("expression") or "").strip()
-        checks.required(expression, at.child("expression"), errors, "expression is not specified")
+        expressions.validation(validation, at)
         _validate_message(validation, at, errors)
+        reason = validation.get("reason")
+        if reason is not None:
+            checks.one_of(reason, _REASONS, at.child("reason"), errors)
+    keys: set[str] = set()
     for i, annotation in enumerate(annotations):
-        at = _SPEC.child("auditAnnotations").index(i)
-        checks.required(annotation.get("key"), at.child("key"), errors)
-        value = (annotation.get("valueExpression") or "").strip()
-        checks.required(value, at.child("valueExpression"), errors)
+        at, key = _SPEC.child("auditAnnotations").index(i), annotation.get("key") or ""
+        name = f"{policy['metadata'].get('name') or ''}/{key}"
+        if checks.required(key, at.child("key"), errors, "key is not specified"):
+            checks.qualified_name(name, at.child("key"), errors)
+            if key in keys:
+                errors.duplicate(at.child("key"), key)
+            keys.add(key)
+        expressions.audit_annotation(annotation, at)
 
 
 def _validate_message(validation: Obj, path: Path, errors: ErrorList) -> None:
@@ -212,27 +210,27 @@ def _validate_message(validation: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path.child("message"), why)
 
 
+def _expressions(spec: Obj, errors: ErrorList, *, mutates: bool) -> "PolicyExpressions":
+    from sagong.server.kinds.admissionregistration.expressions import PolicyExpressions
+
+    return PolicyExpressions(spec, errors, mutates=mutates)
+
+
 def validate_mutating_policy(policy: Obj, errors: ErrorList) -> None:
     spec = policy["spec"]
-    _validate_policy(spec, errors)
+    expressions = _expressions(spec, errors, mutates=True)
+    _validate_policy(spec, expressions, errors)
     mutations = spec.get("mutations") or []
     message = "mutations must contain at least one item"
     checks.required(mutations, _SPEC.child("mutations"), errors, message)
     for i, mutation in enumerate(mutations):
-        at = _SPEC.child("mutations").index(i)
-        type_ = mutation.get("patchType") or ""
-        types = ("ApplyConfiguration", "JSONPatch")
-        if not checks.one_of(type_, types, at.child("patchType"), errors):
-            continue
-        field = type_[0].lower() + type_[1:] if type_ != "JSONPatch" else "jsonPatch"
-        expression = ((mutation.get(field) or {}).get("expression") or "").strip()
-        checks.required(expression, at.child(field, "expression"), errors)
+        expressions.mutation(mutation, _SPEC.child("mutations").index(i))
     where = _SPEC.child("reinvocationPolicy")
     if checks.required(spec.get("reinvocationPolicy"), where, errors):
         checks.one_of(spec["reinvocationPolicy"], _REINVOCATION, where, errors)
 
 
-def _validate_policy(spec: Obj, errors: ErrorList) -> None:
+def _validate_policy(spec: Obj, expressions: "PolicyExpressions", errors: ErrorList) -> None:
     where = _SPEC.child("failurePolicy")
     if checks.required(spec.get("failurePolicy"), where, errors):
         checks.one_of(spec["failurePolicy"], _FAILURE_POLICIES, where, errors)
@@ -247,18 +245,8 @@ def _validate_policy(spec: Obj, errors: ErrorList) -> None:
     else:
         at = _SPEC.child("matchConstraints")
         _validate_match(constraints, at, errors, rules_required=True)
-    _validate_conditions(spec, _SPEC.child("matchConditions"), errors)
-    seen: set[str] = set()
-    for i, variable in enumerate(spec.get("variables") or ()):
-        at = _SPEC.child("variables").index(i)
-        name = variable.get("name") or ""
-        message = "name is not specified"
-        if checks.required(name, at.child("name"), errors, message):
-            if name in seen:
-                errors.duplicate(at.child("name"), name)
-            seen.add(name)
-        expression = (variable.get("expression") or "").strip()
-        checks.required(expression, at.child("expression"), errors, "expression is not specified")
+    expressions.conditions(spec, _SPEC.child("matchConditions"))
+    expressions.variables(spec, _SPEC.child("variables"))
 
 
 def _validate_match(match: Obj, path: Path, errors: ErrorList, *, rules_required: bool) -> None:

@@ -1,4 +1,4 @@
-"""Validation of dynamic resource allocation. Whether CEL selectors compile is not said here."""
+"""Validation of dynamic resource allocation."""
 
 from collections.abc import Sequence
 
@@ -103,7 +103,27 @@ def _validate_selectors(owner: Obj, path: Path, errors: ErrorList) -> None:
             errors.required(at.child("cel"))
         else:
             expression = selector["cel"].get("expression")
-            checks.required(expression, at.child("cel", "expression"), errors)
+            where = at.child("cel", "expression")
+            if checks.required(expression, where, errors):
+                _validate_expression(expression, where, errors)
+
+
+def _validate_expression(text: str, path: Path, errors: ErrorList) -> None:
+    # Imported here: a cluster without devices does without CEL.
+    from sagong.api.cel.devices import COST_MAX, EXPRESSION_BYTES_MAX, compile_selector
+    from sagong.api.cel.errors import Unfit
+    from sagong.api.cel.estimate import cost_max
+
+    if len(text.encode()) > EXPRESSION_BYTES_MAX:
+        errors.too_long(path, EXPRESSION_BYTES_MAX)
+        return
+    try:
+        program = compile_selector(text)
+    except Unfit as problem:
+        errors.invalid(path, text, str(problem))
+        return
+    if cost_max(program.tree) > COST_MAX:
+        errors.forbidden(path, "too complex, exceeds cost limit")
 
 
 def validate_device_class(obj: Obj, errors: ErrorList) -> None:

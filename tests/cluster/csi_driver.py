@@ -35,6 +35,7 @@ class CsiDriver:
         "GET_VOLUME_STATS",
         "VOLUME_CONDITION",
     )
+    shared: Path | None = None  # where the data of several nodes' drivers is
     node_id: str = "node-id-1"
     topology: dict[str, str] = field(default_factory=dict)
     volumes_max: int = 0
@@ -69,7 +70,7 @@ class CsiDriver:
 
     def data(self, volume_id: str) -> Path:
         """The files of a volume."""
-        return self.directory / "volumes" / volume_id
+        return (self.shared or self.directory) / "volumes" / volume_id
 
     @contextlib.asynccontextmanager
     async def serving(self, registry: Path) -> AsyncIterator[None]:

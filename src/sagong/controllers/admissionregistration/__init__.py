@@ -1,0 +1,1 @@
+"""Controllers of admissionregistration.k8s.io, one file a kind."""
