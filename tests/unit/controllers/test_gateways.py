@@ -1,5 +1,6 @@
 """What is said of Gateways and HTTPRoutes, and what is left alone."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -27,17 +28,17 @@ class Kept:
             **objects,
         }
 
-    def list(self, resource: str, namespace: str | None = None) -> list[Obj]:
+    def list(self, resource: str, namespace: str | None = None) -> Iterable[Obj]:
         return self.objects[resource]
 
     def get(self, resource: str, namespace: str, name: str) -> Obj | None:
         return next((o for o in self.list(resource) if o["metadata"]["name"] == name), None)
 
-    def owned_by(self, resource: str, owner_uid: str) -> list[Obj]:
-        return []
+    def owned_by(self, resource: str, owner_uid: str) -> Iterable[Obj]:
+        return ()
 
-    def with_index(self, resource: str, index: str, value: str) -> list[Obj]:
-        return []
+    def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
+        return ()
 
 
 def gateway(**listener: Any) -> Obj:
