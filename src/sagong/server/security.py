@@ -10,6 +10,7 @@ from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.policies.authorization import PolicyParameters
 from sagong.server.admission.policies.index import Around
 from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
 from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
@@ -111,6 +112,7 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
                 mutating,
                 ValidatingAdmissionPolicy(policies),
                 validating,
+                PolicyParameters(around.resources, authorizer),
             ),
         )
         allocator = ServiceAllocator(
