@@ -129,11 +129,6 @@ class Encoded:
         """The decoded object, if somebody has asked for it."""
         return self._obj
 
-    def forget_decoded(self) -> None:
-        """Keep the bytes only: the object has been superseded, and hardly anybody will ask."""
-        if self._data is not None:
-            self._obj = None
-
     @property
     def data(self) -> bytes:
         """The object as JSON."""

@@ -62,6 +62,10 @@ class Item:
         self.revision = revision
         self.encoded = from_stored(stored, revision)
 
+    def supersede(self) -> None:
+        """Be bytes only: who has the object in hand, or on its way, keeps what is decoded of it."""
+        self.encoded = Encoded(data=self.encoded.data)
+
     @property
     def stored(self) -> bytes:
         """The bytes that the store has."""
@@ -94,7 +98,7 @@ class Change:
         """
         self._events.clear()
         if self.before is not None:
-            self.before.encoded.forget_decoded()
+            self.before.supersede()
 
     def _shown(self, type_: EventType) -> Encoded:
         if type_ is EventType.DELETED and self.before is not None:

@@ -458,6 +458,53 @@ async def test_patterns_do_not_blow_up(policies: Policies) -> None:
     assert (await policies.create(config_map("long", text=text))).status == 201
 
 
+async def test_authors_must_be_allowed_to_read_parameters(policies: Policies) -> None:
+    space, api = policies.space, policies.api
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    role = {
+        "metadata": {"name": f"author-{space}"},
+        "rules": [
+            {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+        ],
+    }
+    await api.call("POST", f"{rbac}/clusterroles", role)
+    bound = {
+        "metadata": {"name": f"author-{space}"},
+        "subjects": [{"kind": "User", "name": "dev", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {
+            "kind": "ClusterRole",
+            "name": f"author-{space}",
+            "apiGroup": "rbac.authorization.k8s.io",
+        },
+    }
+    await api.call("POST", f"{rbac}/clusterrolebindings", bound)
+    spec = {
+        "matchConstraints": selecting(space, rules("configmaps")),
+        "validations": [{"expression": "params.data.x != ''"}],
+        "paramKind": {"apiVersion": "v1", "kind": "Secret"},
+    }
+    body = {"metadata": {"name": f"spy-{space}"}, "spec": spec}
+    path = f"{GROUP}/validatingadmissionpolicies"
+    refused = await api.call("POST", path, body, token="dev-token")
+    assert refused.status == 422
+    (cause,) = refused.body["details"]["causes"]
+    assert (cause["field"], cause["reason"]) == ("spec.paramKind", "FieldValueForbidden")
+    assert (await api.call("POST", path, body)).status == 201
+    binding = {
+        "metadata": {"name": f"spy-{space}"},
+        "spec": {
+            "policyName": f"spy-{space}",
+            "validationActions": ["Warn"],
+            "paramRef": {"name": "s", "namespace": space, "parameterNotFoundAction": "Allow"},
+        },
+    }
+    refused = await api.call(
+        "POST", f"{GROUP}/validatingadmissionpolicybindings", binding, token="dev-token"
+    )
+    assert refused.body["details"]["causes"][0]["field"] == "spec.paramRef"
+    await api.call("DELETE", f"{path}/spy-{space}")
+
+
 INVALID = [
     (
         {"validations": [{"expression": "object.spec. <= 5"}]},
