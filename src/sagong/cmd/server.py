@@ -14,6 +14,7 @@ from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.access_files import NO_FILES, AccessFiles
 from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
@@ -24,8 +25,6 @@ from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
-from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
-from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -69,7 +68,7 @@ class ServerConfig:
     node_grace_seconds: float = 50.0
     load_balancer_pools: Sequence[str] = ()  # ranges; none: services have the nodes' addresses
     scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
-    authentication_config: Path | None = None
+    access: AccessFiles = NO_FILES
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
@@ -255,7 +254,8 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
-        authentication=_authentication(config),
+        access=config.access.access(),
+        admission=config.access.admission(),
     )
 
 
@@ -284,15 +284,6 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         aggregator=outside.aggregator,
     )
     return http_server(core, front)
-
-
-def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
-    """Raises BadConfiguration, OSError."""
-    if config.authentication_config is None:
-        return DEFAULT
-    import yaml  # slow to import, and only needed with a file
-
-    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:

@@ -3,12 +3,10 @@
 Source of semantics: apiserver's ``pkg/admission/config.go`` and ``options/admission.go``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sagong.api.types import Obj
 from sagong.server.admission.event_rate_limit import BadLimits, Limit, limits_of
@@ -22,7 +20,31 @@ from sagong.server.admission.pod_security.settings import (
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1")
 KIND = "AdmissionConfiguration"
 # Plugins that do nothing unless they are asked for.
-OPTIONAL = ("AlwaysPullImages", "EventRateLimit", "OwnerReferencesPermissionEnforcement")
+OPTIONAL = frozenset(("AlwaysPullImages", "EventRateLimit", "OwnerReferencesPermissionEnforcement"))
+# All that can be switched, by upstream's names; a test holds them against the chain.
+PLUGINS = OPTIONAL | {
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
+    "DefaultIngressClass",
+    "DefaultStorageClass",
+    "DefaultTolerationSeconds",
+    "LimitRanger",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionWebhook",
+    "NamespaceLifecycle",
+    "NodeRestriction",
+    "PersistentVolumeClaimResize",
+    "PodSecurity",
+    "Priority",
+    "ResourceQuota",
+    "RuntimeClass",
+    "ServiceAccount",
+    "StorageObjectInUseProtection",
+    "TaintNodesByCondition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook",
+}
 
 
 class BadConfiguration(ValueError):
@@ -38,16 +60,21 @@ class AdmissionSettings:
     event_limits: Sequence[Limit] = ()
     pod_security: Settings = NO_SETTINGS
 
+    def is_on(self, plugin: str) -> bool:
+        if plugin in OPTIONAL:
+            return plugin in self.enabled
+        return plugin not in self.disabled
+
 
 DEFAULT = AdmissionSettings()
 
 
 def settings_from(
-    enabled: Sequence[str], disabled: Sequence[str], file: Path | None, known: Sequence[str]
+    enabled: Sequence[str], disabled: Sequence[str], file: Path | None
 ) -> AdmissionSettings:
     """From the flags. Raises BadConfiguration, OSError."""
     for name in (*enabled, *disabled):
-        if name not in known:
+        if name not in PLUGINS:
             raise BadConfiguration(f"enable/disable-admission-plugins plugin {name!r} is unknown")
     both = sorted(set(enabled) & set(disabled))
     if both:
@@ -65,7 +92,7 @@ def settings_from(
 
 def _plugins(file: Path) -> dict[str, Any]:
     """The configurations of plugins by name: embedded, or in files beside this one."""
-    config = _read(file, yaml.safe_load)
+    config = _read(file)
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise BadConfiguration(f"{file}: want kind {KIND} of {API_VERSIONS[0]}")
     if config.get("apiVersion") not in API_VERSIONS:
@@ -77,11 +104,13 @@ def _configuration(entry: Obj, file: Path) -> Any:
     if entry.get("configuration") is not None:
         return entry["configuration"]
     path = entry.get("path")
-    return _read(file.parent / path, yaml.safe_load) if path else None
+    return _read(file.parent / path) if path else None
 
 
-def _read(file: Path, parse: Callable[[str], Any]) -> Any:
+def _read(file: Path) -> Any:
+    import yaml  # slow to import, and only needed with a file
+
     try:
-        return parse(file.read_text())
+        return yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
         raise BadConfiguration(f"{file}: {error}") from error
