@@ -68,7 +68,7 @@ class Validations:
             if binding.constraints.wanted(attributes, equivalents) is None:
                 continue
             try:
-                params = params_of(policy, binding, attributes, self._around.resources)
+                params = params_of(policy, binding, attributes, self._around)
             except Misconfigured as error:
                 if not policy.fails_open:
                     named = "" if error.of_policy else binding.name
