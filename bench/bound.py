@@ -14,7 +14,7 @@ from sagong.cmd.server import Running, ServerConfig, serving
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from scenarios import SCENARIOS, Obj, Scenario, many, node
-from sim import ADMIN, composed
+from sim import ADMIN, composed, settle
 
 CREATING = 32
 CLASSES = {0: "low", 10: "high"}
@@ -29,9 +29,12 @@ async def bind_through_api(
     async with serving(config, clock=clock, ids=SystemIds()) as running:
         client = running.client(ADMIN)
         await prepare(client, scenario, nodes)
+        await settle(options, running, clock)
         before: list[Obj] = []
         if scenario.before:
             before = list(many(scenario.before, nodes, scenario.before_pods * nodes))
+            for obj in before:
+                obj["metadata"]["name"] = f"before-{obj['metadata']['name']}"
         await create_all(client, "pods", (prepared(obj) for obj in before))
         waits = scenario.gated or scenario.stay_pending
         await bound(running, clock, 0 if waits else len(before), None)

@@ -14,6 +14,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rest import Api
 
+from sagong.cmd.access_files import AccessFiles
 from sagong.cmd.server import ServerConfig, serving
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
@@ -132,7 +133,7 @@ async def known(data_dir: Path, tmp_path: Path) -> AsyncIterator[Known]:
     async with issuer.running(pki):
         path = tmp_path / "authentication.json"
         path.write_text(json.dumps(configuration(issuer, pki)))
-        config = ServerConfig(data_dir, port=0, store="memory", authentication_config=path)
+        config = ServerConfig(data_dir, port=0, store="memory", access=AccessFiles(path))
         async with (
             serving(config, clock=clock, ids=SystemIds()) as server,
             aiohttp.ClientSession() as session,

@@ -1,10 +1,13 @@
 """Nodes that fall silent, die and return; pods that must move, or must not."""
 
+import asyncio
+
 import pytest
 
 from sagong.api.meta import condition, is_deleting
 from sagong.sim.checkers import is_pod_ready
 from sagong.sim.faults import BAD_DAY
+from sagong.sim.view import Seen, View
 from sagong.sim.world import Simulation, SimulationConfig
 
 from .rehearsals import SETTLE_SECONDS, is_rolled, play, workload
@@ -68,5 +71,34 @@ def test_pods_of_a_node_that_is_taken_away_are_replaced(seed: int) -> None:
 
         await world.wait(lambda: nodes() == {"node-0", "node-2"}, SETTLE_SECONDS)
         await world.wait(lambda: settled(world), SETTLE_SECONDS)
+
+    play(scenario, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_controllers_that_were_cut_off_blame_no_node(seed: int) -> None:
+    """Longer than a node may be silent; when they hear again nobody has been."""
+
+    async def scenario(world: Simulation) -> None:
+        await world.apply(DEPLOYMENTS, workload("Deployment", "web", 6))
+        await world.wait(lambda: settled(world))
+
+        def never(view: View, seen: Seen) -> None:
+            if seen.resource == "nodes" and seen.new is not None:
+                ready = condition(seen.new, "Ready")
+                assert ready is None or ready["status"] == "True", "called silent"
+
+        world.view.checks.append(never)
+        link = world.link("control plane")
+        for seconds in (20, 70, 5):
+            link.cut()
+            await asyncio.sleep(seconds)
+            link.mend()
+            await asyncio.sleep(world.random.uniform(1, 100))
+        await asyncio.sleep(120)
+        # It has not become deaf: a node that does fall silent is found.
+        world.view.checks.remove(never)
+        world.fleet.silence("node-0")
+        await world.wait(lambda: bool(taints(world, "node-0")), 120)
 
     play(scenario, seed)

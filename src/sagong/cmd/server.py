@@ -14,6 +14,7 @@ from sagong.api.resources import BUILT_IN
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
+from sagong.cmd.access_files import NO_FILES, AccessFiles
 from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
@@ -24,8 +25,6 @@ from sagong.server.api_services import ensure_api_services
 from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.audit.log import STANDARD_OUTPUT, AuditLog, LogSettings
 from sagong.server.audit.policy import parse as parse_policy
-from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
-from sagong.server.authn.oidc.configuration import parse as parse_authentication
 from sagong.server.authn.static_tokens import parse_tokens
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.bootstrap_objects import bootstrap_objects, service_address
@@ -69,7 +68,7 @@ class ServerConfig:
     node_grace_seconds: float = 50.0
     load_balancer_pools: Sequence[str] = ()  # ranges; none: services have the nodes' addresses
     scheduler_config: Path | None = None  # KubeSchedulerConfiguration; else its defaults
-    authentication_config: Path | None = None
+    access: AccessFiles = NO_FILES
     audit_policy_file: Path | None = None  # without a policy nothing is recorded
     audit_log: LogSettings = STANDARD_OUTPUT
     encryption_provider_config: Path | None = None
@@ -86,6 +85,7 @@ class Running:
     listening: Listening
     pki: Pki
     kubeconfig: Path
+    aggregator: Aggregator
 
     def client(self, user: User, *, user_agent: str = "sagong") -> Client:
         """A client in this process that acts as ``user``."""
@@ -109,6 +109,7 @@ async def run_server(config: ServerConfig) -> None:
         from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
         from sagong.ctl.metrics import QueueMetrics
+        from sagong.server.aggregation.in_process import aggregating
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -119,11 +120,12 @@ async def run_server(config: ServerConfig) -> None:
             load_balancer_pools=tuple(map(parse_pool, config.load_balancer_pools)),
         )
         core = running.core
+        dispatch = aggregating(core.server, running.aggregator)
         metrics = QueueMetrics(core.metrics_registry)
 
         def plane() -> contextlib.AbstractAsyncContextManager[object]:
             return control_plane(
-                core.server.dispatch, core.resources, settings, clock, ids, scheduling, metrics
+                dispatch, core.resources, settings, clock, ids, scheduling, metrics
             )
 
         async with (
@@ -184,7 +186,8 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                 http.listen(config.host, config.port) as listening,
             ):
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
-                running = Running(core, url, listening, pki, config.data_dir / "admin.kubeconfig")
+                kubeconfig = config.data_dir / "admin.kubeconfig"
+                running = Running(core, url, listening, pki, kubeconfig, aggregator)
                 await ensure_api_services(running.client(SERVER_USER))
                 await bootstrap_objects(
                     running.client(SERVER_USER),
@@ -251,7 +254,8 @@ def _security(config: ServerConfig, pki: Pki, clock: Clock, ids: Ids) -> Securit
         service_cidr=config.service_cidr,
         static_tokens=parse_tokens(text),
         account_key_pem=pki.service_account_key_pem,
-        authentication=_authentication(config),
+        access=config.access.access(),
+        admission=config.access.admission(),
     )
 
 
@@ -280,15 +284,6 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         aggregator=outside.aggregator,
     )
     return http_server(core, front)
-
-
-def _authentication(config: ServerConfig) -> AuthenticationConfiguration:
-    """Raises BadConfiguration, OSError."""
-    if config.authentication_config is None:
-        return DEFAULT
-    import yaml  # slow to import, and only needed with a file
-
-    return parse_authentication(yaml.safe_load(config.authentication_config.read_text()) or {})
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Auditor] | None:

@@ -32,6 +32,14 @@ def after(seconds: float) -> Result:
     return Result(after_seconds=max(0.0, seconds))
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Whether changes of a resource are told now, and how often they were not for a while."""
+
+    is_up: bool
+    losses: int
+
+
 class Cache(Protocol):
     """Objects as last seen by this process's watches. Shared and immutable: copy to change."""
 
@@ -49,6 +57,10 @@ class Cache(Protocol):
 
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         """Objects with a value in a declared index (``Watch.indexes``, e.g. pods by node)."""
+        ...
+
+    def following(self, resource: str) -> Following:
+        """For whoever concludes something from hearing nothing: it may be us who do not hear."""
         ...
 
 
@@ -99,6 +111,9 @@ class Controller:
     workers: int = 1  # keys reconciled at once; one key is never reconciled twice at a time
     resync_seconds: float | None = None  # look at every key this often, whatever happens
     component: str = ""  # source of its Events; "" means "<name>-controller"
+    # Objects of the reconciled resource that are none of its business are not even queued; those
+    # that were its business before a change are.
+    concerns: Callable[[Obj], bool] | None = None
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:

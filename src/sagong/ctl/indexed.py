@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from sagong.api.meta import controller_uid, namespace_of, resource_version_of
 from sagong.api.types import Obj
+from sagong.ctl.controller import Following
 
 Index = Callable[[Obj], Iterable[str]]
 Handler = Callable[[Obj | None, Obj | None], None]
@@ -29,6 +30,7 @@ class Objects:
 
     def __init__(self) -> None:
         self.synced = asyncio.Event()
+        self.following = Following(is_up=False, losses=0)
         # The newest resource version that a list, event or bookmark has brought.
         self.revision = 0
         self._by_slot: dict[_Slot, Obj] = {}

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from sagong.api.call import Event, EventType
@@ -18,6 +19,7 @@ from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.ids import Ids
 from sagong.core.tasks import Tasks, task_group
+from sagong.ctl.controller import Following
 from sagong.ctl.indexed import OWNER_UID, Handler, Index, Objects
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ class SharedCache:
 
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return self._resources[resource].with_index(index, value)
+
+    def following(self, resource: str) -> Following:
+        return self._resources[resource].following
 
     def declare(self, resource: str, indexes: Mapping[str, Index] | None = None) -> None:
         """Keep a resource in the cache. Raises LookupError for one that is not served."""
@@ -156,13 +161,20 @@ class Reflector:
                     await self._relist()
                 await self._follow()
             except Gone as error:
+                self._lost()
                 # Too old to watch on: list from the newest state.
                 log.info("%s: %s; listing again", self._resource, error.message)
                 self._position, self._list_position = None, ""
                 await self._back_off()
             except ApiError as error:
+                self._lost()
                 log.warning("%s: %s: %s", self._resource, type(error).__name__, error.message)
                 await self._back_off()
+
+    def _lost(self) -> None:
+        following = self._objects.following
+        if following.is_up:
+            self._objects.following = Following(is_up=False, losses=following.losses + 1)
 
     async def _back_off(self) -> None:
         seconds = min(RETRY_FIRST_SECONDS * 2.0 ** min(self._failures, 16), RETRY_LIMIT_SECONDS)
@@ -201,6 +213,7 @@ class Reflector:
         events = await self._client.watch(
             self._resource, resource_version=self._position or "", timeout_seconds=seconds
         )
+        self._objects.following = replace(self._objects.following, is_up=True)
         async with aclosing(cast("_Closable", events)):
             async for event in events:
                 self._take(event)

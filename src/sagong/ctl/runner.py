@@ -123,7 +123,9 @@ class Loop:
     def _wake_itself(self, old: Obj | None, new: Obj | None) -> None:
         obj = new or old
         assert obj is not None
-        self._queue.add(key_of(obj))
+        concerns = self._controller.concerns
+        if concerns is None or any(concerns(o) for o in (new, old) if o is not None):
+            self._queue.add(key_of(obj))
 
     def _waking(self, wakes: Mapper) -> Handler:
         def handler(old: Obj | None, new: Obj | None) -> None:
@@ -141,7 +143,7 @@ class Loop:
         while True:
             await asyncio.sleep(seconds)
             for obj in self._cache.list(self._controller.reconciles):
-                self._queue.add(key_of(obj))
+                self._wake_itself(None, obj)
 
     async def _work(self, tasks: Tasks) -> None:
         while True:

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from sagong.api.types import Obj
 from sagong.scheduler.columns import At, Ints, Mask
+from sagong.scheduler.devices.lookup import PodDevices
 from sagong.scheduler.pod import PodFacts, Template
 from sagong.scheduler.state import State
 from sagong.scheduler.volumes import PodVolumes
@@ -32,6 +33,7 @@ class Cycle:
     pod: PodFacts
     state: State
     volumes: PodVolumes = field(default_factory=PodVolumes)
+    devices: PodDevices = field(default_factory=PodDevices)
     # Selects the pods of the same service or workload, for default spreading; None: there is none.
     default_selector: Obj | None = None
     # Masks that depend on the template and the nodes only: kept for as long as those do not change.

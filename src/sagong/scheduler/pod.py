@@ -81,7 +81,8 @@ class PodFacts:
     node_name: str
     template: Template
     claims: tuple[str, ...] = ()  # names of persistent volume claims
-    resource_claims: tuple[Obj, ...] = ()
+    # Entries of spec.resourceClaims with their claims' names; None: not made yet, "": not needed.
+    resource_claims: tuple[tuple[str, str | None], ...] = ()
     terminating: bool = False
 
     @property
@@ -141,9 +142,19 @@ class Templates:
             node_name=spec.get("nodeName") or "",
             template=template,
             claims=tuple(claims_of(pod)) if volumes else (),
-            resource_claims=tuple(spec.get("resourceClaims") or ()),
+            resource_claims=_resource_claims(pod) if spec.get("resourceClaims") else (),
             terminating=is_deleting(pod),
         )
+
+
+def _resource_claims(pod: Obj) -> tuple[tuple[str, str | None], ...]:
+    """Claims by name; those made from templates stand in the pod's status."""
+    told = (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    made = {entry["name"]: entry.get("resourceClaimName") or "" for entry in told}
+    return tuple(
+        (entry["name"], entry.get("resourceClaimName") or made.get(entry["name"]))
+        for entry in pod["spec"]["resourceClaims"]
+    )
 
 
 def _signature(pod: Obj, spec: Obj, resized: Obj) -> bytes:

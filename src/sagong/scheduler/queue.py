@@ -44,8 +44,7 @@ class Waiting:
     def kin(self) -> Hashable:
         """Equal for pods that any happening helps alike."""
         pod = self.pod
-        names = tuple(str(claim) for claim in pod.resource_claims)
-        return (pod.template, pod.node_name, pod.claims, names, self.refused_by)
+        return (pod.template, pod.node_name, pod.claims, pod.resource_claims, self.refused_by)
 
 
 class SchedulingQueue:

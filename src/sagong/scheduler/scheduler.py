@@ -20,8 +20,11 @@ from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
 from sagong.ctl.informer import SharedCache
 from sagong.scheduler import binding, defaults, watching
+from sagong.scheduler.columns import NodeFacts
 from sagong.scheduler.configuration import SchedulerSettings
 from sagong.scheduler.cycle import Decider, Decision, Explanation, Filtered, Outside, slots_of
+from sagong.scheduler.devices.allocation import allocation_of
+from sagong.scheduler.devices.binding import DeviceBinder, DeviceDecision, DevicesFailed
 from sagong.scheduler.extenders import ExtenderFailed, Extenders
 from sagong.scheduler.happenings import Anything
 from sagong.scheduler.opinion import Opinion
@@ -69,6 +72,7 @@ class _Placement:
     obj: Obj
     node: str
     volumes: VolumeDecision
+    devices: DeviceDecision
 
 
 class Scheduler:
@@ -110,6 +114,7 @@ class Scheduler:
         self._preempting = Preempting(client, cache, events, clock, ids, self._seen.nominees)
         self._reporting = Reporting(client, events, clock)
         self._publishing = Publishing(client, self.records, self._queue.has_active)
+        self._device_binder = DeviceBinder(client)
         self._volume_binder = binding.VolumeBinder(client, cache)
 
     async def run(self) -> None:
@@ -214,14 +219,32 @@ class Scheduler:
         chosen = VolumeDecision()
         if pod.claims:
             chosen = decide_volumes(cycle.volumes, node.name, node.labels) or chosen
+        devices = self._choose_devices(cycle, node)
         self._seen.assume(pod, node.name)
-        placement = _Placement(waiting, pod, obj, node.name, chosen)
+        placement = _Placement(waiting, pod, obj, node.name, chosen, devices)
         tasks.start(self._carry_out(placement), name=f"bind {waiting.key}")
         return True
 
+    def _choose_devices(self, cycle: Cycle, node: NodeFacts) -> DeviceDecision:
+        """What the pod's claims get on the node; taken from now on."""
+        found, decided = cycle.devices, list[tuple[Obj, Obj | None]]()
+        decided += [(claim, None) for claim in found.to_reserve]
+        chosen = (found.choose(node.name, node.labels) or []) if found.waiting else []
+        for index, claim in enumerate(found.waiting):
+            own = [entry for entry in chosen if entry.claim == index]
+            allocation = allocation_of(claim, own, node.name)
+            self._seen.devices.assume(claim, allocation)
+            decided.append((claim, allocation))
+        return DeviceDecision(decided)
+
     def _cycle(self, pod: PodFacts) -> Cycle:
-        volumes = look_up(pod, self._cache)
-        return Cycle(pod, self._seen.state, volumes, self._defaults.of(pod.template))
+        return Cycle(
+            pod,
+            self._seen.state,
+            look_up(pod, self._cache),
+            self._seen.devices.look_up(pod),
+            self._defaults.of(pod.template),
+        )
 
     def _judge(self, pod: PodFacts, opinion: Opinion | None = None) -> _Judgement:
         """Hold a pod against the nodes; if none takes it, look for pods that should make room.
@@ -281,9 +304,14 @@ class Scheduler:
                 self._queue.remove(placement.waiting.uid)
             else:
                 self._forget(placement, gone=binding.is_final(error))
+                await self._device_binder.release(placement.pod, placement.devices)
         except ExtenderFailed as error:
             self._forget(placement, gone=False)
             message = f"binding rejected: {error}"
+            await self._reporting.report(placement.obj, message, reason=FAILED)
+        except DevicesFailed as error:
+            self._forget(placement, gone=False)
+            message = f'running PreBind plugin "DynamicResources": {error}'
             await self._reporting.report(placement.obj, message, reason=FAILED)
         except binding.VolumesFailed as error:
             self._forget(placement, gone=False)
@@ -296,6 +324,8 @@ class Scheduler:
         if placement.volumes.bind or placement.volumes.provision:
             seconds = self._bind_seconds_max.get(placement.pod.scheduler_name)
             await self._volume_binder.bind(placement.volumes, placement.node, seconds)
+        if placement.devices.claims:
+            await self._device_binder.bind(placement.pod, placement.devices)
         binder = self._extenders.binder_of(placement.pod)
         if binder is not None:
             await self._extenders.bind(binder, placement.pod, placement.node)
@@ -312,6 +342,8 @@ class Scheduler:
             self._queue.remove(uid)
         else:
             self._queue.retry(placement.waiting, self._clock.monotonic())
+        for claim, _ in placement.devices.claims:
+            self._seen.devices.give_up(claim)
         self._seen.give_up(uid)
         self._wakeup.set()
 

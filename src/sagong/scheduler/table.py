@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from sagong.api.types import Obj
 from sagong.scheduler.filters import (
+    dynamic_resources,
     inter_pod_affinity,
     node_affinity,
     node_name,
@@ -47,6 +48,7 @@ FILTERS: Mapping[str, Callable[[Obj], Filter]] = {
     "VolumeZone": _always(volume_zone.FILTER),
     "PodTopologySpread": pod_topology_spread.filter_of,
     "InterPodAffinity": _always(inter_pod_affinity.FILTER),
+    "DynamicResources": _always(dynamic_resources.FILTER),
 }
 
 SCORES: Mapping[str, Callable[[Obj], Score]] = {

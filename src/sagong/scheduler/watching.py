@@ -12,7 +12,9 @@ from sagong.api.types import Obj
 from sagong.core.clock import Clock
 from sagong.ctl.informer import SharedCache
 from sagong.scheduler import columns
+from sagong.scheduler.devices.lookup import CLAIMS, CLASSES, SLICES, Devices
 from sagong.scheduler.happenings import (
+    DevicesChanged,
     Happening,
     NodeChanged,
     PodChanged,
@@ -26,7 +28,9 @@ from sagong.scheduler.queue import SchedulingQueue
 from sagong.scheduler.state import ClaimKey, State
 from sagong.scheduler.volumes import driver_of
 
-RESOURCES = ("pods", "nodes", "namespaces", *(kind.value for kind in Storage))
+RESOURCES = (
+    "pods", "nodes", "namespaces", CLAIMS, SLICES, CLASSES, *(kind.value for kind in Storage),
+)  # fmt: skip
 
 
 class Watching:
@@ -44,6 +48,7 @@ class Watching:
         self.state = State.empty(lambda: self._namespaces, self._driver_of)
         self.nominees = Nominees(self.state)
         self.templates = Templates()
+        self.devices = Devices(cache)
         # Assumed pods by uid, until the cache shows them bound.
         self.assumed: dict[str, str] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
@@ -57,6 +62,9 @@ class Watching:
         cache.on_change("namespaces", self._namespace_changed)
         cache.on_change("nodes", self._node_changed)
         cache.on_change("pods", self._pod_changed)
+        cache.on_change(SLICES, self._slices_changed)
+        cache.on_change(CLAIMS, self._claim_changed)
+        cache.on_change(CLASSES, self._class_changed)
         for kind in Storage:
             cache.on_change(kind.value, self._storage_handler(kind))
 
@@ -177,6 +185,17 @@ class Watching:
         pod = self.state.displace(uid)
         if pod is not None:
             self.happened(PodChanged(pod, None))
+
+    def _slices_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self.devices.slices_changed()
+        self.happened(DevicesChanged(SLICES, old, new))
+
+    def _claim_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self.devices.claim_changed(new)
+        self.happened(DevicesChanged(CLAIMS, old, new))
+
+    def _class_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self.happened(DevicesChanged(CLASSES, old, new))
 
     def _storage_handler(self, kind: Storage) -> Callable[[Obj | None, Obj | None], None]:
         def changed(old: Obj | None, new: Obj | None) -> None:

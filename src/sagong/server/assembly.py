@@ -4,7 +4,7 @@ Everything that differs between a real server, a test and a simulation is a para
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -54,6 +54,8 @@ class Security:
     allocator: ServiceAllocator | None = None
     # Those that tokens of service accounts are signed with; for all to see.
     token_keys: Sequence[ec.EllipticCurvePublicKey] = ()
+    # What is to be closed when the server stops.
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +237,5 @@ async def api_server(parts: Parts) -> AsyncIterator[Core]:
             )
         finally:
             await poster.close()
+            for close in security.closing:
+                await close()

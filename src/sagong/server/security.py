@@ -9,7 +9,13 @@ from sagong.api.call import Answer, Call
 from sagong.api.types import Obj, User
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.server.access import DEFAULT as DEFAULT_ACCESS
+from sagong.server.access import Access, AccessSettings
+from sagong.server.admission.chain import Surroundings as AdmissionSurroundings
 from sagong.server.admission.chain import default_plugins
+from sagong.server.admission.configuration import DEFAULT as DEFAULT_ADMISSION
+from sagong.server.admission.configuration import AdmissionSettings
+from sagong.server.admission.policies.authorization import PolicyParameters
 from sagong.server.admission.policies.index import Around
 from sagong.server.admission.policies.mutating import MutatingAdmissionPolicy
 from sagong.server.admission.policies.validating import ValidatingAdmissionPolicy
@@ -17,18 +23,7 @@ from sagong.server.admission.webhooks.calling import Means
 from sagong.server.admission.webhooks.plugins import admission_webhooks
 from sagong.server.allocation.service_allocator import ServiceAllocator
 from sagong.server.assembly import Security, SecurityBuilder, Surroundings
-from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
-from sagong.server.authn.interface import TokenAuthenticator
-from sagong.server.authn.oidc.authenticator import OidcAuthenticator
-from sagong.server.authn.oidc.claims import Expression
-from sagong.server.authn.oidc.configuration import DEFAULT, AuthenticationConfiguration
-from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator, TokenIssuer
-from sagong.server.authn.static_tokens import StaticTokenAuthenticator
-from sagong.server.authn.union import UnionAuthenticator, with_authenticated_group
-from sagong.server.authn.x509 import X509Authenticator
-from sagong.server.authz.node import NodeAuthorizer
-from sagong.server.authz.rbac import RbacAuthorizer
-from sagong.server.authz.union import UnionAuthorizer
+from sagong.server.authn.service_accounts import ISSUER, TokenIssuer
 from sagong.server.handlers import Facet, Storage
 from sagong.server.pki.authority import key_from_pem
 from sagong.server.reviews.table import reviews
@@ -45,7 +40,8 @@ class SecuritySettings:
     service_cidr: str
     static_tokens: Mapping[str, User]
     account_key_pem: bytes  # private; signs and checks the tokens of service accounts
-    authentication: AuthenticationConfiguration = DEFAULT
+    access: AccessSettings = DEFAULT_ACCESS
+    admission: AdmissionSettings = DEFAULT_ADMISSION
 
 
 class LaterStorage:
@@ -79,39 +75,29 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
     def build(around: Surroundings) -> Security:
         clock, ids = settings.clock, settings.ids
         lister, storage = around.lister, around.storage
-        tokens: list[TokenAuthenticator] = [
-            # In its group beforehand, so that no request has to be put into it.
-            StaticTokenAuthenticator(
-                {t: with_authenticated_group(u) for t, u in settings.static_tokens.items()}
-            ),
-            ServiceAccountAuthenticator([_public_key(settings)], lister, clock),
-            BootstrapTokenAuthenticator(lister, clock),
-        ]
-        outside = settings.authentication
-        if outside.jwt:
-            tokens.append(OidcAuthenticator(outside.jwt, _compile, clock, api_audiences=[ISSUER]))
-        authenticator = UnionAuthenticator(
-            [X509Authenticator()],
-            tokens,
-            api_audiences=[ISSUER],
-            anonymous=outside.anonymous.enabled,
-        )
-        rbac = RbacAuthorizer(lister)
-        authorizer = UnionAuthorizer([NodeAuthorizer(lister), rbac])
+        access = Access(settings.access, lister, clock)
+        key = _public_key(settings)
+        authorizer = access.authorizer()
         means = Means(around.kinds, around.poster, clock, ids, authorizer)
         mutating, validating = admission_webhooks(means, around.metrics)
         policies = Around(around.kinds, around.resources, authorizer)
         plugins = default_plugins(
-            authorizer=authorizer,
-            resolver=rbac,
-            storage=storage,
-            ids=ids,
-            dynamic=(
-                MutatingAdmissionPolicy(policies),
-                mutating,
-                ValidatingAdmissionPolicy(policies),
-                validating,
+            AdmissionSurroundings(
+                authorizer=authorizer,
+                resolver=access.rbac,
+                storage=storage,
+                clock=clock,
+                ids=ids,
+                of_kind=around.resources.of_kind,
+                dynamic=(
+                    MutatingAdmissionPolicy(policies),
+                    mutating,
+                    ValidatingAdmissionPolicy(policies),
+                    validating,
+                    PolicyParameters(around.resources, authorizer),
+                ),
             ),
+            settings.admission,
         )
         allocator = ServiceAllocator(
             LaterStorage(storage),
@@ -121,29 +107,23 @@ def security_builder(settings: SecuritySettings) -> SecurityBuilder:
             ids=ids,
         )
         return Security(
-            authenticator=authenticator,
-            anonymous_paths=outside.anonymous.paths,
+            authenticator=access.authenticator(settings.static_tokens, key),
+            anonymous_paths=settings.access.authentication.anonymous.paths,
             authorizer=authorizer,
             plugins=(*plugins, allocator),
             handlers=reviews(
                 schemas=around.schemas,
-                resolver=rbac,
+                resolver=access.rbac,
                 issuer=TokenIssuer(settings.account_key_pem, clock, ids),
                 api_audiences=[ISSUER],
             ),
             settlers={"services": allocator},
             allocator=allocator,
-            token_keys=[_public_key(settings)],
+            token_keys=[key],
+            closing=access.closing,
         )
 
     return build
-
-
-def _compile(text: str, *, of_user: bool = False) -> Expression:
-    """Raises BadConfiguration."""
-    from sagong.server.authn.oidc.expressions import compile_expression  # CEL is large
-
-    return compile_expression(text, of_user=of_user)
 
 
 def _public_key(settings: SecuritySettings) -> ec.EllipticCurvePublicKey:

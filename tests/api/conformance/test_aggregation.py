@@ -21,6 +21,7 @@ API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 FLUNDERS = f"{BASE}/namespaces/default/flunders"
 CONFIG = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 NAME = f"v1alpha1.{GROUP}"
+_RBAC = "rbac.authorization.k8s.io"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -130,6 +131,29 @@ async def test_watches_go_on(api: Api, extension: Extension) -> None:
                 event = json.loads(await response.content.readline())
                 assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", name)
     await api.call("DELETE", FLUNDERS)
+
+
+async def test_a_watch_gives_its_seat_back(api: Api, extension: Extension) -> None:
+    """Fairness counts a watch only until it has begun, also that of an extension."""
+    binding: Any = {
+        "metadata": {"name": "dev-watches"},
+        "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "User", "name": "dev"}],
+    }
+    binding["roleRef"]["apiGroup"] = binding["subjects"][0]["apiGroup"] = _RBAC
+    await make(api, f"/apis/{_RBAC}/v1/clusterrolebindings", binding)
+    url = f"{api.url}{FLUNDERS}?watch=1"
+    headers = {"Authorization": "Bearer dev-token"}
+    async with api.session.get(url, headers=headers, ssl=False) as response:
+        assert response.status == 200
+        taken = [
+            float(line.rpartition(" ")[2])
+            for line in (await api.call("GET", "/metrics")).text.splitlines()
+            if line.startswith("apiserver_flowcontrol_current_executing_seats{")
+        ]
+        assert taken
+        assert sum(taken) == 0
+    await api.call("DELETE", f"/apis/{_RBAC}/v1/clusterrolebindings/dev-watches")
 
 
 async def test_upgrades_are_passed_on(api: Api, extension: Extension) -> None:

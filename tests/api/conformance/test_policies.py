@@ -198,6 +198,27 @@ async def test_mutates_annotations(policies: Policies) -> None:
     }
 
 
+async def test_mutates_numbers_and_what_is_not_there(policies: Policies) -> None:
+    expression = (
+        "Object{spec: Object.spec{replicas: object.spec.replicas + 1, ?paused: "
+        "optional.of(true), ?minReadySeconds: optional.none()}}"
+    )
+    await policies.mutating(
+        {
+            "matchConstraints": selecting(policies.space, rules("deployments", group="apps")),
+            "variables": [{"name": "unused", "expression": "object.spec.nothing"}],
+            "mutations": [
+                {
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": expression},
+                }
+            ],
+        }
+    )
+    made = (await policies.create(deployment("applied", 1))).body
+    assert (made["spec"]["replicas"], made["spec"]["paused"]) == (2, True)
+
+
 async def test_merges_a_configuration_by_keys(policies: Policies) -> None:
     expression = (
         "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{"
@@ -340,6 +361,28 @@ async def test_parameters_by_selector(policies: Policies) -> None:
     assert (await policies.create(deployment("over-one", 4))).status == 422
 
 
+async def test_parameters_are_seen_in_the_version_that_is_named(policies: Policies) -> None:
+    await policies.validating(
+        {
+            "paramKind": {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"},
+            "matchConstraints": selecting(policies.space, rules("configmaps")),
+            "validations": [{"expression": "params.spec.targetCPUUtilizationPercentage == 70"}],
+        },
+        paramRef={"name": "scaler", "parameterNotFoundAction": "Deny"},
+    )
+    scaler = {
+        "metadata": {"name": "scaler"},
+        "spec": {
+            "maxReplicas": 2,
+            "targetCPUUtilizationPercentage": 70,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+        },
+    }
+    path = f"/apis/autoscaling/v1/namespaces/{policies.space}/horizontalpodautoscalers"
+    assert (await policies.api.call("POST", path, scaler)).status == 201
+    assert (await policies.create(config_map("scaled"))).status == 201
+
+
 async def test_match_conditions_and_exclusions(policies: Policies) -> None:
     constraints = selecting(policies.space, rules("*", operations=("CREATE", "UPDATE")))
     constraints["excludeResourceRules"] = [rules("configmaps") | {"resourceNames": ["free"]}]
@@ -435,6 +478,53 @@ async def test_patterns_do_not_blow_up(policies: Policies) -> None:
     )
     text = "a" * 50_000 + "!"
     assert (await policies.create(config_map("long", text=text))).status == 201
+
+
+async def test_authors_must_be_allowed_to_read_parameters(policies: Policies) -> None:
+    space, api = policies.space, policies.api
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    role = {
+        "metadata": {"name": f"author-{space}"},
+        "rules": [
+            {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+        ],
+    }
+    await api.call("POST", f"{rbac}/clusterroles", role)
+    bound = {
+        "metadata": {"name": f"author-{space}"},
+        "subjects": [{"kind": "User", "name": "dev", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {
+            "kind": "ClusterRole",
+            "name": f"author-{space}",
+            "apiGroup": "rbac.authorization.k8s.io",
+        },
+    }
+    await api.call("POST", f"{rbac}/clusterrolebindings", bound)
+    spec = {
+        "matchConstraints": selecting(space, rules("configmaps")),
+        "validations": [{"expression": "params.data.x != ''"}],
+        "paramKind": {"apiVersion": "v1", "kind": "Secret"},
+    }
+    body = {"metadata": {"name": f"spy-{space}"}, "spec": spec}
+    path = f"{GROUP}/validatingadmissionpolicies"
+    refused = await api.call("POST", path, body, token="dev-token")
+    assert refused.status == 422
+    (cause,) = refused.body["details"]["causes"]
+    assert (cause["field"], cause["reason"]) == ("spec.paramKind", "FieldValueForbidden")
+    assert (await api.call("POST", path, body)).status == 201
+    binding = {
+        "metadata": {"name": f"spy-{space}"},
+        "spec": {
+            "policyName": f"spy-{space}",
+            "validationActions": ["Warn"],
+            "paramRef": {"name": "s", "namespace": space, "parameterNotFoundAction": "Allow"},
+        },
+    }
+    refused = await api.call(
+        "POST", f"{GROUP}/validatingadmissionpolicybindings", binding, token="dev-token"
+    )
+    assert refused.body["details"]["causes"][0]["field"] == "spec.paramRef"
+    await api.call("DELETE", f"{path}/spy-{space}")
 
 
 INVALID = [

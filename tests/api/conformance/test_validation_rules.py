@@ -301,7 +301,7 @@ def _spec(*rules: Any, **schema: Any) -> Any:
     return ruled(*rules, **({"type": "object", "properties": {"a": INTEGER}} | schema))
 
 
-_AT = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0]"
+_AT = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0]"
 _NONE = '"Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null'
 REFUSED = [
     (
@@ -361,14 +361,34 @@ async def test_definitions_must_have_usable_rules(
     # One that is too expensive makes the whole schema too expensive.
     rest = [where for where, _ in found[1:]]
     too_dear = ["rule", ""] if "exceeds budget" in message else []
-    schema = "spec.versions[0].schema.openAPIV3Schema"
+    schema = "spec.validation.openAPIV3Schema"
     assert rest == [f"{_AT}.{name}" if name else schema for name in too_dear]
+
+
+async def test_rules_about_keys_are_affordable(things: Things) -> None:
+    """As Gateway API has it for labels."""
+    pattern = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+    text = f"self.all(key, key.split('/')[0].size() < 253 && key.matches(r'{pattern}'))"
+    labels = {"type": "object", "maxProperties": 16, "additionalProperties": LIMITED}
+    await things.define({"type": "object", "properties": {"labels": ruled(rule(text), **labels)}})
+    assert await things.create({"labels": {"a.b": "c"}}) == []
+    assert await things.create({"labels": {"-": "c"}}) == [
+        ("spec.labels", f'Invalid value: "object": failed rule: {text}')
+    ]
+
+
+async def test_errors_name_the_version_where_versions_differ(api: Api) -> None:
+    crd = definition("bad", _spec(rule("self.b > 0")))
+    other = definition("bad", _spec(rule("self.a > 0")))["spec"]["versions"][0]
+    crd["spec"]["versions"].append({**other, "name": "v2", "storage": False})
+    (found,) = causes(await api.call("POST", CRDS, crd))
+    assert found[0] == _AT.replace("spec.validation", "spec.versions[0].schema") + ".rule"
 
 
 async def test_old_values_must_be_correlatable(api: Api) -> None:
     items = ruled(rule("self > oldSelf"), **INTEGER)
     spec = {"type": "object", "properties": {"l": {"type": "array", "items": items, "maxItems": 5}}}
-    at = "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[l]"
+    at = "spec.validation.openAPIV3Schema.properties[spec].properties[l]"
     assert causes(await api.call("POST", CRDS, definition("bad", spec))) == [
         (
             f"{at}.items.x-kubernetes-validations[0].rule",

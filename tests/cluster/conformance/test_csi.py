@@ -134,8 +134,8 @@ async def test_a_volume_moves_with_its_pod(space: Space, drivers: dict[str, CsiD
     claim |= {"resources": {"requests": {"storage": "1Gi"}}}
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
 
-    def user(node: str, script: str) -> Obj:
-        mounting = shell(f"{script}; {FOREVER}", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    def user(node: str) -> Obj:
+        mounting = shell(FOREVER, volumeMounts=[{"name": "v", "mountPath": "/v"}])
         hostname = {"kubernetes.io/hostname": node}
         return pod(f"on-{node}", mounting, volumes=volumes, nodeSelector=hostname)
 
@@ -143,7 +143,8 @@ async def test_a_volume_moves_with_its_pod(space: Space, drivers: dict[str, CsiD
         tasks.start(provision(space, name), name="provisioner")
         tasks.start(attach(space.client, name, history), name="attacher")
         await space.create("persistentvolumeclaims", {"metadata": {"name": "data"}, "spec": claim})
-        await space.run(user(first, "echo moved >/v/f"), is_ready)
+        await space.run(user(first), is_ready)
+        await space.shell(f"on-{first}", "echo moved >/v/f")
         node = await space.client.get("nodes", first)
         bound = await space.get("persistentvolumeclaims", "data")
         handle = bound["metadata"]["uid"]
@@ -153,8 +154,8 @@ async def test_a_volume_moves_with_its_pod(space: Space, drivers: dict[str, CsiD
         context = dict(one.last("NodeStageVolume").publish_context)
         assert context == {"device": "/dev/xyz"}
         await space.delete("pods", f"on-{first}")
-        await space.run(user(second, "cat /v/f"), is_ready)
-        assert await space.logs(f"on-{second}") == "moved\n"
+        await space.run(user(second), is_ready)
+        assert await space.shell(f"on-{second}", "cat /v/f") == "moved\n"
         assert (one.published, one.staged) == ([], [])
         assert (other.published, other.staged) == ([handle], [handle])
         assert history == [f"attach {first}", f"detach {first}", f"attach {second}"]

@@ -51,9 +51,9 @@ async def test_data_outlives_pods_and_goes_with_its_claim(space: Space) -> None:
     made = await space.client.get("persistentvolumes", name)
     path = Path(made["spec"]["local"]["path"])
     assert (path / "f").read_text() == "kept\n"
-    reader = pod("reader", mounting(f"cat /v/f; {FOREVER}"), volumes=[volume("data")])
+    reader = pod("reader", mounting(FOREVER), volumes=[volume("data")])
     read = await space.run(reader, is_ready)
-    assert await space.logs("reader") == "kept\n"
+    assert await space.shell("reader", "cat /v/f") == "kept\n"
     assert read["spec"]["nodeName"] == written["spec"]["nodeName"]
     # It grows while it is used.
     larger = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
@@ -97,8 +97,9 @@ async def test_an_immediate_class_that_retains(space: Space) -> None:
             "only the access modes ReadWriteOnce and ReadWriteOncePod are supported, "
             "not ReadWriteMany"
         )
-        user = pod("user", mounting(f"echo kept >/v/f; {FOREVER}"), volumes=[volume("early")])
+        user = pod("user", mounting(FOREVER), volumes=[volume("early")])
         seen = await space.run(user, is_ready)
+        await space.shell("user", "echo kept >/v/f")
         assert seen["spec"]["nodeName"] == node
         await space.delete("pods", "user")
         await space.delete("persistentvolumeclaims", "early")

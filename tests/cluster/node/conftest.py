@@ -142,7 +142,11 @@ class Node:
         async with task_group() as tasks:
             tasks.start(agent.run(), name="agent")
             await agent.wait_ready()
-            yield agent
+            self.agent = agent
+            try:
+                yield agent
+            finally:
+                self.agent = None
 
     @contextlib.asynccontextmanager
     async def agent_without_server(self, **changes: Any) -> AsyncIterator[NodeAgent]:
@@ -193,8 +197,11 @@ class Node:
                 await asyncio.sleep(0.05)
 
     async def delete(self, name: str, **options: Any) -> None:
+        """Delete, and wait until nothing is left of it, on the node neither."""
+        uid = (await self.get(name))["metadata"]["uid"]
         await self.client.delete("pods", name, namespace="default", **options)
         await self.wait_gone(name)
+        await self.wait(lambda: self.agent is None or uid not in self.agent.workers)
 
     async def wait(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -226,6 +233,11 @@ class Node:
         name = f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
         path = self.config.log_dir / name / container / f"{attempt}.log"
         return "\n".join(line.split(" ", 3)[3] for line in path.read_text().splitlines())
+
+    async def wait_log(self, pod: Obj, container: str, lines: int = 1) -> list[str]:
+        """A container's first lines, once there are so many: a Ready pod may not have said all."""
+        await self.wait(lambda: len(self.log(pod, container).splitlines()) >= lines)
+        return self.log(pod, container).splitlines()
 
     async def events(self, name: str) -> list[tuple[str, str]]:
         listing = await self.client.list("events", namespace="default")

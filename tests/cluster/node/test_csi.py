@@ -134,9 +134,10 @@ async def test_a_persistent_volume_is_staged_once_and_published_for_each_pod(
         await node.create(claim_pod("first", f"echo kept >/v/f; {FOREVER}"))
         first = await node.wait_pod("first", is_ready)
         await tell_usage(agent, first, driver)
+        await node.wait(lambda: (driver.data(HANDLE) / "f").exists())
         await node.create(claim_pod("second", f"cat /v/f; {FOREVER}"))
         second = await node.wait_pod("second", is_ready)
-        assert node.log(second, "c0") == "kept"
+        assert await node.wait_log(second, "c0") == ["kept"]
         stage, publish = driver.last("NodeStageVolume"), driver.last("NodePublishVolume")
         uid = second["metadata"]["uid"]
         root = node.config.data_dir
@@ -225,7 +226,7 @@ async def test_an_inline_volume_with_tokens_secrets_and_a_group(
         )
         await node.create(manifest)
         seen = await node.wait_pod("inline", is_ready)
-        assert node.log(seen, "c0").splitlines() == ["4000 drwxrwsr-x", "4000"]
+        assert await node.wait_log(seen, "c0", 2) == ["4000 drwxrwsr-x", "4000"]
         publish = driver.last("NodePublishVolume")
         assert publish.volume_id.startswith("csi-")
         assert dict(publish.secrets) == {"key": "hush"}
@@ -382,14 +383,14 @@ async def test_a_volume_grows(node: Node, driver: CsiDriver) -> None:
 async def test_a_block_device(node: Node, driver: CsiDriver) -> None:
     await describe_driver(node)
     await make_claim(node, volumeMode="Block", csi={"fsType": None})
-    script = f"dd if=/dev/xvda bs=6 count=1 2>/dev/null; echo; {FOREVER}"
+    script = f"echo $(dd if=/dev/xvda bs=6 count=1 2>/dev/null); {FOREVER}"
     using = shell(script, volumeDevices=[{"name": "v", "devicePath": "/dev/xvda"}])
     claim = {"name": "v", "persistentVolumeClaim": {"claimName": "claim"}}
     async with node.running_agent(), driver.serving(registry(node)):
         await wait_registered(node, driver)
         await node.create(pod("raw", using, volumes=[claim]))
         seen = await node.wait_pod("raw", is_ready)
-        assert node.log(seen, "c0") == "sagong"
+        assert await node.wait_log(seen, "c0") == ["sagong"]
         publish = driver.last("NodePublishVolume")
         uid = seen["metadata"]["uid"]
         place = "plugins/kubernetes.io/csi/volumeDevices/publish/pv-claim"

@@ -14,6 +14,7 @@ from sagong.controllers.node.zones import (
     is_all_disrupted,
     zones_of,
 )
+from sagong.ctl.controller import Following
 
 from .objects import NOW, pod
 
@@ -162,3 +163,16 @@ def test_ranges_are_disjoint_and_end() -> None:
 )
 def test_ttl_steps_overlap(nodes: int, before: int, wanted: int) -> None:
     assert ttl.plan(nodes, before) == wanted
+
+
+def test_whoever_does_not_hear_calls_nobody_silent() -> None:
+    """A lost watch starts everybody's grace anew, however short it was lost."""
+    ears = lifecycle.Ears()
+    assert ears.open_since(Following(is_up=False, losses=0), 5.0) == 5.0
+    assert ears.open_since(Following(is_up=True, losses=0), 6.0) == 5.0
+    assert ears.open_since(Following(is_up=True, losses=0), 60.0) == 5.0
+    assert ears.open_since(Following(is_up=False, losses=1), 61.0) == 61.0
+    assert ears.open_since(Following(is_up=False, losses=1), 90.0) == 90.0
+    assert ears.open_since(Following(is_up=True, losses=1), 95.0) == 90.0
+    # Lost and found between two looks.
+    assert ears.open_since(Following(is_up=True, losses=2), 99.0) == 99.0

@@ -255,3 +255,27 @@ def test_a_time_that_is_nearly_up_lets_the_clock_move() -> None:
         assert len(set(seen)) == len(seen) == 3
 
     scenario(controller(), due, body, seeds=1)
+
+
+def test_what_is_none_of_its_business_is_not_queued() -> None:
+    seen: list[str] = []
+
+    async def noting(key: Key, env: Env) -> Result:
+        seen.append(key.name)
+        return DONE
+
+    async def body(server: PlainServer, cache: SharedCache) -> None:
+        client = server.client()
+        await client.create(SETS, replica_set("big", 3))
+        await client.create(SETS, replica_set("small", 1))
+        await asyncio.sleep(1)
+        assert seen == ["big"]
+        await client.update(SETS, replica_set("big", 1))  # it was, a moment ago
+        await asyncio.sleep(1)
+        assert seen == ["big", "big"]
+        await client.update(SETS, replica_set("big", 0))
+        await asyncio.sleep(1)
+        assert seen == ["big", "big"]
+
+    declared = controller(concerns=lambda found: found["spec"]["replicas"] > 1)
+    scenario(declared, noting, body, seeds=1)

@@ -83,7 +83,7 @@ class Cluster:
     def cycle(self, obj: Obj, volumes: PodVolumes | None = None) -> Cycle:
         pod = self.facts(obj)
         selector = self.default_selectors.get(pod.template.owner[1])
-        return Cycle(pod, self.state, volumes or PodVolumes(), selector)
+        return Cycle(pod, self.state, volumes or PodVolumes(), default_selector=selector)
 
     def decide(self, obj: Obj, volumes: PodVolumes | None = None) -> Decision:
         return self.decider.decide(self.profile, self.cycle(obj, volumes))

@@ -16,7 +16,8 @@ from sagong.api.resources import ResourceTable
 from sagong.api.types import Encoded, Obj, User
 from sagong.core.ids import SeededIds
 from sagong.server.admission import certificates, storage_defaults, storage_protection
-from sagong.server.admission.chain import Chain, default_plugins
+from sagong.server.admission.chain import Chain, Surroundings, default_plugins
+from sagong.server.admission.configuration import OPTIONAL, PLUGINS, AdmissionSettings
 from sagong.server.admission.default_toleration_seconds import DefaultTolerationSeconds
 from sagong.server.admission.interface import Attributes, Operation, Plugin
 from sagong.server.admission.limit_ranger import LimitRanger
@@ -37,6 +38,7 @@ from sagong.server.authz.union import UnionAuthorizer
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.pki.authority import new_key
 
+from .clocks import FixedClock
 from .objects import Objects
 from .test_bootstrap import PlainStorage
 
@@ -689,16 +691,35 @@ async def test_nobody_grants_what_he_does_not_hold(world: World) -> None:
 # The whole chain
 
 
-async def test_the_chain_gives_a_pod_all_it_needs(world: World) -> None:
+def surroundings(world: World) -> Surroundings:
     rbac = RbacAuthorizer(world.objects)
     storage = QuotaStorage(world.objects)
-    plugins = default_plugins(
+    return Surroundings(
         authorizer=UnionAuthorizer([rbac]),
         resolver=rbac,
         storage=lambda: storage,
+        clock=FixedClock(),
         ids=SeededIds(1),
-        dynamic=(),
+        of_kind=RESOURCES.of_kind,
     )
+
+
+DYNAMIC = {f"{kind}Admission{what}" for kind in ("Mutating", "Validating")
+           for what in ("Policy", "Webhook")}  # fmt: skip
+
+
+def test_whatever_can_be_switched_is_in_the_chain(world: World) -> None:
+    everything = AdmissionSettings(enabled=OPTIONAL)
+    names = {plugin.name for plugin in default_plugins(surroundings(world), everything)}
+    assert names >= PLUGINS - DYNAMIC
+    plain = {plugin.name for plugin in default_plugins(surroundings(world))}
+    assert plain == names - OPTIONAL
+    nothing = AdmissionSettings(disabled=PLUGINS)
+    assert not {p.name for p in default_plugins(surroundings(world), nothing)} & PLUGINS
+
+
+async def test_the_chain_gives_a_pod_all_it_needs(world: World) -> None:
+    plugins = default_plugins(surroundings(world))
     made = await run(Chain(plugins), world.create("pods", pod()))
     assert {"serviceAccountName", "priority", "tolerations", "volumes"} <= made["spec"].keys()
     with pytest.raises(NotFound):

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagong.api.errors import Forbidden, Invalid
-from sagong.api.types import Obj
+from sagong.api.types import Obj, User
 from sagong.server.admission.pod_security.checks import LATEST, baseline, restricted
 from sagong.server.admission.pod_security.plugin import PodSecurity
 from sagong.server.admission.pod_security.policy import Level, read_policy
+from sagong.server.admission.pod_security.settings import BadSettings, settings_of
 
 from .test_admission import World, pod, refused
 
@@ -193,3 +194,43 @@ async def test_labels_must_be_readable() -> None:
         f'Namespace "one" is invalid: metadata.labels[{PREFIX}warn]: Invalid value: "x":'
         " must be one of privileged, baseline, restricted"
     )
+
+
+SETTINGS = {
+    "apiVersion": "pod-security.admission.config.k8s.io/v1",
+    "kind": "PodSecurityConfiguration",
+    "defaults": {"enforce": "baseline", "enforce-version": "v1.30"},
+    "exemptions": {"usernames": ["root"], "namespaces": ["one"], "runtimeClasses": ["kata"]},
+}
+
+
+async def test_defaults_hold_where_a_namespace_says_nothing() -> None:
+    world, plugin = World(), PodSecurity(settings_of(SETTINGS))
+    bad = pod("p", hostPID=True)
+    told = (await refused(plugin, world.create("pods", bad))).message
+    assert 'PodSecurity "baseline:v1.30"' in told
+    open_ = {"metadata": {"name": "default", "labels": {f"{PREFIX}enforce": "privileged"}}}
+    world.put("namespaces", open_)
+    await plugin.validate(world.create("pods", bad))
+
+
+async def test_who_is_exempt_is_not_looked_at() -> None:
+    world, plugin = World(), PodSecurity(settings_of(SETTINGS))
+    bad = pod("p", hostPID=True)
+    await plugin.validate(world.create("pods", bad, user=User("root")))
+    await plugin.validate(world.create("pods", pod("p", hostPID=True, runtimeClassName="kata")))
+    elsewhere = {**bad, "metadata": {**bad["metadata"], "namespace": "one"}}
+    await plugin.validate(world.create("pods", elsewhere))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "Other"},
+        {**SETTINGS, "defaults": {"enforce": "strict"}},
+        {**SETTINGS, "defaults": {"surprise": "baseline"}},
+    ],
+)
+def test_settings_that_are_none(wrong: Obj) -> None:
+    with pytest.raises(BadSettings):
+        settings_of(wrong)

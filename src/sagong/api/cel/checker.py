@@ -198,6 +198,7 @@ class _Checker:
             overloads = self._functions.get(node.function.removeprefix("."))
             if overloads is None:
                 return self._undeclared(node.pos, node.function)
+            node.function = node.function.removeprefix(".")
             return self._resolve(node, overloads, given)
         prefix = qualified_name(node.target)
         if prefix and not self._is_local(prefix.partition(".")[0]):

@@ -43,12 +43,6 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "_>_": operators.greater,
     "_>=_": operators.greater_equal,
 }
-_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "_-_": operators.subtract,
-    "_*_": operators.multiply,
-    "_/_": operators.divide,
-    "_%_": operators.remainder,
-}
 
 
 class Compiler:
@@ -162,8 +156,6 @@ class Compiler:
         runs = [self.compile(operand) for operand in node.operands()]
         if node.function in _ORDERS:
             return _ordered(_ORDERS[node.function], runs[0], runs[1])
-        if node.function in _ARITHMETIC:
-            return _priced(_ARITHMETIC[node.function], runs[0], runs[1])
         return self._overloaded(node, runs)
 
     def _overloaded(self, node: Call, runs: Sequence[Run]) -> Run:
@@ -310,12 +302,19 @@ def _size_price(a: Any, b: Any) -> int:
 _SIZED = frozenset((str, bytes, list, dict))
 
 
-def _priced(operation: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operation(left(frame), right(frame))
+def _binary(operation: Callable[[Any, Any], Any]) -> Callable[["Compiler", Call], Run]:
+    """An operation on two values that costs one unit, whatever they are."""
 
-    return run
+    def compiled(compiler: Compiler, node: Call) -> Run:
+        left, right = compiler.compile(node.args[0]), compiler.compile(node.args[1])
+
+        def run(frame: Frame) -> Any:
+            frame[BUDGET] -= 1
+            return operation(left(frame), right(frame))
+
+        return run
+
+    return compiled
 
 
 def _direct(overload: Overload, runs: Sequence[Run]) -> Run:
@@ -489,26 +488,6 @@ def _negate(compiler: Compiler, node: Call) -> Run:
     return run
 
 
-def _index(compiler: Compiler, node: Call) -> Run:
-    operand, key = compiler.compile(node.args[0]), compiler.compile(node.args[1])
-
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operators.index(operand(frame), key(frame))
-
-    return run
-
-
-def _optional_index(compiler: Compiler, node: Call) -> Run:
-    operand, key = compiler.compile(node.args[0]), compiler.compile(node.args[1])
-
-    def run(frame: Frame) -> Any:
-        frame[BUDGET] -= 1
-        return operators.optional_index(operand(frame), key(frame))
-
-    return run
-
-
 def _optional_select(compiler: Compiler, node: Call) -> Run:
     operand = compiler.compile(node.args[0])
     field = node.args[1]
@@ -575,8 +554,12 @@ _SPECIAL: Mapping[str, Callable[[Compiler, Call], Run]] = {
     "_==_": _equals,
     "_!=_": _differs,
     "_+_": _add,
-    "_[_]": _index,
-    "_[?_]": _optional_index,
+    "_[_]": _binary(operators.index),
+    "_[?_]": _binary(operators.optional_index),
+    "_-_": _binary(operators.subtract),
+    "_*_": _binary(operators.multiply),
+    "_/_": _binary(operators.divide),
+    "_%_": _binary(operators.remainder),
     "_?._": _optional_select,
     "@in": _contains,
     "or": _or_value,

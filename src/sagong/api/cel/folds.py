@@ -4,7 +4,7 @@ What a shape costs for each item is what cel-go's interpreter charges for the ge
 macro expands to: reading the accumulator, testing the condition, appending.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sagong.api.cel.ast import Call, Comprehension, Const, Expr, Ident, ListExpr
@@ -59,7 +59,7 @@ def _general(
     return run
 
 
-def _items(over: Any, *, pairs: bool) -> Iterable[Any]:
+def _items(over: Any, *, pairs: bool) -> Sequence[Any]:
     if type(over) is list:
         return list(enumerate(over)) if pairs else over
     if type(over) is dict:
@@ -107,12 +107,14 @@ def _shaped(compiler: "Compiler", node: Comprehension, source: Run, slots: list[
 def _quantified(source: Run, test: Run, slots: list[int], ends: bool) -> Run:
     """``all`` (ends at false) and ``exists`` (ends at true); an error counts only if none ends."""
     pairs = len(slots) == 2
-    per_item = 4 if ends else 3  # exists negates before it tests whether to go on
+    # Whether to go on is tested before each item; exists negates for it.
+    goes_on = 3 if ends else 2
 
     def run(frame: Frame) -> Any:
         error: EvaluationError | None = None
-        for item in _items(source(frame), pairs=pairs):
-            frame[0] -= per_item
+        items = _items(source(frame), pairs=pairs)
+        for i, item in enumerate(items, 1):
+            frame[0] -= goes_on + 1
             if frame[0] < 0:
                 raise CostExceeded
             _set(frame, slots, item)
@@ -122,7 +124,7 @@ def _quantified(source: Run, test: Run, slots: list[int], ends: bool) -> Run:
                 error = error or failed
                 continue
             if found is ends:
-                frame[0] -= per_item
+                frame[0] -= 1 if i == len(items) else 1 + goes_on
                 return ends
             if type(found) is not bool:
                 error = error or no_such_overload()

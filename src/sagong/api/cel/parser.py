@@ -1,6 +1,6 @@
 """Tokens to a syntax tree, for text that follows the grammar; macros are expanded on the way.
 
-Precedence climbing, two Python frames for each level of nesting. What is not accepted raises
+Precedence climbing, three Python frames for each level of parentheses. What is not accepted raises
 ``Unreadable``: the caller asks ``syntax`` what ANTLR's parser would say. Positions, the shape of
 the tree (balanced ``&&`` and ``||``) and the depth that is refused are cel-go's.
 """
@@ -79,7 +79,7 @@ class _Parser:
         return tree
 
     def _binary(self, level: int) -> Expr:
-        left = self._unary()
+        left = self._unary() if self._is_sign() else self._member(self._primary())
         chains = {3: 0, 4: 0}
         while self.token.kind is Tok.SIGN:
             found = _LEVELS.get(self.token.text)
@@ -115,10 +115,11 @@ class _Parser:
 
         return tree(0, len(positions) - 1)
 
+    def _is_sign(self) -> bool:
+        return self.token.kind is Tok.SIGN and self.token.text in ("!", "-")
+
     def _unary(self) -> Expr:
         sign = self.token
-        if sign.kind is not Tok.SIGN or sign.text not in ("!", "-"):
-            return self._member(self._primary())
         count, last = 0, sign
         while self._is(sign.text):
             count, last = count + 1, self._next()
@@ -178,6 +179,10 @@ class _Parser:
         if kind is Tok.IDENT:
             return self._name(token, token.text)
         if kind is Tok.SIGN:
+            if token.text == "(":  # here, not a call deeper: it is what nests deepest
+                tree = self.expr()
+                self._expect(")")
+                return tree
             return self._signed_primary(token)
         if kind in (Tok.INT, Tok.FLOAT, Tok.UINT):
             return Const(token.pos, self._number(token.text, token.pos))
@@ -186,10 +191,6 @@ class _Parser:
         raise Unreadable("no expression")
 
     def _signed_primary(self, token: Token) -> Expr:
-        if token.text == "(":
-            tree = self.expr()
-            self._expect(")")
-            return tree
         if token.text == "[":
             return self._list(token.pos)
         if token.text == "{":

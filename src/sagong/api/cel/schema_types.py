@@ -146,8 +146,8 @@ def _map(schema: Obj, name: str) -> Sized | None:
     if value is None:
         return None
     size = properties_max(schema, value.bytes_min)
-    key = replace(STRING, size_max=_STRING_MAX)
-    made = map_of(key, value.type, size)
+    # Upstream takes keys for empty, as nothing in a schema could say how long they may be.
+    made = map_of(replace(STRING, size_max=0), value.type, size)
     return Sized(replace(made, convert=_of_values(value.type.convert)), 2)
 
 

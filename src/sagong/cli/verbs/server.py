@@ -2,6 +2,8 @@
 
 import asyncio
 import ipaddress
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import click
 
 from sagong.api.address_pools import parse_pool
 from sagong.cli import options
+from sagong.cmd.access_files import AccessFiles
 from sagong.cmd.server import ServerConfig, run_server
 from sagong.local.addresses import default_route_address
 from sagong.server.audit.log import LogSettings
 
+_ACCESS = tuple(field.name for field in fields(AccessFiles))
+_FILE = click.Path(path_type=Path, exists=True)
 # Flags by their name in a configuration file (camelCase, as in Kubernetes' own files).
 _FILE_KEYS = {
     "dataDir": "data_dir",
@@ -24,7 +29,7 @@ _FILE_KEYS = {
     "loadBalancerPools": "load_balancer_pools",
     "nodeMonitorGracePeriodSeconds": "node_grace_seconds",
     "schedulerConfig": "scheduler_config",
-    "authenticationConfig": "authentication_config",
+    **{re.sub("_(.)", lambda m: m[1].upper(), name): name for name in _ACCESS},
     "encryptionProviderConfig": "encryption_provider_config",
     "auditPolicyFile": "audit_policy_file",
     "auditLogPath": "audit_log_path",
@@ -43,7 +48,7 @@ _FILE_KEYS = {
 @click.option("--advertise-address", default="", help="Where nodes and pods reach the server.")
 @click.option(
     "--token-auth-file",
-    type=click.Path(path_type=Path, exists=True),
+    type=_FILE,
     help='A CSV of static tokens: token,user,uid,"group,group".',
 )
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
@@ -60,22 +65,39 @@ _FILE_KEYS = {
 )
 @click.option(
     "--scheduler-config",
-    type=click.Path(path_type=Path, exists=True),
+    type=_FILE,
     help="Profiles, plugins and extenders (KubeSchedulerConfiguration).",
 )
 @click.option(
     "--authentication-config",
-    type=click.Path(path_type=Path, exists=True),
+    type=_FILE,
     help="Issuers of OpenID Connect tokens (AuthenticationConfiguration).",
 )
 @click.option(
+    "--authentication-token-webhook-config-file",
+    type=_FILE,
+    help="A kubeconfig that says whom to ask about tokens.",
+)
+@click.option(
+    "--authorization-config",
+    type=_FILE,
+    help="Modes of authorisation in their order (AuthorizationConfiguration).",
+)
+@click.option(
+    "--admission-control-config-file",
+    type=_FILE,
+    help="What admission plugins are told (AdmissionConfiguration).",
+)
+@click.option("--enable-admission-plugins", default="", metavar="NAME,...")
+@click.option("--disable-admission-plugins", default="", metavar="NAME,...")
+@click.option(
     "--encryption-provider-config",
-    type=click.Path(path_type=Path, exists=True),
+    type=_FILE,
     help="What to encrypt at rest, and with which keys (EncryptionConfiguration).",
 )
 @click.option(
     "--audit-policy-file",
-    type=click.Path(path_type=Path, exists=True),
+    type=_FILE,
     help="What to record of requests (audit.k8s.io/v1 Policy).",
 )
 @click.option("--audit-log-path", default="-", help="Where to record it; - is standard output.")
@@ -100,6 +122,7 @@ def command(config: Path | None, listen: str, advertise_address: str, **settings
         raise click.BadParameter(f"--load-balancer-pool: {error}") from error
     size, age, backups = (settings.pop(f"audit_log_max{n}") for n in ("size", "age", "backup"))
     server = ServerConfig(
+        access=_access({name: settings.pop(name) for name in _ACCESS}),
         audit_log=LogSettings(settings.pop("audit_log_path"), size, age, backups),
         host=host,
         port=int(port),
@@ -107,6 +130,12 @@ def command(config: Path | None, listen: str, advertise_address: str, **settings
         **settings,
     )
     run(server)
+
+
+def _access(given: dict[str, Any]) -> AccessFiles:
+    for name in ("enable_admission_plugins", "disable_admission_plugins"):
+        given[name] = tuple(filter(None, given[name].split(",")))
+    return AccessFiles(**given)
 
 
 def _address_of(host: str) -> str:

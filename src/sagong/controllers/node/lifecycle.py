@@ -3,7 +3,8 @@
 Reads: Node, Lease (kube-node-lease), Pod.  Writes: Node.status.conditions, Node.spec.taints,
 Pod.status (Ready False).
 Invariant: a node is called silent only by its lease or status not having changed for the whole
-grace period *as this process watched*, so clocks of nodes do not matter.
+grace period *as this process watched*, so clocks of nodes do not matter; while our own watch is
+lost nobody is, and every node gets a whole grace period after it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,17 @@ from sagong.controllers.node.zones import (
     zones_of,
 )
 from sagong.core.clock import format_time
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
+from sagong.ctl.controller import (
+    DONE,
+    Cache,
+    Controller,
+    Env,
+    Following,
+    Reconcile,
+    Result,
+    Watch,
+    after,
+)
 from sagong.ctl.rate import TokenBucket
 
 LEASES = "leases.coordination.k8s.io"
@@ -206,7 +217,7 @@ def reconciler(grace_seconds: float = GRACE_SECONDS) -> Reconcile:
     # When each node was last heard of. Rebuilt by waiting: after a restart every node gets a
     # whole grace period.
     heard: dict[str, Heartbeat] = {}
-    evictions = Evictions()
+    evictions, ears = Evictions(), Ears()
 
     async def reconcile(key: Key, env: Env) -> Result:
         seen = observe(key, env.cache)
@@ -223,15 +234,30 @@ def reconciler(grace_seconds: float = GRACE_SECONDS) -> Reconcile:
             last = heard[key.name] = Heartbeat(seen.renewed, now)
         starting = condition(seen.node, "Ready") is None
         patience = max(grace_seconds, STARTUP_GRACE_SECONDS) if starting else grace_seconds
-        silent = now - last.at >= patience
+        since = max(last.at, ears.open_since(env.cache.following(LEASES), now))
+        silent = now - since >= patience
         # Of a node just found silent the zone is counted with it: at the next look, soon.
         may_evict = wants_eviction(seen) and evictions.take(seen, now)
         text = format_time(env.clock.now())
         await _apply(seen, plan(seen, silent=silent, now=text, may_evict=may_evict), env)
-        left = patience - (now - last.at)
+        left = patience - (now - since)
         return after(left if left > 0 else MONITOR_SECONDS)
 
     return reconcile
+
+
+class Ears:
+    """Since when signs of life are heard without a gap."""
+
+    def __init__(self) -> None:
+        self._losses = 0
+        self._since = float("-inf")
+
+    def open_since(self, following: Following, now: float) -> float:
+        """Monotonic seconds; ``now`` while nothing is heard."""
+        if not following.is_up or following.losses != self._losses:
+            self._losses, self._since = following.losses, now
+        return self._since
 
 
 class Evictions:

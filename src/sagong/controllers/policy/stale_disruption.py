@@ -11,7 +11,12 @@ from sagong.core.clock import format_time, parse_time
 from sagong.ctl.controller import DONE, Controller, Env, Result, after
 
 STALE_SECONDS = 120.0
-CONTROLLER = Controller(name="disruption", component="controllermanager", reconciles="pods")
+CONTROLLER = Controller(
+    name="disruption",
+    component="controllermanager",
+    reconciles="pods",
+    concerns=lambda pod: condition(pod, "DisruptionTarget") is not None,
+)
 
 
 def plan(pod: Obj, *, now: float) -> float | None:

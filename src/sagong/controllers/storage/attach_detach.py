@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from sagong.api.errors import AlreadyExists, NotFound
 from sagong.api.meta import condition, is_deleting, name_of, namespace_of, uid_of
+from sagong.api.pods import claims_of
 from sagong.api.types import Key, Obj
 from sagong.api.volumes import CLAIMS, VOLUMES
 from sagong.controllers.storage.attachable import (
@@ -46,6 +47,13 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 def _node_of(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     nodes = {obj["spec"].get("nodeName") for obj in (old, new) if obj}
     return [Key("", node) for node in nodes if node]
+
+
+def _node_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
+    """Most pods have no claims, and their many changes concern nobody here."""
+    pod = new or old
+    assert pod is not None
+    return _node_of(old, new, cache) if claims_of(pod) else ()
 
 
 def _nodes_of_claim(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:

@@ -20,15 +20,6 @@ from sagong.api.types import Key, Obj
 from sagong.api.volumes import CLAIMS
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, owned
 
-CONTROLLER = Controller(name="ephemeral-volume", reconciles="pods", watches=(owned(CLAIMS, "Pod"),))
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    pod: Obj
-    claims: frozenset[str]  # names that are taken in the pod's namespace
-    foreign: Sequence[str] = ()  # of those the pod needs, the ones that are not its own
-
 
 def _names(pod: Obj) -> dict[str, Obj]:
     """The pod's ephemeral volumes by the names of their claims."""
@@ -37,6 +28,21 @@ def _names(pod: Obj) -> dict[str, Obj]:
         for volume in pod["spec"].get("volumes") or ()
         if volume.get("ephemeral")
     }
+
+
+CONTROLLER = Controller(
+    name="ephemeral-volume",
+    reconciles="pods",
+    watches=(owned(CLAIMS, "Pod"),),
+    concerns=lambda pod: bool(_names(pod)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    pod: Obj
+    claims: frozenset[str]  # names that are taken in the pod's namespace
+    foreign: Sequence[str] = ()  # of those the pod needs, the ones that are not its own
 
 
 def observe(key: Key, cache: Cache) -> Seen | None:

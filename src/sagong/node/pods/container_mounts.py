@@ -1,5 +1,6 @@
 """What is mounted into a container: volumes, sub-paths, devices, files of the pod's own."""
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from sagong.node.pods.naming import hosts_file
 from sagong.node.volumes.image_volume import Runtime, mount_image
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.sub_path import bind_sub_path
+
+log = logging.getLogger(__name__)
 
 Pull = Callable[[Obj], Awaitable[Any]]  # of an image volume; the runtime's Image
 
@@ -50,7 +53,7 @@ class ContainerMounts:
             if sub_path and not image:
                 place = Path("volume-subpaths", mount["name"], action.name, str(index))
                 target = self.config.pod_dir(pod["metadata"]["uid"]) / place
-                path = bind_sub_path(path, sub_path, target, is_read_only=volume.read_only)
+                path = _sub_path(container, mount["name"], volume, sub_path, target)
             plans.append(
                 MountPlan(
                     host_path="" if image else str(path),
@@ -101,6 +104,20 @@ class ContainerMounts:
             _write_once(path, "", 0o666)
             plans.append(MountPlan(str(path), wanted))
         return plans
+
+
+def _sub_path(
+    container: Obj, volume_name: str, volume: Mounted, sub_path: str, target: Path
+) -> Path:
+    """Raises ConfigFailure that tells nothing of the node's files, as upstream's."""
+    try:
+        return bind_sub_path(volume.path, sub_path, target, is_read_only=volume.read_only)
+    except OSError as error:
+        log.warning("subPath %s of volume %s: %s", sub_path, volume_name, error)
+        raise ConfigFailure(
+            f'failed to prepare subPath for volumeMount "{volume_name}" of container '
+            f'"{container["name"]}"'
+        ) from error
 
 
 def recursive_read_only(mount: Obj, *, is_supported: bool) -> bool:

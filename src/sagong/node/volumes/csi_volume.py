@@ -41,7 +41,7 @@ from sagong.node.pods.failures import DeviceFailure, NotAttached, VolumeFailure
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.mounts import is_mount_point, make_directory
-from sagong.node.volumes.ownership import own_by_group
+from sagong.node.volumes.ownership import give_to_group
 
 CSI_DRIVERS = "csidrivers.storage.k8s.io"
 ATTACHMENTS = "volumeattachments.storage.k8s.io"
@@ -265,7 +265,7 @@ async def _publish(use: _Use) -> None:
     policy = use.policies.get("fsGroupPolicy") or "ReadWriteOnceWithFSType"
     done_by_driver = capability.get("mount", {}).get("volume_mount_group")
     if use.group is not None and not done_by_driver and owns_by_group(source, policy):
-        own_by_group(use.target, use.group, only_on_mismatch=context.only_on_mismatch)
+        await give_to_group(use.target, use.group, only_on_mismatch=context.only_on_mismatch)
 
 
 async def secrets_of(name: SecretName | None, context: VolumeContext) -> dict[str, str]:

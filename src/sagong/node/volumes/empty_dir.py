@@ -10,7 +10,7 @@ from sagong.node.pods.resources import pod_limits
 from sagong.node.volumes import mounts
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
-from sagong.node.volumes.ownership import own_by_group
+from sagong.node.volumes.ownership import give_to_group
 
 _MODE = 0o777
 _MEMORY_MODE = 0o1777  # the kernel's own for a tmpfs, which upstream leaves
@@ -32,7 +32,7 @@ async def set_up(volume: Obj, context: VolumeContext) -> Mounted:
     if mode & wanted != wanted:
         path.chmod(mode | wanted)
     if context.fs_group is not None:
-        own_by_group(path, context.fs_group)
+        await give_to_group(path, context.fs_group)
     return Mounted(path)
 
 

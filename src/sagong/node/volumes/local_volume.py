@@ -11,7 +11,7 @@ from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.host_path import check_path
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.mounts import make_directory
-from sagong.node.volumes.ownership import own_by_group
+from sagong.node.volumes.ownership import give_to_group
 from sagong.node.volumes.persistent_claim import Claimed
 from sagong.node.volumes.programs import ProgramFailure, run_program
 
@@ -36,7 +36,7 @@ async def set_up(claimed: Claimed, context: VolumeContext) -> Mounted:
     else:
         _check_directory(path, claimed.persistent)
     if context.fs_group is not None and path.is_dir() and not claimed.read_only:
-        own_by_group(path, context.fs_group, only_on_mismatch=context.only_on_mismatch)
+        await give_to_group(path, context.fs_group, only_on_mismatch=context.only_on_mismatch)
     return Mounted(path, read_only=claimed.read_only, group=claimed.group)
 
 

@@ -1,5 +1,6 @@
 """fsGroup: the group that owns a volume's files, as ``volume.SetVolumeOwnership``."""
 
+import asyncio
 import os
 import stat
 from pathlib import Path
@@ -7,6 +8,11 @@ from pathlib import Path
 # Read and write for the owner and the group; directories can be entered, and hand on their group.
 _DIRECTORY_BITS = 0o2770
 _FILE_BITS = 0o660
+
+
+async def give_to_group(path: Path, group: int, *, only_on_mismatch: bool = False) -> None:
+    """``own_by_group`` in a thread: a volume may have millions of files."""
+    await asyncio.to_thread(own_by_group, path, group, only_on_mismatch=only_on_mismatch)
 
 
 def own_by_group(path: Path, group: int, *, only_on_mismatch: bool = False) -> None:

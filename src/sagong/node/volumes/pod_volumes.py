@@ -152,12 +152,12 @@ class PodVolumes:
         if mounts.mounts_under(pod_dir):
             raise OSError(f"still mounted below {pod_dir}")
         for name in ("volumes", "volume-subpaths"):
-            _remove_tree(pod_dir / name)
+            await asyncio.to_thread(_remove_tree, pod_dir / name)
 
     async def remove(self, pod_dir: Path) -> None:
         """Tear down, and remove what else the pod has on disk."""
         await self.tear_down(pod_dir)
-        _remove_tree(pod_dir)
+        await asyncio.to_thread(_remove_tree, pod_dir)
 
 
 def _remove_tree(directory: Path) -> None:

@@ -18,7 +18,6 @@ from sagong.node.volumes import mounts
 
 _OPENAT2 = 437  # the same number on every architecture
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 0x02, 0x08
-_DIRECTORY_MODE = 0o750  # upstream's
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,14 +42,15 @@ def check(sub_path: str) -> None:
 
 def bind_sub_path(volume: Path, sub_path: str, target: Path, *, is_read_only: bool = False) -> Path:
     """Bind ``volume/sub_path`` to ``target``, making missing directories unless the volume is
-    read-only. Returns the target. Raises ConfigFailure if the path leaves the volume.
+    read-only: with the mode of the volume's root, so that whoever may write there may here.
+
+    Returns the target. Raises ConfigFailure for a path that cannot be one, OSError for one that
+    leaves the volume (EXDEV) or is not there.
     """
     check(sub_path)
     root = os.open(os.path.realpath(volume), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         descriptor = _open_inside(root, sub_path, may_make=not is_read_only)
-    except OSError as error:
-        raise _failure(sub_path, error) from error
     finally:
         os.close(root)
     try:
@@ -61,12 +61,6 @@ def bind_sub_path(volume: Path, sub_path: str, target: Path, *, is_read_only: bo
     return target
 
 
-def _failure(sub_path: str, error: OSError) -> ConfigFailure:
-    if error.errno in (errno.EXDEV, errno.ELOOP):
-        return ConfigFailure(f'failed to prepare subPath "{sub_path}": it leads out of its volume')
-    return ConfigFailure(f'failed to prepare subPath "{sub_path}": {error.strerror}')
-
-
 def _open_inside(root: int, sub_path: str, *, may_make: bool) -> int:
     """A descriptor (O_PATH) of the place. Raises OSError; EXDEV if it is outside."""
     try:
@@ -74,20 +68,28 @@ def _open_inside(root: int, sub_path: str, *, may_make: bool) -> int:
     except FileNotFoundError:
         if not may_make:
             raise
-    made = ""
+    made, mode = "", stat.S_IMODE(os.fstat(root).st_mode)
     for part in PurePosixPath(sub_path).parts:
         parent = _open_beneath(root, made or ".", os.O_PATH | os.O_DIRECTORY)
         try:
-            os.mkdir(part, _DIRECTORY_MODE, dir_fd=parent)
+            os.mkdir(part, mode, dir_fd=parent)
         except FileExistsError:
             pass
         else:
-            # Whatever the umask: containers of any user get in by the group or as its owner.
-            os.chmod(part, _DIRECTORY_MODE, dir_fd=parent)
+            _set_mode(part, mode, parent)
         finally:
             os.close(parent)
         made = f"{made}/{part}" if made else part
     return _open_beneath(root, sub_path, os.O_PATH)
+
+
+def _set_mode(name: str, mode: int, directory: int) -> None:
+    """Of a directory that was just made, whatever the umask; not of a link that took its place."""
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        os.fchmod(made, mode)
+    finally:
+        os.close(made)
 
 
 def _open_beneath(root: int, path: str, flags: int) -> int:

@@ -2,23 +2,32 @@
 
 Not served yet, and where they belong: PodTopologyLabels after DefaultTolerationSeconds;
 ClusterTrustBundleAttest after CertificateSigning (its resource is not part of the stable API).
-Plugins that upstream leaves off by default are not there.
+``OPTIONAL`` ones are off unless an administrator asks for them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
+from sagong.core.clock import Clock
 from sagong.core.ids import Ids
+from sagong.server.admission.always_pull_images import AlwaysPullImages
 from sagong.server.admission.certificates import (
     CertificateApproval,
     CertificateRequester,
     CertificateSigning,
     CertificateSubjectRestriction,
 )
+from sagong.server.admission.configuration import DEFAULT, AdmissionSettings
 from sagong.server.admission.default_toleration_seconds import DefaultTolerationSeconds
+from sagong.server.admission.event_rate_limit import EventRateLimit
 from sagong.server.admission.interface import Attributes, Plugin
 from sagong.server.admission.limit_ranger import LimitRanger
 from sagong.server.admission.namespace_lifecycle import NamespaceLifecycle
 from sagong.server.admission.node_restriction import NodeRestriction
+from sagong.server.admission.owner_references import (
+    OfKind,
+    OwnerReferencesPermissionEnforcement,
+)
 from sagong.server.admission.plugin import Mutating, Validating
 from sagong.server.admission.pod_security.plugin import PodSecurity
 from sagong.server.admission.priority import Priority
@@ -38,42 +47,55 @@ from sagong.server.handlers import Storage
 Step = Callable[[Attributes], Awaitable[None]]
 
 
-def default_plugins(
-    *,
-    authorizer: Authorizer,
-    resolver: Resolver,
-    storage: Callable[[], Storage],
-    ids: Ids,
-    dynamic: Sequence[Plugin],
-) -> Sequence[Plugin]:
-    """All plugins, in the order in which they admit and validate.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What plugins look at and ask beside the write itself.
 
     ``resolver`` is the RbacAuthorizer; ``storage`` gives the registry, which the plugins are a
     part of, once it is there: usage of quotas is stored through it. ``dynamic`` are those that
     objects configure: policies and webhooks, in their order.
     """
-    return (
+
+    authorizer: Authorizer
+    resolver: Resolver
+    storage: Callable[[], Storage]
+    clock: Clock
+    ids: Ids
+    of_kind: OfKind
+    dynamic: Sequence[Plugin] = ()
+
+
+def default_plugins(
+    around: Surroundings, settings: AdmissionSettings = DEFAULT
+) -> Sequence[Plugin]:
+    """All plugins that are on, in the order in which they admit and validate."""
+    authorizer = around.authorizer
+    plugins: Sequence[Plugin] = (
+        AlwaysPullImages(),
         NamespaceLifecycle(),
         CertificateRequester(),
         LimitRanger(),
-        ServiceAccount(ids),
+        ServiceAccount(around.ids),
         NodeRestriction(),
         TaintNodesByCondition(),
-        PodSecurity(),
+        PodSecurity(settings.pod_security),
         Priority(),
         DefaultTolerationSeconds(),
         DefaultStorageClass(),
         StorageObjectInUseProtection(),
+        OwnerReferencesPermissionEnforcement(authorizer, around.of_kind),
         PersistentVolumeClaimResize(),
         RuntimeClass(),
         CertificateApproval(authorizer),
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
-        *dynamic,
-        ResourceQuota(storage),
-        RbacEscalation(authorizer, resolver),
+        EventRateLimit(settings.event_limits, around.clock),
+        *around.dynamic,
+        ResourceQuota(around.storage),
+        RbacEscalation(authorizer, around.resolver),
     )
+    return tuple(plugin for plugin in plugins if settings.is_on(plugin.name))
 
 
 class Chain:

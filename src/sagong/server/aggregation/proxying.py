@@ -98,6 +98,8 @@ async def _answer(exchange: Exchange, answer: aiohttp.ClientResponse) -> web.Str
     headers.setdefault("Audit-Id", exchange.audit_id)
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     await response.prepare(request)
+    if exchange.on_start is not None and exchange.verb == "CONNECT":  # a watch, which goes on
+        exchange.on_start(answer.status)
     try:
         async for block in blocks_of(answer, request):
             await response.write(block)

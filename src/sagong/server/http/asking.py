@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from sagong.server.aggregation.asking import asked_of as asked_by_path
 from sagong.server.authz.interface import Attributes
 from sagong.server.http import query
 from sagong.server.http.exchange import Exchange
@@ -17,6 +18,9 @@ def asked_of(exchange: Exchange, find: FindTarget) -> Attributes:
     """The request as authorisation will see it."""
     user, method = exchange.user, exchange.method
     target = find(exchange.path)
+    if target is not None and target.resource is None and exchange.path.startswith("/apis/"):
+        # An extension's, as far as the path tells.
+        return asked_by_path(exchange.path, method, query.parse(exchange.query), user)
     if target is None or target.resource is None:
         return Attributes(user, method.lower(), path=exchange.path, is_resource=False)
     watch = False

@@ -169,6 +169,7 @@ class Router:
         decision = await self.server.authorizer.authorize(asked)
         if decision.effect is not Effect.ALLOW:
             raise refusal(asked, decision.reason)
+        exchange.allowed_because = decision.reason
         exchange.verb = "CONNECT" if asked.verb == "watch" else asked.verb
         exchange.group, exchange.version = asked.group, asked.version
         exchange.resource, exchange.subresource = asked.resource, asked.subresource

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.api.cel.environments import ENVIRONMENT, VALUES, evaluate
 
+from sagong.api.cel import folds
 from sagong.api.cel.environment import COST_MAX, Environment
 from sagong.api.cel.errors import CostExceeded, EvaluationError
 from sagong.api.cel.estimate import UNKNOWN, cost_max
@@ -76,6 +77,36 @@ def test_cost_is_estimated(text: str, cost: int) -> None:
 @pytest.mark.parametrize("text", ["many.all(x, x > 0)", "long.contains(long)", "many.map(x, [x])"])
 def test_what_is_unbounded_is_dear(text: str) -> None:
     assert cost_max(TYPED.checked(text)) >= UNKNOWN // 10
+
+
+LOOPS = [
+    "few.all(x, x > 0)",
+    "few.exists(x, x > 0)",
+    "few.exists_one(x, x > 0)",
+    "few.map(x, x + 1)",
+    "few.map(x, x > 0, x + 1)",
+    "few.filter(x, x > 0)",
+    "few.all(i, v, v > i)",
+    "few.transformList(i, v, i > 0, v + i)",
+]
+
+
+@given(st.lists(st.integers(-3, 3), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_loops_of_their_own_cost_what_folds_cost(few: list[int]) -> None:
+    for text in LOOPS:
+        special = _outcome(text, few)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(folds, "_shaped", lambda *args: None)
+            assert _outcome(text, few) == special
+
+
+def _outcome(text: str, few: list[int]) -> object:
+    try:
+        found = TYPED.compile(text).run({"few": few})
+    except EvaluationError as error:
+        return str(error)
+    return found.value, found.cost
 
 
 @given(st.lists(st.integers(-9, 9), max_size=5), st.text("ab", max_size=10))

@@ -82,7 +82,7 @@ def test_depth_is_limited() -> None:
     assert problem("1" + " + 1" * 300) == limit
     assert problem("object" + ".a" * 300) == limit
     assert problem("[" * 100_000) == limit
-    assert problem("(" * 100 + "1" + ")" * 100) == ""
+    assert problem("(" * 240 + "1" + ")" * 240) == ""
 
 
 def test_numbers_must_fit() -> None:

@@ -12,7 +12,8 @@ from sagong.api.validation import ErrorList
 from sagong.server.admission.interface import Attributes, Operation
 from sagong.server.admission.plugin import Validating, refuse
 from sagong.server.admission.pod_security.checks import Violation
-from sagong.server.admission.pod_security.policy import Level, Standard, read_policy
+from sagong.server.admission.pod_security.policy import Level, Policy, Standard, read_policy
+from sagong.server.admission.pod_security.settings import NO_SETTINGS, Settings
 
 # Pods of a namespace that are looked at when its standard is raised, as upstream bounds it.
 PODS_CHECKED_MAX = 3000
@@ -37,27 +38,37 @@ class PodSecurity(Validating):
     name = "PodSecurity"
     resources = frozenset(("pods", "namespaces", *_TEMPLATES))
 
+    def __init__(self, settings: Settings = NO_SETTINGS) -> None:
+        self._settings = settings
+
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None or attributes.operation is Operation.CONNECT:
             return
-        resource = attributes.resource.name
+        resource, settings = attributes.resource.name, self._settings
+        if resource != "namespaces" and settings.exempts(
+            attributes.user.name, attributes.namespace
+        ):
+            return
         if resource == "pods":
-            _check_pod(attributes, attributes.obj)
+            _check_pod(attributes, attributes.obj, settings)
         elif resource in _TEMPLATES and not attributes.subresource:
-            _warn_of_template(attributes, attributes.obj)
+            _warn_of_template(attributes, attributes.obj, settings)
         elif resource == "namespaces" and not attributes.subresource:
             _check_namespace(attributes, attributes.obj)
 
 
-def _labels(attributes: Attributes) -> Mapping[str, str]:
+def _policy(attributes: Attributes, settings: Settings) -> Policy:
     namespace = attributes.lister.get("namespaces", "", attributes.namespace)
-    return labels_of(namespace.obj) if namespace else {}
+    labels = labels_of(namespace.obj) if namespace else {}
+    return read_policy({**settings.defaults, **labels})
 
 
-def _check_pod(attributes: Attributes, pod: Obj) -> None:
+def _check_pod(attributes: Attributes, pod: Obj, settings: Settings) -> None:
     if attributes.subresource in _IGNORED_SUBRESOURCES:
         return
-    policy = read_policy(_labels(attributes))
+    if pod["spec"].get("runtimeClassName") in settings.runtime_classes:
+        return
+    policy = _policy(attributes, settings)
     if max(policy.enforce.level, policy.warn.level) is Level.PRIVILEGED:
         return
     if attributes.old is not None and not _is_significant(pod, attributes.old):
@@ -68,15 +79,16 @@ def _check_pod(attributes: Attributes, pod: Obj) -> None:
     _warn(attributes, policy.warn, pod["metadata"], pod["spec"])
 
 
-def _warn_of_template(attributes: Attributes, obj: Obj) -> None:
-    policy = read_policy(_labels(attributes))
+def _warn_of_template(attributes: Attributes, obj: Obj, settings: Settings) -> None:
+    policy = _policy(attributes, settings)
     if policy.warn.level is Level.PRIVILEGED:
         return
     template: Obj = obj
     for step in _TEMPLATES[attributes.resource.name]:
         template = template.get(step) or {}
-    if template.get("spec"):
-        _warn(attributes, policy.warn, template.get("metadata") or {}, template["spec"])
+    spec = template.get("spec")
+    if spec and spec.get("runtimeClassName") not in settings.runtime_classes:
+        _warn(attributes, policy.warn, template.get("metadata") or {}, spec)
 
 
 def _warn(attributes: Attributes, standard: Standard, metadata: Obj, spec: Obj) -> None:

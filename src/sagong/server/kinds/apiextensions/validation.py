@@ -47,18 +47,35 @@ def _validate_group(group: str, errors: ErrorList) -> None:
 
 def _validate_versions(versions: Sequence[Obj], errors: ErrorList) -> None:
     where = _SPEC.child("versions")
+    shared, versions = _internal(versions)
     seen = [v.get("name") or "" for v in versions]
+    if shared.get("schema") is not None:
+        _validate_schema(shared["schema"], _SPEC.child("validation"), errors)
+    _validate_parts(shared, _SPEC, errors)
     for i, version in enumerate(versions):
         at = where.index(i)
         wrong = names.dns1035_label(version.get("name") or "")
         if wrong:
             errors.invalid(at.child("name"), version.get("name") or "", ",".join(wrong))
-        _validate_version(version, at, errors)
+        if shared.get("schema") is None:
+            _validate_schema(version.get("schema") or {}, at.child("schema"), errors)
+        _validate_parts(version, at, errors)
     if len(set(seen)) < len(seen):
         errors.invalid(where, _in_go(versions), "must contain unique version names")
     if sum(1 for v in versions if v.get("storage")) != 1:
         message = "must have exactly one version marked as storage version"
         errors.invalid(where, _in_go(versions), message)
+
+
+def _internal(versions: Sequence[Obj]) -> tuple[Obj, Sequence[Obj]]:
+    """As upstream's internal type has it: what all versions have alike stands beside them."""
+    fields = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
+    shared = {
+        field: versions[0].get(field)
+        for field in fields
+        if versions and all(v.get(field) == versions[0].get(field) for v in versions)
+    }
+    return shared, [{k: v for k, v in version.items() if k not in shared} for version in versions]
 
 
 def _in_go(versions: Sequence[Obj]) -> list[Obj]:
@@ -79,13 +96,16 @@ def _in_go(versions: Sequence[Obj]) -> list[Obj]:
     ]
 
 
-def _validate_version(version: Obj, path: Path, errors: ErrorList) -> None:
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    at = path.child("schema", "openAPIV3Schema")
+def _validate_schema(given: Obj, path: Path, errors: ErrorList) -> None:
+    schema, at = given.get("openAPIV3Schema"), path.child("openAPIV3Schema")
     if schema is None:
         errors.required(at)
     else:
         _validate_root(schema, at, errors)
+
+
+def _validate_parts(version: Obj, path: Path, errors: ErrorList) -> None:
+    """Columns and scale of one version, or of all."""
     for i, column in enumerate(version.get("additionalPrinterColumns") or ()):
         where = path.child("additionalPrinterColumns").index(i)
         checks.required(column.get("name"), where.child("name"), errors)
