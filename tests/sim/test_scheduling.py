@@ -135,11 +135,13 @@ def test_a_pod_without_place_is_woken_by_what_helps_and_by_nothing_else() -> Non
         await seen.wait(lambda: placed(seen, "fills"))
         await seen.create("pods", pod("large", cpu="63"))
         await seen.wait(lambda: refused(seen, "large") != "")
+        await asyncio.sleep(5.0)  # until the event about it has been written too
         before = len(attempts)
         # Room for cpu does not come from labels, nor from pods that come.
         await seen.client.patch("nodes", "node-0", {"metadata": {"labels": {"some": "label"}}})
         await seen.create("pods", pod("small", cpu="10m"))
         await seen.wait(lambda: placed(seen, "small"))
+        await asyncio.sleep(30.0)
         assert len(attempts) == before
         await seen.client.delete("pods", "fills", namespace="default", grace_period_seconds=0)
         await seen.wait(lambda: placed(seen, "large"))

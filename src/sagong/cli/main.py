@@ -17,6 +17,7 @@ VERBS = {
     "image": "Images of the nodes' container runtimes.",
     "sim": "Simulated nodes, and whole clusters in virtual time.",
     "install": "Install the system packages or the systemd services.",
+    "gateway-api": "Print the definitions of the Gateway API.",
     "version": "Print the version.",
 }
 
@@ -30,7 +31,8 @@ class LazyVerbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"sagong.cli.verbs.{cmd_name}").command
+        module = f"sagong.cli.verbs.{cmd_name.replace('-', '_')}"
+        command = importlib.import_module(module).command
         assert isinstance(command, click.Command)
         return command
 

@@ -95,7 +95,12 @@ async def run_agent(config: AgentConfig) -> None:
         # The agent's own cache has the pods of this node alone.
         pods = SharedCache(client, ids)
         network = NodeNetwork(
-            network_config(config, instance), agent.cache, pods, clock=clock, client=client
+            network_config(config, instance),
+            agent.cache,
+            pods,
+            clock=clock,
+            client=client,
+            gateways=SharedCache(client, ids),
         )
         network.follow(agent.cache)
         network.follow_pods(pods)

@@ -1,6 +1,7 @@
 """The composition root of controllers and scheduler in a server's process: no logic."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
@@ -9,9 +10,11 @@ from sagong.api.resources import ResourceTable
 from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import Dispatch, InProcess
+from sagong.cmd.optional_controllers import run_while_served
 from sagong.controllers.configured import Settings, configured
 from sagong.controllers.garbage.collector import NAME as GARBAGE_COLLECTOR
 from sagong.controllers.garbage.collector import GarbageCollector
+from sagong.controllers.networking import gateway
 from sagong.controllers.table import CONTROLLERS
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
@@ -41,6 +44,8 @@ _ACCOUNTS = {
     # Events that are old enough are garbage like any other.
     "event-expiry": "generic-garbage-collector",
     "garbage-collector": "generic-garbage-collector",
+    "gateway-class": "gateway-controller",
+    "gateway-route": "gateway-controller",
     "local-volume-provisioner": "persistent-volume-binder",
     "local-volume-remover": "persistent-volume-binder",
     "node-ipam": "node-controller",
@@ -82,13 +87,17 @@ async def control_plane(
 
     cache = SharedCache(client_of(_CACHE_USER, "kube-controller-manager"), ids)
     metrics = metrics or QueueMetrics(CollectorRegistry())
-    runner = Runner(
-        lambda name: client_of(account_of(name), "kube-controller-manager"),
-        cache,
-        clock,
-        ids,
-        metrics=metrics,
-    )
+
+    def make_runner() -> Runner:
+        return Runner(
+            lambda name: client_of(account_of(name), "kube-controller-manager"),
+            cache,
+            clock,
+            ids,
+            metrics=metrics,
+        )
+
+    runner = make_runner()
     for controller, reconcile in (*CONTROLLERS, *configured(settings)):
         runner.add(controller, reconcile)
     collector = GarbageCollector(
@@ -102,5 +111,16 @@ async def control_plane(
         tasks.start(recorder.run(), name="scheduler events")
         tasks.start(runner.run(), name="controllers")
         tasks.start(collector.run(), name=GARBAGE_COLLECTOR)
+        gateways = run_while_served(
+            gateway.MEMBERS,
+            gateway.NEEDED,
+            resources,
+            make_runner,
+            functools.partial(
+                gateway.ensure_class,
+                client_of(account_of(gateway.CLASS_CONTROLLER.name), "kube-controller-manager"),
+            ),
+        )
+        tasks.start(gateways, name="gateways")
         tasks.start(scheduler.run(), name="scheduler")
         yield scheduler

@@ -14,6 +14,7 @@ from sagong.client.in_process import Dispatch, InProcess
 from sagong.core.clock import Clock
 from sagong.core.ids import Ids
 from sagong.core.tasks import task_group
+from sagong.ctl.events import Recorder
 from sagong.ctl.lease import Elector, LeadershipLost
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,12 @@ async def elected(
     """
     client = Client(InProcess(dispatch, _USER), resources, user_agent="leader-election")
     identity = identity or identity_of(ids)
+    recorder = Recorder(client, component=NAME, clock=clock, ids=ids)
+    lease = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1"}
+    lease |= {"namespace": NAMESPACE, "name": NAME}
+
+    def tell(what: str) -> None:
+        recorder.emit(lease, "Normal", "LeaderElection", f"{identity} {what}")
 
     async def lead() -> None:
         async with plane():
@@ -52,7 +59,13 @@ async def elected(
     async def stand() -> None:
         while True:
             elector = Elector(
-                client, namespace=NAMESPACE, name=NAME, identity=identity, clock=clock, ids=ids
+                client,
+                namespace=NAMESPACE,
+                name=NAME,
+                identity=identity,
+                clock=clock,
+                ids=ids,
+                tell=tell,
             )
             try:
                 await elector.run(lead)
@@ -60,5 +73,6 @@ async def elected(
                 log.warning("%s", error)
 
     async with task_group() as tasks:
+        tasks.start(recorder.run(), name=f"events of {identity}")
         tasks.start(stand(), name=f"candidate {identity}")
         yield

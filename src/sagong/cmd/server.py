@@ -85,6 +85,7 @@ class Running:
     listening: Listening
     pki: Pki
     kubeconfig: Path
+    aggregator: Aggregator
 
     def client(self, user: User, *, user_agent: str = "sagong") -> Client:
         """A client in this process that acts as ``user``."""
@@ -108,6 +109,7 @@ async def run_server(config: ServerConfig) -> None:
         from sagong.cmd.leading import elected
         from sagong.controllers.configured import Settings
         from sagong.ctl.metrics import QueueMetrics
+        from sagong.server.aggregation.in_process import aggregating
         from sagong.server.pki.signing import Signer
 
         settings = Settings(
@@ -118,11 +120,12 @@ async def run_server(config: ServerConfig) -> None:
             load_balancer_pools=tuple(map(parse_pool, config.load_balancer_pools)),
         )
         core = running.core
+        dispatch = aggregating(core.server, running.aggregator)
         metrics = QueueMetrics(core.metrics_registry)
 
         def plane() -> contextlib.AbstractAsyncContextManager[object]:
             return control_plane(
-                core.server.dispatch, core.resources, settings, clock, ids, scheduling, metrics
+                dispatch, core.resources, settings, clock, ids, scheduling, metrics
             )
 
         async with (
@@ -183,7 +186,8 @@ async def serving(config: ServerConfig, *, clock: Clock, ids: Ids) -> AsyncItera
                 http.listen(config.host, config.port) as listening,
             ):
                 url = f"https://{_reachable(listening.host)}:{listening.port}"
-                running = Running(core, url, listening, pki, config.data_dir / "admin.kubeconfig")
+                kubeconfig = config.data_dir / "admin.kubeconfig"
+                running = Running(core, url, listening, pki, kubeconfig, aggregator)
                 await ensure_api_services(running.client(SERVER_USER))
                 await bootstrap_objects(
                     running.client(SERVER_USER),

@@ -50,7 +50,10 @@ class Elector:
         clock: Clock,
         ids: Ids,
         terms: Terms = Terms(),
+        tell: Callable[[str], None] = lambda what: None,
     ) -> None:
+        """``tell`` is called with "became leader" and "stopped leading"."""
+        self._tell = tell
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -75,6 +78,7 @@ class Elector:
         """
         await self._acquire()
         log.info("%s: %s leads", self._name, self._identity)
+        self._tell("became leader")
         try:
             async with task_group() as tasks:
                 leading = tasks.start(_call(lead), name=f"lead {self._name}")
@@ -82,6 +86,7 @@ class Elector:
                 await asyncio.wait((leading, renewing), return_when=asyncio.FIRST_COMPLETED)
                 lost = not leading.done()
         finally:
+            self._tell("stopped leading")
             await self._release()
         if lost:
             raise LeadershipLost(f"{self._name}: {self._identity} no longer leads")

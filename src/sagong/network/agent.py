@@ -29,6 +29,7 @@ from sagong.network.dns.upstream import StubDomains
 from sagong.network.dns.view import WATCHES as DNS_WATCHES
 from sagong.network.indexes import SERVICE_INDEX, SERVICES, SLICES, ready_nodes
 from sagong.network.ingress.config import Ports, Surroundings
+from sagong.network.ingress.gateway_watch import GatewayWatch
 from sagong.network.ingress.haproxy import Haproxy
 from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
 from sagong.network.ingress.server import IngressServer
@@ -102,10 +103,12 @@ class NodeNetwork:
         *,
         clock: Clock,
         client: Client | None = None,
+        gateways: SharedCache | None = None,
     ) -> None:
         """``pods`` has, once it is run, the pods of all nodes; without it ``cache`` has them.
 
-        The client reads the certificates of Ingresses.
+        The client reads the certificates of Ingresses; ``gateways`` will have the objects of the
+        Gateway API.
         """
         self._config = config
         self._cache = cache
@@ -132,7 +135,7 @@ class NodeNetwork:
         self._pods: SharedCache | None = None
         if pods is None:
             self.policies.pods_known.set()
-        self.ingresses = _ingress_server(config, cache, client)
+        self.ingresses = _ingress_server(config, cache, client, gateways)
         facts = Facts(
             lambda: self.proxy.health,
             lambda: self._cache.get(NODES, "", config.node_name),
@@ -191,6 +194,7 @@ class NodeNetwork:
                 "network policies": self.policies.run,
                 "pods of all nodes": self._keep_pods,
                 "ingresses": self.ingresses.run,
+                "gateways": self.ingresses.keep_gateways,
                 "balancers' addresses": self._keep_balancers,
                 "health checks": self._health_server.run,
             }
@@ -320,7 +324,9 @@ def _hold_balancers(wanted: frozenset[str]) -> None:
         announce(ip)
 
 
-def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) -> IngressServer:
+def _ingress_server(
+    config: NetworkConfig, cache: Cache, client: Client | None, gateways: SharedCache | None
+) -> IngressServer:
     proxy = Haproxy(_ingress_directory(config))
     where = Surroundings(
         _ingress_directory(config),
@@ -328,7 +334,8 @@ def _ingress_server(config: NetworkConfig, cache: Cache, client: Client | None) 
         resolver=f"{config.dns_ip}:53" if config.dns_ip else "",
         user=proxy.user,
     )
-    return IngressServer(cache, client, proxy, where)
+    watch = GatewayWatch(client, gateways, cache) if client and gateways else None
+    return IngressServer(cache, client, proxy, where, watch)
 
 
 def _ingress_directory(config: NetworkConfig) -> Path:

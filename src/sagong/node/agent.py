@@ -24,6 +24,9 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.devices.pod_resources import PodResources
+from sagong.node.devices.pool import DevicePool
+from sagong.node.devices.registration import DeviceRegistration
 from sagong.node.eviction.evictor import Evictor
 from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
@@ -45,6 +48,7 @@ from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import Guard, PodWorker, Workshop
+from sagong.node.probes.counts import ProbeCounts
 from sagong.node.registration import Registration
 from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
@@ -103,6 +107,8 @@ class NodeAgent:
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
         self._tenancy: Tenancy | None = None
+        self.probe_counts = ProbeCounts()
+        self._devices = DevicePool(config.data_dir / "device-plugins", self._status_due.set)
         self.storage = node_storage(
             config, self._client, clock, node=self._node, use_changed=self._status_due.set
         )
@@ -150,9 +156,13 @@ class NodeAgent:
         await supervised("listing containers", self.view.relist)
         shop = await supervised("storage", functools.partial(self._workshop, machine))
         static = self._static_pods(shop, tasks)
+        self._devices.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
+        start("device plugins", DeviceRegistration(self._devices).run)
+        resources = PodResources(self.config.data_dir / "pod-resources", self._devices, self.pods)
+        start("pod resources", resources.run)
         start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
@@ -192,6 +202,7 @@ class NodeAgent:
             mounts=ContainerMounts(self.config, self._ids, runtime),
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
+            devices=self._devices,
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -215,6 +226,8 @@ class NodeAgent:
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,
+            devices=self._devices,
+            probes=self.probe_counts,
         )
 
     async def _runtime(self) -> Runtime:
@@ -353,10 +366,10 @@ class NodeAgent:
                 self.config,
                 machine,
                 health,
-                self.evictor.pressures,
                 old=old,
                 # A runtime that is ill is not asked more than once: the status must get through.
                 images=(old.get("images") or []) if health.runtime else await self._listed_images(),
+                offers=self._devices.offers(),
                 now=self._clock.now(),
             )
             return with_volumes_in_use(status, self.storage.csi.volumes_in_use())
@@ -379,7 +392,7 @@ class NodeAgent:
         try:
             status = await self.cri.status()
         except RuntimeFailure:
-            return Health(runtime="container runtime is down")
+            return Health("container runtime is down", pressures=self.evictor.pressures)
         conditions = {c.type: c for c in status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         age = self._follower.age_seconds
@@ -391,6 +404,7 @@ class NodeAgent:
             f"reason:{network.reason if network else ''} "
             f"message:{network.message if network else ''}",
             pleg="" if age < PLEG_UNHEALTHY_SECONDS else "PLEG is not healthy",
+            pressures=self.evictor.pressures,
         )
 
     async def _renew_lease(self) -> None:

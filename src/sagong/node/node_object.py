@@ -11,6 +11,7 @@ from sagong.api.quantities import Quantity, parse
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
 from sagong.node.config import NodeConfig
+from sagong.node.devices.choice import Offer
 from sagong.node.machine import Machine, architecture
 
 IMAGES_REPORTED_MAX = 50
@@ -23,6 +24,7 @@ class Health:
     runtime: str = ""
     network: str = ""
     pleg: str = ""
+    pressures: Sequence[str] = ()  # conditions of theirs, not of Ready
 
     @property
     def problems(self) -> Sequence[str]:
@@ -99,20 +101,21 @@ def node_status(
     config: NodeConfig,
     machine: Machine,
     health: Health,
-    pressures: Sequence[str],
     *,
     old: Obj,
     images: Sequence[Obj],
+    offers: Mapping[str, Offer],
     now: float,
 ) -> Obj:
-    """The complete status; ``old`` is the one before, whose foreign conditions are kept."""
+    """The complete status; ``old`` is the one before, whose foreign conditions are kept, and
+    whose extended resources that no device plugin of ours offers (somebody else's word)."""
     previous = {c["type"]: c for c in old.get("conditions") or []}
     own = [
         _condition(previous, now, **facts)
         for facts in (
-            _pressure("Memory", pressures, "kubelet has sufficient memory available"),
-            _pressure("Disk", pressures, "kubelet has no disk pressure"),
-            _pressure("PID", pressures, "kubelet has sufficient PID available"),
+            _pressure("Memory", health.pressures, "kubelet has sufficient memory available"),
+            _pressure("Disk", health.pressures, "kubelet has no disk pressure"),
+            _pressure("PID", health.pressures, "kubelet has sufficient PID available"),
             _ready(health),
         )
     ]
@@ -120,8 +123,16 @@ def node_status(
     foreign = [c for type_, c in previous.items() if type_ not in types]
     status: Obj = {
         "addresses": [{"type": a.type, "address": a.address} for a in config.addresses],
-        "allocatable": dict(allocatable(config, machine)),
-        "capacity": dict(capacity(config, machine)),
+        "allocatable": {
+            **_foreign(old, offers),
+            **{name: str(offer.allocatable) for name, offer in offers.items()},
+            **allocatable(config, machine),
+        },
+        "capacity": {
+            **_foreign(old, offers),
+            **{name: str(offer.capacity) for name, offer in offers.items()},
+            **capacity(config, machine),
+        },
         "conditions": foreign + own,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},
         "images": list(images)[:IMAGES_REPORTED_MAX],
@@ -131,6 +142,12 @@ def node_status(
     }
     kept = ("volumesAttached", "phase", "config")
     return {**{k: old[k] for k in kept if k in old}, **status}
+
+
+def _foreign(old: Obj, offers: Mapping[str, Offer]) -> Mapping[str, str]:
+    """Extended resources that were written into the capacity by others; all are allocatable."""
+    told = old.get("capacity") or {}
+    return {name: text for name, text in told.items() if "/" in name and name not in offers}
 
 
 def with_volumes_in_use(status: Obj, names: Sequence[str]) -> Obj:

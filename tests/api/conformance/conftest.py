@@ -17,6 +17,7 @@ from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.tasks import task_group
 from sagong.ctl.metrics import QueueMetrics
+from sagong.server.aggregation.in_process import aggregating
 from sagong.server.pki.signing import Signer
 from sagong.sim.fleet import Fleet, FleetConfig
 from sagong.sim.lives import Profile
@@ -45,7 +46,7 @@ async def plane(server: Running) -> AsyncIterator[Running]:
     settings = Settings(server.pki.ca_file.read_text(), Signer(server.pki.authority, SystemClock()))
     core = server.core
     async with control_plane(
-        core.server.dispatch,
+        aggregating(core.server, server.aggregator),
         core.resources,
         settings,
         SystemClock(),

@@ -145,3 +145,41 @@ async def test_a_rollback_restarts_nothing_in_vain(live: Space) -> None:
     assert {p["spec"]["containers"][0]["image"] for p in after.values()} == {
         "sagong.local/busybox:1"
     }
+
+
+async def test_revisions_may_be_made_and_removed_by_hand(live: Space) -> None:
+    """Beside the controller that numbers them."""
+    await create(live, updateStrategy={"type": "RollingUpdate"})
+    await running(live, NODES)
+    path = "apps/v1 controllerrevisions"
+    [first] = (await live.ask("GET", path))["items"]
+    name = first["metadata"]["name"]
+    labels = {"metadata": {"labels": {name: "patched"}}}
+    patched = await live.patch(f"{path}/{name}", labels)
+    assert patched["metadata"]["labels"][name] == "patched"
+    metadata = {
+        "name": "ds-by-hand",
+        "labels": {"app": "ds", "controller-revision-hash": "by-hand"},
+        "ownerReferences": first["metadata"]["ownerReferences"],
+    }
+    await live.ask(
+        "POST",
+        path,
+        {"metadata": metadata, "data": first["data"], "revision": first["revision"] + 1},
+    )
+    assert sorted(await live.names(path)) == sorted(["ds-by-hand", name])
+    await live.ask("DELETE", f"{path}/{name}")
+    assert await live.names(path) == ["ds-by-hand"]
+    found = await live.get(f"{path}/ds-by-hand")
+    found["metadata"]["labels"]["ds-by-hand"] = "updated"
+    await live.ask("PUT", f"{path}/ds-by-hand", found)
+    spec = {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}
+    await live.ask("PATCH", PATH, {"spec": spec}, headers=STRATEGIC)
+    await live.wait(path, lambda found: len(found["items"]) == 2)
+    await live.ask("DELETE", f"{path}?labelSelector=ds-by-hand=updated")
+    [last] = (await live.ask("GET", path))["items"]
+    assert last["revision"] == 3
+    await running(live, NODES)
+    found = await pods(live)
+    hashes = {p["metadata"]["labels"]["controller-revision-hash"] for p in found.values()}
+    assert hashes == {last["metadata"]["labels"]["controller-revision-hash"]}

@@ -361,6 +361,28 @@ async def test_parameters_by_selector(policies: Policies) -> None:
     assert (await policies.create(deployment("over-one", 4))).status == 422
 
 
+async def test_parameters_are_seen_in_the_version_that_is_named(policies: Policies) -> None:
+    await policies.validating(
+        {
+            "paramKind": {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"},
+            "matchConstraints": selecting(policies.space, rules("configmaps")),
+            "validations": [{"expression": "params.spec.targetCPUUtilizationPercentage == 70"}],
+        },
+        paramRef={"name": "scaler", "parameterNotFoundAction": "Deny"},
+    )
+    scaler = {
+        "metadata": {"name": "scaler"},
+        "spec": {
+            "maxReplicas": 2,
+            "targetCPUUtilizationPercentage": 70,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+        },
+    }
+    path = f"/apis/autoscaling/v1/namespaces/{policies.space}/horizontalpodautoscalers"
+    assert (await policies.api.call("POST", path, scaler)).status == 201
+    assert (await policies.create(config_map("scaled"))).status == 201
+
+
 async def test_match_conditions_and_exclusions(policies: Policies) -> None:
     constraints = selecting(policies.space, rules("*", operations=("CREATE", "UPDATE")))
     constraints["excludeResourceRules"] = [rules("configmaps") | {"resourceNames": ["free"]}]

@@ -5,6 +5,7 @@ One Ingress of several hosts a test; hosts carry the test's namespace, as all sh
 
 import asyncio
 import base64
+import datetime
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -12,6 +13,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.cluster.conformance.cluster import WAIT_SECONDS, Space
 from tests.cluster.conformance.net_scene import net_pod, node_addresses, run, service
 
@@ -156,7 +161,7 @@ async def test_a_default_backend_takes_what_no_path_does(
 async def test_certificates_come_from_secrets(space: Space) -> None:
     await backends(space, "one")
     host = f"tls.{space.name}.example.com"
-    certificate, key = await made_certificate(host)
+    certificate, key = made_certificate(host)
     data = {"tls.crt": b64(certificate), "tls.key": b64(key)}
     tls = [{"hosts": [host], "secretName": "pair"}]
     await ingress(space, rule(host, path("one", "/")), tls=tls)
@@ -191,16 +196,21 @@ async def over_tls(address: str, host: str, context: ssl.SSLContext) -> str:
     return answer.decode().rpartition("\r\n\r\n")[2].strip()
 
 
-async def made_certificate(host: str) -> tuple[str, str]:
-    process = await asyncio.create_subprocess_exec(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-        "-nodes", "-keyout", "-", "-out", "-", "-subj", "/CN=test", "-days", "2",
-        "-addext", f"subjectAltName=DNS:{host}",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    out = (await process.communicate())[0].decode()
-    begin = out.index("-----BEGIN CERTIFICATE")
-    return out[begin:], out[:begin]
+def made_certificate(host: str) -> tuple[str, str]:
+    """A certificate for a host that is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM).decode(), secret.decode()
 
 
 def b64(text: str) -> str:

@@ -6,6 +6,7 @@ reach whom is asked until it is as expected: a change is in force within a secon
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -85,11 +86,27 @@ async def test_default_deny_shuts_everyone_out_and_lets_probes_in(space: Space) 
     await asyncio.gather(
         *(shut(space, "a", ips[name]) for name in ("b", "c")), shut(space, "b", ips["c"], "udp")
     )
+    assert await dropped(space, space.cluster.nodes[1], "ingress") > 0
     # The node's probes go on: a pod made now becomes Ready although nobody else may reach it.
     (late,) = await run(space, net_pod("late", "http:80", nodeName=space.cluster.nodes[0]))
     await shut(space, "a", ip_of(late))
     await space.delete(POLICIES, "deny")
     await asyncio.gather(*(open_(space, "a", ips[name]) for name in ("b", "c")))
+
+
+async def dropped(space: Space, node: str, direction: str) -> float:
+    """The packets that a node's policies have dropped, as its metrics say."""
+    ask = (
+        "import urllib.request as u;"
+        "print(u.urlopen('http://127.0.0.1:10249/metrics').read().decode())"
+    )
+    namespace = space.cluster.network_namespace(node)
+    process = await asyncio.create_subprocess_exec(
+        "nsenter", f"--net={namespace}", sys.executable, "-c", ask, stdout=asyncio.subprocess.PIPE
+    )
+    text = (await process.communicate())[0].decode()
+    name = f'sagong_network_policy_dropped_packets_total{{direction="{direction}"}} '
+    return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
 
 
 async def test_peers_are_chosen_by_pod_and_by_namespace(space: Space, other: Space) -> None:

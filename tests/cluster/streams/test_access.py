@@ -49,7 +49,12 @@ async def test_access_to_the_agent(cluster: Cluster) -> None:
     assert admin is not None
     admin.check_hostname = False
     admin.verify_mode = ssl.CERT_NONE
-    assert (await answered(url + "/healthz", admin)) == (200, "ok")
+    for path in ("/healthz", "/healthz/ping", "/healthz/syncloop"):
+        assert (await answered(url + path, admin)) == (200, "ok")
+    status, text = await answered(url + "/metrics/probes", admin)
+    assert (status, "# TYPE prober_probe_total counter" in text) == (200, True)
+    status, text = await answered(url + "/runningpods/", admin)
+    assert (status, '"kind":"PodList"' in text) == (200, True)
 
 
 def open_files(cluster: Cluster, name: str) -> Callable[[], int]:

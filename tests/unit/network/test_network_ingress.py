@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from sagong.api.ingress import CONTROLLER, certificate_secrets, is_ours
-from sagong.network.ingress.config import (
-    EXACT,
-    PREFIX,
-    Ports,
-    Surroundings,
-    plan_files,
-)
-from sagong.network.ingress.ingresses import Cluster, plan_site, ready_addresses
-from sagong.network.ingress.model import Backend, Match, Server, Site
+from sagong.network.ingress.config import Ports, Surroundings, plan_files
+from sagong.network.ingress.ingresses import Cluster, plan_sites, ready_addresses
+from sagong.network.ingress.model import Backend, Choice, Match, Server, Site
 
 Obj = dict[str, Any]
 
@@ -57,7 +51,9 @@ def site(*ingresses: Obj, pairs: Any = None) -> Site:
         lambda service, port: [("10.244.0.3", 8080), ("10.244.0.2", 8080)],
         pairs or {},
     )
-    return plan_site(ingresses, cluster)
+    sites = plan_sites(ingresses, cluster, Ports())
+    assert sites[80, False].routes == sites[443, True].routes
+    return sites[443, True]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +73,8 @@ def site(*ingresses: Obj, pairs: Any = None) -> Site:
     ids=str,
 )
 def test_where_a_backend_leads(backend: Obj, servers: list[Server]) -> None:
-    (found,) = site(ingress(rules=[rule("/", "Prefix", backend)])).routes.values()
-    assert list(found.servers) == servers
+    ((found,),) = site(ingress(rules=[rule("/", "Prefix", backend)])).routes.values()
+    assert list(found.backend.servers) == servers
 
 
 @pytest.mark.parametrize(
@@ -99,22 +95,25 @@ def test_the_older_ingress_has_a_path_that_two_want() -> None:
     first = ingress("b", "1", rules=[rule("/", "Prefix", to("web"))])
     second = ingress("a", "2", rules=[rule("/", "Prefix", to("each"))])
     for order in ((first, second), (second, first)):
-        (backend,) = site(*order).routes.values()
-        assert backend.label == "default.web.80"
+        ((choice,),) = site(*order).routes.values()
+        assert choice.backend.label == "default.web.80"
 
 
 def test_a_default_backend_is_of_its_hosts_or_without_rules_of_all() -> None:
     own = ingress("own", rules=[rule("/a", "Prefix", to("web"))], defaultBackend=to("each"))
     whole = ingress("whole", defaultBackend=to("secure"))
     made = site(own, whole)
-    assert made.routes[Match("a.example.com")].label == "default.each.80"
+    assert made.routes[Match("a.example.com")][0].backend.label == "default.each.80"
     assert made.default is not None
     assert made.default.label == "default.secure.80"
 
 
 def test_certificates_that_could_be_read_are_served_for_their_hosts() -> None:
     tls = [{"hosts": ["b", "a"], "secretName": "pair"}, {"hosts": ["c"], "secretName": "lost"}, {}]
-    made = site(ingress(tls=tls, rules=[]), pairs={("default", "pair"): b"PEM"})
+    made = site(
+        ingress(tls=tls, rules=[rule("/", "Prefix", to("web"))]),
+        pairs={("default", "pair"): b"PEM"},
+    )
     assert [(c.name, c.hosts) for c in made.certificates] == [("default_pair", ("a", "b"))]
     assert "PEM" not in repr(made)
     assert list(certificate_secrets(ingress(tls=tls))) == [("default", "pair"), ("default", "lost")]
@@ -161,14 +160,15 @@ def test_ready_addresses_are_those_of_the_port() -> None:
 
 def test_maps_hold_exact_paths_and_prefixes_of_whole_elements(tmp_path: Path) -> None:
     web = Backend("web", (Server("10.96.0.7", 80),))
+    only = (Choice(web),)
     routes = {
-        Match("a.example.com", "/a", exact=True): web,
-        Match("*.example.com", "/b"): web,
-        Match("", "/"): web,
+        Match("a.example.com", "/a", exact=True): only,
+        Match("*.example.com", "/b"): only,
+        Match("", "/"): only,
     }
-    files = plan_files(Site(routes), Surroundings(tmp_path, Ports(), ""))
-    assert files[EXACT].decode() == f"a.example.com/a {web.name}\n"
-    assert files[PREFIX].decode() == f"/ {web.name}\n*.example.com/b/ {web.name}\n"
+    files = plan_files({(80, False): Site(routes)}, Surroundings(tmp_path, Ports(), ""))
+    assert files["exact-80.map"].decode() == f"a.example.com/a {web.name}\n"
+    assert files["prefix-80.map"].decode() == f"/ {web.name}\n*.example.com/b/ {web.name}\n"
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
@@ -181,7 +181,7 @@ def test_haproxy_takes_every_kind_of_server(tmp_path: Path) -> None:
         ingress("none", defaultBackend=to("none")),
     )
     where = Surroundings(tmp_path, Ports(18080, 18443), "10.96.0.10:53")
-    for name, content in plan_files(made, where).items():
+    for name, content in plan_files({(18080, False): made}, where).items():
         (tmp_path / name).write_bytes(content)
     command = ["haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -61,8 +61,11 @@ _ANY_SIZE = Range(0, UNKNOWN)
 
 
 def cost_max(tree: Expr) -> int:
-    """The most that evaluating a checked tree may cost."""
-    return _Estimator().cost(tree).high
+    """The most that evaluating a checked tree may cost; unknown if it is too deep to tell."""
+    try:
+        return _Estimator().cost(tree).high
+    except RecursionError:
+        return UNKNOWN
 
 
 class _Estimator:

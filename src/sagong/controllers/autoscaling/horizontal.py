@@ -338,11 +338,9 @@ async def _values(autoscaler: Obj, selector: str, env: Env) -> Mapping[int, Sequ
 async def _scale(
     autoscaler: Obj, resource: str, scale: Obj, steps: Plan, env: Env
 ) -> tuple[bool, Why]:
-    changed = deep_copy(scale)
-    changed["spec"] = {"replicas": steps.replicas}
     told = f"New size: {steps.replicas}; reason: {steps.why}"
     try:
-        await env.client.update(resource, changed, subresource="scale")
+        await _resize(resource, scale, steps.replicas, env)
     except errors.ApiError as error:
         message = f"{told}; error: {error.message}"
         env.events.emit(autoscaler, "Warning", "FailedRescale", message)
@@ -351,6 +349,22 @@ async def _scale(
     env.events.emit(autoscaler, "Normal", "SuccessfulRescale", told)
     able = f"the HPA controller was able to update the target scale to {steps.replicas}"
     return True, Why("SucceededRescale", able)
+
+
+async def _resize(resource: str, scale: Obj, replicas: int, env: Env) -> None:
+    """Raises ApiError. What else of the target was written meanwhile does not matter."""
+    changed = deep_copy(scale)
+    changed["spec"] = {"replicas": replicas}
+    try:
+        await env.client.update(resource, changed, subresource="scale")
+    except errors.Conflict:
+        name, namespace = name_of(scale), namespace_of(scale)
+        live = await env.client.get(resource, name, namespace=namespace, subresource="scale")
+        if live.get("spec") != scale.get("spec"):
+            raise
+        version = live["metadata"]["resourceVersion"]
+        changed["metadata"]["resourceVersion"] = version
+        await env.client.update(resource, changed, subresource="scale")
 
 
 async def _report(

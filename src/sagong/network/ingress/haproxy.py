@@ -18,6 +18,9 @@ from sagong.network.ingress.config import CONFIG
 PROGRAM = "haproxy"
 CHECK_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 5.0
+START_SECONDS_MAX = 10.0  # it binds its ports in some milliseconds, on a busy machine later
+_POLL_SECONDS = 0.05
+_LOADED, _NOT_LOADED = "Loading success", "Loading failure"
 _PID_FILE, _LOG_FILE = "haproxy.pid", "haproxy.log"
 
 
@@ -45,7 +48,11 @@ class Haproxy:
 
     async def serve(self, files: Mapping[str, bytes]) -> bool:
         """Serve what the files say; False if it does already. Raises HaproxyError."""
-        return await asyncio.to_thread(self._serve, files)
+        said = self._log_size()
+        if not await asyncio.to_thread(self._serve, files):
+            return False
+        await self._wait_loaded(said)
+        return True
 
     async def stop(self) -> None:
         """End it and leave no file; nothing happens where there is nothing."""
@@ -53,6 +60,26 @@ class Haproxy:
         if process is not None:
             await processes.stop(process, timeout_seconds=STOP_SECONDS_MAX)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+    async def _wait_loaded(self, said: int) -> None:
+        """Until it says how loading went: a port that somebody else has shows only when it tries.
+
+        ``said`` is how long its log was before. Raises HaproxyError.
+        """
+        for _ in range(round(START_SECONDS_MAX / _POLL_SECONDS)):
+            text = (self._directory / _LOG_FILE).read_bytes()[said:].decode(errors="replace")
+            if _LOADED in text:
+                return
+            if _NOT_LOADED in text or not self.is_running():
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        # Whatever the reason, the next attempt must not take what is written for what is served.
+        (self._directory / CONFIG).unlink(missing_ok=True)
+        raise HaproxyError(_alerts(text) or f"it does not start; see {_LOG_FILE}")
+
+    def _log_size(self) -> int:
+        path = self._directory / _LOG_FILE
+        return path.stat().st_size if path.exists() else 0
 
     def _serve(self, files: Mapping[str, bytes]) -> bool:
         if shutil.which(PROGRAM) is None:
@@ -106,7 +133,7 @@ class Haproxy:
     def _check(self) -> None:
         try:
             done = subprocess.run(
-                [PROGRAM, "-c", "-q", "-f", str(self._directory / CONFIG)],
+                [PROGRAM, "-c", "-f", str(self._directory / CONFIG)],
                 capture_output=True,
                 text=True,
                 timeout=CHECK_SECONDS_MAX,
@@ -117,4 +144,8 @@ class Haproxy:
         if done.returncode != 0:
             # The next attempt must not take what is written for what is served.
             (self._directory / CONFIG).unlink()
-            raise HaproxyError((done.stderr or done.stdout).strip()[:2000])
+            raise HaproxyError(_alerts(done.stderr) or "it refuses its configuration")
+
+
+def _alerts(text: str) -> str:
+    return " ".join([line for line in text.splitlines() if "ALERT" in line][:5])

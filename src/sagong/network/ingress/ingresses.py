@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from sagong.api.meta import key_of, namespace_of
 from sagong.api.types import Obj
-from sagong.network.ingress.model import Backend, Certificate, Match, Server, Site
+from sagong.network.ingress.config import Ports
+from sagong.network.ingress.model import Backend, Certificate, Choice, Match, Server, Site, Sites
 
 _HTTP2 = ("kubernetes.io/h2c", "h2c", "grpc")
 
@@ -29,16 +30,16 @@ class Cluster:
     pairs: Mapping[tuple[str, str], bytes]
 
 
-def plan_site(ingresses: Iterable[Obj], cluster: Cluster) -> Site:
-    """What is served for these Ingresses, which are all ours."""
-    routes: dict[Match, Backend] = {}
+def plan_sites(ingresses: Iterable[Obj], cluster: Cluster, ports: Ports) -> Sites:
+    """What is served for these Ingresses, which are all ours: the same with TLS and without."""
+    routes: dict[Match, tuple[Choice, ...]] = {}
     certificates: dict[tuple[str, str], set[str]] = {}
     default: Backend | None = None
     for ingress in sorted(ingresses, key=_age):
         spec = ingress["spec"]
         for rule in spec.get("rules") or ():
             for match, backend in _routes(ingress, rule, cluster):
-                routes.setdefault(match, backend)
+                routes.setdefault(match, (Choice(backend),))
         for entry in spec.get("tls") or ():
             key = (namespace_of(ingress), entry.get("secretName") or "")
             if key in cluster.pairs:
@@ -49,7 +50,12 @@ def plan_site(ingresses: Iterable[Obj], cluster: Cluster) -> Site:
         Certificate(f"{namespace}_{name}", cluster.pairs[namespace, name], tuple(sorted(hosts)))
         for (namespace, name), hosts in sorted(certificates.items())
     )
-    return Site(routes, default, made)
+    if not routes and default is None:
+        return {}
+    return {
+        (ports.http, False): Site(routes, default),
+        (ports.https, True): Site(routes, default, made),
+    }
 
 
 def _age(ingress: Obj) -> tuple[str, str]:
@@ -76,24 +82,31 @@ def _backend(ingress: Obj, said: Obj, cluster: Cluster) -> Backend:
     name, port = wanted.get("name") or "none", wanted.get("port") or {}
     given = str(port.get("name") or port.get("number") or "")
     label = f"{namespace_of(ingress)}.{name}.{given}"
-    service = cluster.service(namespace_of(ingress), name)
-    entry = _port(service, port) if service is not None else None
+    return Backend(label, tuple(servers_of(cluster, namespace_of(ingress), name, port)))
+
+
+def servers_of(
+    cluster: Cluster, namespace: str, name: str, port: Obj, weight: int = 1
+) -> Iterable[Server]:
+    """Where a service's port leads; nothing if there is none."""
+    service = cluster.service(namespace, name)
     if service is None:
-        return Backend(label)
-    spec = service["spec"]
+        return
+    entry, spec = _port(service, port), service["spec"]
     if spec.get("type") == "ExternalName":
-        number = port.get("number") or (entry or {}).get("port")
-        return Backend(label, (Server(spec["externalName"], number),) if number else ())
+        if number := port.get("number") or (entry or {}).get("port"):
+            yield Server(spec["externalName"], number, weight)
+        return
     if entry is None:
-        return Backend(label)
+        return
     protocol = str(entry.get("appProtocol") or "").lower()
     tls, http2 = protocol == "https", protocol in _HTTP2
     if spec.get("clusterIP") not in (None, "", "None"):
         # The service proxy spreads connections: endpoints may come and go without us.
-        return Backend(label, (Server(spec["clusterIP"], entry["port"], tls=tls, http2=http2),))
-    reached = cluster.endpoints(service, entry.get("name") or "")
-    servers = (Server(ip, number, tls=tls, http2=http2) for ip, number in sorted(reached))
-    return Backend(label, tuple(servers))
+        yield Server(spec["clusterIP"], entry["port"], weight, tls=tls, http2=http2)
+        return
+    for ip, number in sorted(cluster.endpoints(service, entry.get("name") or "")):
+        yield Server(ip, number, weight, tls=tls, http2=http2)
 
 
 def _port(service: Obj, wanted: Obj) -> Obj | None:

@@ -1,7 +1,7 @@
 """Keep the node's proxy in step with Ingresses, Services and the secrets that hold certificates.
 
-Reads: Ingress, IngressClass, Service, EndpointSlice; Secrets one by one.  Runs: haproxy, only while
-an Ingress is ours.
+Reads: Ingress, IngressClass, Service, EndpointSlice, the Gateway API's kinds; Secrets one by one.
+Runs: haproxy, only while an Ingress or Gateway is ours.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable
 
 from sagong.api.errors import ApiError, NotFound
+from sagong.api.gateway import certificate_secrets as gateway_secrets
 from sagong.api.ingress import certificate_secrets, is_ours
 from sagong.api.meta import name_of, namespace_of
 from sagong.api.types import Obj
@@ -20,8 +21,10 @@ from sagong.client.client import Client
 from sagong.ctl.controller import Cache, Watch
 from sagong.network.indexes import SERVICE_INDEX, SERVICES, SLICES, service_of_slice
 from sagong.network.ingress.config import Surroundings, plan_files
+from sagong.network.ingress.gateway_watch import GatewayWatch
+from sagong.network.ingress.gateways import Gateways, merged, plan_gateways
 from sagong.network.ingress.haproxy import Haproxy, HaproxyError
-from sagong.network.ingress.ingresses import Cluster, plan_site, ready_addresses
+from sagong.network.ingress.ingresses import Cluster, plan_sites, ready_addresses
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +49,15 @@ class IngressServer:
     """Tell it of every change with ``changed`` after the cache has it; ``run`` does the rest."""
 
     def __init__(
-        self, cache: Cache, client: Client | None, proxy: Haproxy, where: Surroundings
+        self,
+        cache: Cache,
+        client: Client | None,
+        proxy: Haproxy,
+        where: Surroundings,
+        gateways: GatewayWatch | None = None,
     ) -> None:
         """Without a client no secret can be read and nothing is served by TLS."""
+        self._gateways = gateways
         self._cache = cache
         self._client = client
         self._proxy = proxy
@@ -82,19 +91,21 @@ class IngressServer:
 
     async def sync(self) -> bool:
         """Serve what the cache and the secrets say now; False if that failed."""
-        ingresses = self._ours()
-        if not ingresses:
-            await self._proxy.stop()
-            return True
-        await self._read_secrets({s for i in ingresses for s in certificate_secrets(i)})
+        ingresses, gateways = self._ours(), self._seen_gateways()
+        secrets = {s for i in ingresses for s in certificate_secrets(i)}
+        await self._read_secrets(secrets | {s for g in gateways.ours() for s in gateway_secrets(g)})
         cluster = Cluster(
             lambda namespace, name: self._cache.get(SERVICES, namespace, name),
             self._endpoints,
             self._pairs,
         )
         try:
-            if await self._proxy.serve(plan_files(plan_site(ingresses, cluster), self._where)):
-                log.info("%d ingress(es) are served", len(ingresses))
+            sites = plan_sites(ingresses, cluster, self._where.ports)
+            sites = merged(sites, plan_gateways(gateways, cluster))
+            if not sites:
+                await self._proxy.stop()
+            elif await self._proxy.serve(plan_files(sites, self._where)):
+                log.info("ingresses and gateways are served on ports %s", sorted(sites))
             self._said = ""
         except (HaproxyError, OSError) as error:
             if str(error) != self._said:
@@ -103,8 +114,19 @@ class IngressServer:
             return False
         return True
 
+    async def keep_gateways(self) -> None:
+        """Follow the Gateway API's objects too, once there are such; until cancelled."""
+        if self._gateways is not None:
+            await self._gateways.run(self._wake.set)
+
     def _is_needed(self) -> bool:
-        return any(True for _ in self._cache.list(INGRESSES))
+        return any(True for _ in self._cache.list(INGRESSES)) or bool(
+            self._seen_gateways().gateways
+        )
+
+    def _seen_gateways(self) -> Gateways:
+        seen = self._gateways.seen() if self._gateways is not None else None
+        return seen or Gateways((), (), (), (), {})
 
     def _ours(self) -> list[Obj]:
         classes = tuple(self._cache.list(CLASSES))

@@ -98,6 +98,7 @@ class HealthServer:
         self._clock = clock
         self._changed = changed
         self._listening: dict[tuple[str, int], asyncio.Server] = {}
+        self._refused: set[tuple[str, int]] = set()  # said once
 
     async def run(self) -> None:
         """Until cancelled; a port that somebody else has is tried again."""
@@ -132,7 +133,10 @@ class HealthServer:
                 self._listening[address] = await _serve(*address, wanted[address])
             except OSError as error:
                 failed = True
-                log.warning("health checks cannot listen on %s:%d: %s", *address, error)
+                if address not in self._refused:
+                    self._refused.add(address)
+                    log.warning("health checks cannot listen on %s:%d: %s", *address, error)
+        self._refused -= self._listening.keys()
         return failed
 
     async def _proxy(self, path: str) -> Answer:

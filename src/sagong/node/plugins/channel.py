@@ -1,5 +1,6 @@
 """Calls of one service of a plugin, over its Unix socket."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class PluginChannel:
     def __init__(self, socket: Path, messages: MessageSet, service: str) -> None:
         self.socket = socket
         self._messages = messages
+        self._service = service
         self._channel = grpc.aio.insecure_channel(f"unix://{socket}", options=_RECONNECT_OPTIONS)
         self._calls: dict[str, Any] = {}
         self._requests: dict[str, str] = {}
@@ -49,6 +51,22 @@ class PluginChannel:
             return await self._calls[method](request, timeout=deadline_seconds)
         except grpc.aio.AioRpcError as error:
             raise PluginFailure(described(error), code_name(error.code())) from error
+
+    async def stream(self, method: str, **fields: Any) -> AsyncIterator[Any]:
+        """The answers of a streaming call until it ends. Raises PluginFailure."""
+        request, response, _ = self._messages.methods(self._service)[method]
+        call = self._channel.unary_stream(
+            f"/{self._messages.package}.{self._service}/{method}",
+            request_serializer=self._messages.message_class(request).SerializeToString,
+            response_deserializer=self._messages.message_class(response).FromString,
+        )(self._messages.make(request, **fields))
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise PluginFailure(described(error), code_name(error.code())) from error
+        finally:
+            call.cancel()
 
     async def close(self) -> None:
         await self._channel.close()

@@ -1,7 +1,7 @@
 """ContainerConfig: one container, as the runtime is told of it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sagong.api.types import Obj
@@ -36,7 +36,7 @@ class MountPlan:
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """One block device of the container."""
+    """One device file of the container."""
 
     host_path: str
     container_path: str
@@ -56,6 +56,8 @@ class ContainerFacts:
     devices: Sequence[DevicePlan] = ()
     target_id: str = ""  # an ephemeral container's target
     volume_groups: Sequence[int] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of device plugins
+    cdi_devices: Sequence[str] = ()
 
 
 def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
@@ -72,7 +74,9 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
         mounts=[_mount(mount) for mount in facts.mounts],
         devices=[asdict(device) for device in facts.devices],
         labels={**pod_labels(pod), labels.CONTAINER_NAME: name},
+        CDI_devices=[{"name": name} for name in facts.cdi_devices],
         annotations={
+            **facts.annotations,
             labels.CONTAINER_HASH: spec_hash(container),
             labels.RESTART_COUNT: str(facts.attempt),
             labels.TERMINATION_PATH: container.get("terminationMessagePath") or "",

@@ -13,7 +13,9 @@ from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.devices.pool import DeviceOptions, DevicePool
 from sagong.node.images.puller import ImagePuller
+from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.container_config import ContainerFacts, container_config
 from sagong.node.pods.container_mounts import ContainerMounts, read_text
@@ -54,6 +56,7 @@ class Launcher:
     events: Events
     objects: ApiObjects
     puller: ImagePuller
+    devices: DevicePool
     cgroups: CgroupTree
     mounts: ContainerMounts
     services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
@@ -222,17 +225,26 @@ class Launcher:
         ips = self.pod_ips(pod, action.sandbox)
         mounts += self.mounts.own_files(pod, container, action, ips, taken)
         target = seen.latest(container.get("targetContainerName") or "")
+        own = await self._devices(pod, action.name)
         return ContainerFacts(
             attempt=action.attempt,
             image_ref=image.id,
-            environment=environment,
-            mounts=mounts,
-            devices=self.mounts.devices(container, volumes),
+            environment={**own.environment, **environment},
+            mounts=[*mounts, *own.mounts],
+            devices=[*self.mounts.devices(container, volumes), *own.devices],
+            annotations=own.annotations,
+            cdi_devices=own.cdi_devices,
             memory_capacity_bytes=self.memory_capacity_bytes,
             may_lower_oom_score=self.config.may_lower_oom_score,
             target_id=target.id if target is not None else "",
             volume_groups=[v.group for v in volumes.values() if v.group is not None],
         )
+
+    async def _devices(self, pod: Obj, name: str) -> DeviceOptions:
+        try:
+            return await self.devices.options(pod["metadata"]["uid"], name)
+        except PluginFailure as error:
+            raise ConfigFailure(f"failed to prepare devices: {error}") from error
 
     async def _pull(self, pod: Obj, action: StartContainer, wanted: Obj) -> Any:
         """The image of a container or of an image volume. Raises ImageFailure."""

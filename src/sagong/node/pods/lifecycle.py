@@ -196,6 +196,8 @@ def is_completed(situation: Situation) -> bool:
         latest = seen.latest(container["name"])
         if latest is None or latest.state is not RunState.EXITED:
             return False
+        if container["name"] in situation.memory.allocation.restarting:
+            return False
         if restarts_after(pod, container, Kind.MAIN, latest.exit_code):
             return False
     return bool(containers_of(pod, Kind.MAIN))

@@ -23,8 +23,10 @@ from sagong.ctl.controller import Events
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.devices.pool import DeviceFailure, DevicePool
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
+from sagong.node.pods.admission import Refused
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
     ResizeFailure,
@@ -39,6 +41,7 @@ from sagong.node.pods.model import (
     Ending,
     Kind,
     Memory,
+    ProbeKind,
     ProbeView,
     Room,
     SeenPod,
@@ -53,6 +56,7 @@ from sagong.node.pods.spec import describe, find_container, grace_seconds
 from sagong.node.pods.status_writer import StatusWriter, is_newer
 from sagong.node.pods.tenancy import Tenancy
 from sagong.node.pods.termination import Stopper
+from sagong.node.probes.counts import ProbeCounts, Probed
 from sagong.node.probes.handlers import run_probe
 from sagong.node.probes.outcome import Outcome
 from sagong.node.probes.pod_prober import PodProber
@@ -90,6 +94,8 @@ class Workshop:
     guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
+    devices: DevicePool
+    probes: ProbeCounts
 
 
 class PodWorker:
@@ -249,7 +255,7 @@ class PodWorker:
         """The pod with the resources that this node has agreed to."""
         return resize.as_allocated(self._pod, self._memory.allocation)
 
-    def _admit(self, seen: SeenPod) -> None:
+    async def _admit(self, seen: SeenPod) -> None:
         """Decide once whether this node takes the pod; what runs here already was taken before."""
         self._is_admitted = True
         if is_deleting(self._pod) or is_finished(self._pod):
@@ -259,8 +265,17 @@ class PodWorker:
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
-            return
-        self._shop.events.emit(pod_reference(self._pod), "Warning", refused.reason, refused.message)
+            try:
+                await self._shop.devices.allocate(self._pod)
+            except DeviceFailure as error:
+                self._shop.tenancy.leave(self.uid)
+                refused = Refused("UnexpectedAdmissionError", str(error))
+        if refused is not None:
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused) -> None:
+        about = pod_reference(self._pod)
+        self._shop.events.emit(about, "Warning", refused.reason, refused.message)
         text = f"Pod was rejected: {refused.message}"
         ending = Ending(refused.reason, text, is_refusal=True)
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
@@ -270,6 +285,7 @@ class PodWorker:
         before, self._memory = self._memory.allocation, memory
         if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
             self._shop.tenancy.leave(self.uid)
+            self._shop.devices.release(self.uid)
         elif memory.allocation.allocated != before.allocated:
             self._shop.tenancy.take(self._as_allocated())
         for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
@@ -282,7 +298,7 @@ class PodWorker:
         for _ in range(STEPS_AT_ONCE):
             seen = await self._observe()
             if not self._is_admitted:
-                self._admit(seen)
+                await self._admit(seen)
             if self._is_volumes_stale:
                 await self.refresh_volumes()
             situation = self._situation(seen)
@@ -530,6 +546,8 @@ class PodWorker:
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
+        self._shop.devices.release(self.uid)
+        self._shop.probes.forget(self.uid)
         self._done = True
         self._left.set()
 
@@ -554,7 +572,13 @@ class PodWorker:
             about = container_reference(self._pod, kind, name)
             self._shop.events.emit(about, "Warning", reason, message)
 
-        return PodProber(tasks, self._shop.clock, self._attempt_probe, report, self.wake)
+        metadata = self._pod["metadata"]
+        namespace, pod_name = metadata["namespace"], metadata["name"]
+
+        def count(name: str, kind: ProbeKind, result: str) -> None:
+            self._shop.probes.add(Probed(self.uid, namespace, pod_name, name, kind, result))
+
+        return PodProber(tasks, self._shop.clock, self._attempt_probe, report, self.wake, count)
 
     async def _attempt_probe(self, container: Obj, container_id: str, probe: Obj) -> Outcome:
         sandbox = self._shop.view.pod(self.uid).sandbox

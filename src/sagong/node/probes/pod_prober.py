@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # (container spec, container id, probe spec) -> what one attempt found; raises ProbeError.
 Attempt = Callable[[Obj, str, Obj], Awaitable[Outcome]]
+Count = Callable[[str, ProbeKind, str], None]  # container name, kind, result
 Report = Callable[[Kind, str, str, str], None]  # kind, container name, event reason, message
 
 _FIELDS = {
@@ -57,12 +58,14 @@ class PodProber:
         attempt: Attempt,
         report: Report,
         on_change: Callable[[], None],
+        count: Count,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
         self._attempt = attempt
         self._report = report
         self._on_change = on_change
+        self._count = count
         self._probes: dict[tuple[str, ProbeKind], _Probe] = {}
 
     def sync(self, pod: Obj, seen: SeenPod, *, terminating: bool) -> None:
@@ -130,9 +133,11 @@ class PodProber:
         try:
             outcome = await self._attempt(probe.container, probe.seen.id, probe.spec)
         except ProbeError as error:
+            self._count(name, probe.probe_kind, "unknown")
             message = f"{what} probe errored and resulted in unknown state: {error}"
             self._report(probe.kind, name, "Unhealthy", message)
             return
+        self._count(name, probe.probe_kind, "successful" if outcome.ok else "failed")
         if not outcome.ok:
             self._report(probe.kind, name, "Unhealthy", f"{what} probe failed: {outcome.failure}")
         elif outcome.warning:

@@ -17,6 +17,7 @@ from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.tasks import task_group
 from sagong.node.agent import NodeAgent
+from sagong.node.pods.model import SeenPod
 from sagong.node.server.access import Access
 from sagong.node.server.certificates import ServingCertificate, server_context
 from sagong.node.server.container_logs import ContainerLogs
@@ -115,6 +116,10 @@ class NodeServer:
         route("GET", "/metrics", self._statistics.own)
         route("GET", "/metrics/resource", self._statistics.resource)
         route("GET", "/metrics/cadvisor", self._statistics.cadvisor)
+        route("GET", "/metrics/probes", self._statistics.probes)
+        route("GET", "/runningpods/", self._running_pods)
+        for check in ("ping", "log", "syncloop"):
+            route("GET", f"/healthz/{check}", _healthy)
         logs = "/containerLogs/{namespace}/{pod}/{container}"
         route("GET", logs, self._logs.handle)
         for method in ("GET", "POST"):
@@ -131,6 +136,12 @@ class NodeServer:
 
     async def _pods(self, request: web.Request) -> web.Response:
         items = [{**pod, "apiVersion": "v1", "kind": "Pod"} for pod in self._agent.pods()]
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def _running_pods(self, request: web.Request) -> web.Response:
+        """What the runtime runs, whatever the API says of it."""
+        view = self._agent.view
+        items = [_running(seen) for seen in map(view.pod, view.uids()) if seen.running]
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     async def _configz(self, request: web.Request) -> web.Response:
@@ -150,6 +161,11 @@ def configuration(agent: NodeAgent) -> Obj:
         "nodeStatusUpdateFrequency": f"{config.status_seconds:g}s",
         "nodeStatusReportFrequency": f"{config.status_report_seconds:g}s",
         "syncFrequency": f"{config.volume_refresh_seconds:g}s",
+        "evictionHard": dict(config.eviction_hard),
+        "evictionSoft": dict(config.eviction_soft),
+        "evictionPressureTransitionPeriod": f"{config.eviction_transition_seconds:g}s",
+        "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),
+        "staticPodPath": str(config.static_pod_dir or ""),
         "imageGCHighThresholdPercent": config.image_gc_high_percent,
         "imageGCLowThresholdPercent": config.image_gc_low_percent,
         "cgroupRoot": f"/{config.cgroup_root}",
@@ -161,6 +177,12 @@ def configuration(agent: NodeAgent) -> Obj:
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
     }
+
+
+def _running(seen: SeenPod) -> Obj:
+    containers = [{"name": c.name, "image": c.image_ref, "resources": {}} for c in seen.running]
+    metadata = {"name": seen.name, "namespace": seen.namespace, "uid": seen.uid}
+    return {"metadata": metadata, "spec": {"containers": containers}, "status": {}}
 
 
 def _json(obj: Obj) -> web.Response:

@@ -14,6 +14,7 @@ from sagong.node.stats.exposition import (
     CONTENT_TYPE,
     agent_metrics,
     cadvisor_metrics,
+    probe_metrics,
     resource_metrics,
 )
 from sagong.node.stats.filesystems import read_filesystems
@@ -66,6 +67,9 @@ class Statistics:
         found = agent_metrics(pods=running, containers=states)
         expose_claims(found, self.agent.pods(), figures)
         return _text(found.text())
+
+    async def probes(self, request: web.Request) -> web.Response:
+        return _text(probe_metrics(self.agent.probe_counts))
 
 
 def _facts(agent: NodeAgent) -> NodeFacts:

@@ -6,6 +6,7 @@ Names, labels and help texts are upstream's, so that dashboards and autoscalers 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sagong.node.probes.counts import Probed
 from sagong.node.stats.samples import NodeSample, PodSample, Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,6 +36,24 @@ class Exposition:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def probe_metrics(counts: Iterable[tuple[Probed, int]]) -> str:
+    """``/metrics/probes``."""
+    found = Exposition()
+    help_ = "[BETA] Cumulative number of a liveness, readiness or startup probe for a container"
+    found.family("prober_probe_total", "counter", f"{help_} by result.")
+    for probed, count in counts:
+        labels = {
+            "container": probed.container,
+            "namespace": probed.namespace,
+            "pod": probed.pod,
+            "pod_uid": probed.uid,
+            "probe_type": probed.kind.value,
+            "result": probed.result,
+        }
+        found.sample("prober_probe_total", count, labels)
+    return found.text()
 
 
 def resource_metrics(sample: NodeSample) -> str:

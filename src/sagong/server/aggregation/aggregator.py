@@ -25,6 +25,7 @@ from sagong.server.aggregation.conditions import (
     with_condition,
 )
 from sagong.server.aggregation.contents import Content, aggregated_resources, only
+from sagong.server.aggregation.metrics import Availability
 from sagong.server.aggregation.services import (
     API_SERVICES,
     Extension,
@@ -73,6 +74,7 @@ class Aggregator:
     extensions: Extensions
     certificate: Path
     key: Path
+    metrics: Availability
     version: int = 0  # changes whenever ``contents`` do
     _contents: dict[GroupVersion, Content] = field(default_factory=dict)
     _watches: dict[str, _Watch] = field(default_factory=dict)
@@ -171,14 +173,17 @@ class Aggregator:
         """One look; in how many seconds to look again, 0 for never."""
         found = self.core.caches.get(API_SERVICES, "", name)
         if found is None:
+            self.metrics.gone(name)
             self._forget_gone()
             return 0
         extension = extension_of(found.obj)
         if extension is None:
+            self.metrics.gone(name)
             await self._report(found.obj, LOCAL)
             self._forget_gone()
             return 0
         state = await self._state_of(extension)
+        self.metrics.seen(name, state)
         await self._report(found.obj, state)
         if not state.is_available:
             watch.failures += 1
@@ -294,7 +299,8 @@ class _Listener:
 @contextlib.asynccontextmanager
 async def aggregation(core: Core, certificate: Path, key: Path) -> AsyncIterator[Aggregator]:
     """Look after extensions while the block runs."""
-    aggregator = Aggregator(core, Extensions(core.caches), certificate, key)
+    metrics = Availability(core.metrics_registry)
+    aggregator = Aggregator(core, Extensions(core.caches), certificate, key, metrics)
     try:
         async with task_group() as tasks:
             aggregator.follow(tasks)

@@ -8,6 +8,7 @@ certificates of the Ingresses that nodes serve.
 
 from collections.abc import Callable, Iterator
 
+from sagong.api import gateway
 from sagong.api.ingress import certificate_secrets, is_ours
 from sagong.api.pod_references import references, volume_secrets
 from sagong.api.types import Obj
@@ -191,7 +192,13 @@ class NodeAuthorizer:
         return any(wanted in references(pod) for pod in pods)
 
     def _serves_with(self, namespace: str, name: str) -> bool:
-        """Whether the nodes' own proxies serve an Ingress with the secret's certificate."""
+        """Whether the nodes' own proxies serve an Ingress or Gateway with the certificate."""
+        if any(
+            (namespace, name) in gateway.certificate_secrets(found.obj)
+            for found in self._lister.list(gateway.GATEWAYS)
+            if gateway.is_ours(found.obj, [c.obj for c in self._lister.list(gateway.CLASSES)])
+        ):
+            return True
         classes = [found.obj for found in self._lister.list(_INGRESS_CLASSES)]
         return any(
             (namespace, name) in certificate_secrets(found.obj) and is_ours(found.obj, classes)

@@ -14,6 +14,7 @@ from sagong.server.endpoints.health import Check, Health
 from sagong.server.endpoints.metrics import Metrics
 from sagong.server.endpoints.openid import openid_endpoints
 from sagong.server.endpoints.paths import paths
+from sagong.server.endpoints.store_checks import cache_check, store_check
 from sagong.server.endpoints.version import KUBERNETES, version
 from sagong.server.fairness.turns import Turns
 from sagong.server.http.asking import FindTarget
@@ -51,7 +52,15 @@ class Front:
 def http_server(core: Core, front: Front) -> HttpServer:
     """The listener of an API server."""
     discovery = Discovery(core.resources, front.address, front.aggregator)
-    health = Health({"ping": _fine, "log": _fine, **front.checks}, front.readiness)
+    store = core.backend.store
+    health = Health(
+        {"ping": _fine, "log": _fine, "etcd": store_check(store), **front.checks},
+        {
+            "etcd-readiness": store_check(store),
+            "informer-sync": cache_check(store, core.caches),
+            **front.readiness,
+        },
+    )
     metrics = Metrics(front.clock, core.caches, core.metrics_registry)
     fixed: dict[str, Endpoint] = {
         "/version": version,

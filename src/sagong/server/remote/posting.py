@@ -1,6 +1,7 @@
 """Sends a review to a webhook and reads its answer, over pooled connections."""
 
 import asyncio
+import errno
 import ssl
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,9 @@ class Poster:
         for is_last in (False, True):
             try:
                 return await self._send_once(target, url, data)
-            except aiohttp.ServerDisconnectedError as error:
-                # A kept connection whose server had closed it: nothing has been processed.
-                if is_last:
-                    raise CallFailed(f'Post "{url}": EOF') from error
             except (aiohttp.ClientError, OSError) as error:
+                if not is_last and _was_closed(error):
+                    continue
                 text = failure_text(_cause_of(error), _where(error))
                 raise CallFailed(f'Post "{url}": {text}') from error
         raise AssertionError("unreachable")
@@ -119,6 +118,16 @@ class Poster:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _was_closed(error: BaseException) -> bool:
+    """Was it a kept connection, which its server had closed? Then nothing has been processed."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False  # no connection was made at all
+    broken = isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+    return broken or isinstance(error, aiohttp.ServerDisconnectedError)
 
 
 def _url_of(address: Address) -> str:

@@ -25,9 +25,12 @@ class Constraints:
     namespace_selector: Selector
     object_selector: Selector
     is_exact: bool
+    is_everything: bool
 
     def wanted(self, attributes: Attributes, equivalents: Sequence[Resource]) -> Resource | None:
         """The resource in the version in which the write is to be seen; None: not concerned."""
+        if self.is_everything:
+            return attributes.asked
         versions = (attributes.asked,) if self.is_exact else (attributes.asked, *equivalents)
         for rule in self.excluded:
             if any(rule_matches(rule, attributes, version) for version in versions):
@@ -53,4 +56,5 @@ def constraints_of(match: Obj | None) -> Constraints:
         namespace_selector=selector_from_object(given.get("namespaceSelector") or {}),
         object_selector=selector_from_object(given.get("objectSelector") or {}),
         is_exact=given.get("matchPolicy") == "Exact",
+        is_everything=match is None,
     )

@@ -78,31 +78,46 @@ class Answering:
 class Inputs(Mapping[str, Any]):
     """Variables by name, each made when first looked up."""
 
-    def __init__(self, seen: Seen, answering: Answering | None, extra: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        seen: Seen,
+        answering: Answering | None,
+        extra: Mapping[str, Any],
+        made: dict[str, Any],
+    ) -> None:
         self._seen = seen
         self._answering = answering
-        self._made: dict[str, Any] = dict(extra)
+        self._extra = extra
+        self._made = made
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._extra:
+            return self._extra[name]
         if name not in self._made:
             self._made[name] = _MAKERS[name](self._seen, self._answering)
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._made or name in _MAKERS
+        return name in _MAKERS or name in self._extra
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._made, *_MAKERS)))
+        return iter(dict.fromkeys((*self._extra, *_MAKERS)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 def inputs_of(
-    seen: Seen, answering: Answering | None, extra: Mapping[str, Any] | None = None
+    seen: Seen,
+    answering: Answering | None,
+    extra: Mapping[str, Any] | None = None,
+    made: dict[str, Any] | None = None,
 ) -> Inputs:
-    """``object``, ``oldObject``, ``request``, ``namespaceObject``, ``authorizer`` and ``extra``."""
-    return Inputs(seen, answering, extra or {})
+    """``object``, ``oldObject``, ``request``, ``namespaceObject``, ``authorizer`` and ``extra``.
+
+    ``made``: what was made for others that see the same, and is not made again.
+    """
+    return Inputs(seen, answering, extra or {}, {} if made is None else made)
 
 
 def _object(seen: Seen, answering: Answering | None) -> Any:

@@ -50,7 +50,7 @@ class Mutations:
             if binding.constraints.wanted(attributes, equivalents) is None:
                 continue
             try:
-                found = params_of(policy, binding, attributes, self._around.resources)
+                found = params_of(policy, binding, attributes, self._around)
             except Misconfigured as error:
                 self._fail(policy, "" if error.of_policy else binding.name, error, reason="")
                 continue

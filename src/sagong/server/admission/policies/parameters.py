@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sagong.api.meta import labels_of
-from sagong.api.resources import ResourceTable
+from sagong.api.meta import deep_copy, labels_of
 from sagong.api.selectors import selector_from_object
 from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes, Lister
 from sagong.server.admission.policies.compiled import Binding, Policy
+from sagong.server.admission.policies.index import Around
 
 
 class Misconfigured(Exception):
@@ -20,13 +20,13 @@ class Misconfigured(Exception):
 
 
 def params_of(
-    policy: Policy, binding: Binding, attributes: Attributes, resources: ResourceTable
+    policy: Policy, binding: Binding, attributes: Attributes, around: Around
 ) -> Sequence[Obj | None]:
     """One evaluation for each; None: without parameters. Raises Misconfigured."""
     if policy.param_kind is None:
         return (None,)
     api_version, kind = policy.param_kind
-    resource = resources.of_kind(api_version, kind)
+    resource = around.resources.of_kind(api_version, kind)
     if resource is None:
         why = f"failed to find resource referenced by paramKind: '{api_version}, Kind={kind}'"
         raise Misconfigured(why, of_policy=True)
@@ -38,7 +38,10 @@ def params_of(
         raise Misconfigured(
             "no params found for policy binding with `Deny` parameterNotFoundAction"
         )
-    return found
+    served = around.kinds.of(resource)
+    if not served.is_converted:
+        return found
+    return [served.from_storage(deep_copy(obj)) for obj in found]
 
 
 def _referenced(reference: Obj, resource: Resource, attributes: Attributes) -> Sequence[Obj]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from sagong.api.errors import ApiError, from_status
-from sagong.api.types import Obj
+from sagong.api.types import Obj, Resource
 from sagong.server.admission.interface import Attributes
 from sagong.server.admission.plugin import refuse
 from sagong.server.admission.policies.compiled import Binding, Policy, Validation
@@ -54,6 +54,7 @@ class Validations:
         self._attributes = attributes
         self._versions = Versions(around.kinds, attributes)
         self._answering = Answering(around.authorizer, attributes.user)
+        self._made: dict[Resource, dict[str, Any]] = {}  # variables, by version of the objects
         self._denied: list[tuple[str, str, Denial]] = []  # policy, binding, why
 
     async def apply(self, bound: Bound) -> None:
@@ -67,7 +68,7 @@ class Validations:
             if binding.constraints.wanted(attributes, equivalents) is None:
                 continue
             try:
-                params = params_of(policy, binding, attributes, self._around.resources)
+                params = params_of(policy, binding, attributes, self._around)
             except Misconfigured as error:
                 if not policy.fails_open:
                     named = "" if error.of_policy else binding.name
@@ -83,7 +84,8 @@ class Validations:
 
     async def _decide(self, policy: Policy, seen: Seen, params: Obj | None) -> _Result:
         extra = {} if policy.param_kind is None else {"params": params}
-        inputs = inputs_of(seen, self._answering, extra)
+        made = self._made.setdefault(seen.wanted, {})
+        inputs = inputs_of(seen, self._answering, extra, made)
         return await self._answering.settle(lambda: decide(policy, inputs))
 
     def _take(

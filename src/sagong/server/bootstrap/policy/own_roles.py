@@ -4,6 +4,7 @@ network plugins. They do not carry the label of upstream's own defaults.
 
 from collections.abc import Mapping
 
+from sagong.api import gateway
 from sagong.api.types import Obj
 from sagong.server.bootstrap.policy.notation import (
     READ,
@@ -24,6 +25,18 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "", "namespaces nodes pods"),
         allow(READ, "networking.k8s.io", "networkpolicies ingresses ingressclasses"),
         allow(READ, "discovery.k8s.io", "endpointslices"),
+        allow(READ, gateway.GROUP, "gatewayclasses gateways httproutes referencegrants"),
+        WRITE_EVENTS,
+    ),
+    "sagong:controller:gateway-controller": (
+        allow(READ, "", "namespaces nodes services"),
+        allow(READ, gateway.GROUP, "gatewayclasses gateways httproutes referencegrants"),
+        allow("create", gateway.GROUP, "gatewayclasses"),
+        allow(
+            "update patch",
+            gateway.GROUP,
+            "gatewayclasses/status gateways/status httproutes/status",
+        ),
         WRITE_EVENTS,
     ),
     "sagong:controller:ingress-controller": (
@@ -52,6 +65,10 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
 # By name: the cluster role and its subjects.
 OWN_BINDINGS: Mapping[str, tuple[str, tuple[Obj, ...]]] = {
     "sagong:node-network": ("sagong:node-network", (_NODES,)),
+    "sagong:controller:gateway-controller": (
+        "sagong:controller:gateway-controller",
+        (account("kube-system", "gateway-controller"),),
+    ),
     "sagong:controller:ingress-controller": (
         "sagong:controller:ingress-controller",
         (account("kube-system", "ingress-controller"),),
