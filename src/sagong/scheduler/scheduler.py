@@ -112,7 +112,7 @@ class Scheduler:
         self._defaults = defaults.DefaultSelectors(cache)
         self._preempting = Preempting(client, cache, events, clock, ids, self._seen.nominees)
         self._reporting = Reporting(client, events, clock)
-        self._publishing = Publishing(client, self.records, self._queue.has_active)
+        self._publishing = Publishing(client, self.records, self._is_busy)
         self._device_binder = DeviceBinder(client)
         self._volume_binder = binding.VolumeBinder(client, cache)
 
@@ -134,6 +134,10 @@ class Scheduler:
                 if in_a_row >= DECISIONS_IN_A_ROW:
                     in_a_row = 0
                     await asyncio.sleep(0)
+
+    def _is_busy(self) -> bool:
+        """Whether pods wait to be decided about, or decisions to be carried out."""
+        return self._queue.has_active() or bool(self._seen.assumed)
 
     async def _wait_for_work(self) -> None:
         self._wakeup.clear()

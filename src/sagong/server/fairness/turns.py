@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 # As long as a quiet client may wait for others' requests; below it fairness is not worth the work.
 ROUND_SECONDS = 0.005
+# Below it the end of a round is not looked for (that is another round of the loop): what has been
+# computed in it counts as the next one's.
+NOTED_SECONDS = 0.001
 # What a flow has used counts half after so long.
 MEMORY_SECONDS = 1.0
 
@@ -43,7 +46,8 @@ class Turns:
         """A flow has computed for so long in this round."""
         self._round += seconds
         self._used[flow_key] = self._used.get(flow_key, 0.0) + seconds
-        self._watch_round()
+        if self._round >= NOTED_SECONDS:
+            self._watch_round()
 
     def _watch_round(self) -> None:
         if not self._ends_round:
