@@ -44,7 +44,7 @@ def test_labels(text: str, matches: bool) -> None:
     ("text", "message"),
     [
         ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
-        ("a,", "unable to parse requirement: found '', expected: identifier after ','"),
+        ("a,", "found '', expected: identifier after ','"),
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
         ("=x", "found '=', expected: !, identifier, or 'end of string'"),
         ("-a=b", 'key: Invalid value: "-a": name part must consist of alphanumeric characters'),

@@ -45,7 +45,6 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     spec = obj["spec"]
     validate_counts(spec, errors, "minReadySeconds")
     selector, template = spec.get("selector") or {}, spec.get("template")
-    checks.labels(selector, SPEC.child("selector"), errors)
     checks.required(selector, SPEC.child("selector"), errors)
     validate_counts(spec, errors, "replicas")
     where = SPEC.child("template")
