@@ -24,15 +24,15 @@ def small_pod() -> dict[str, Any]:
 def typical_pod() -> dict[str, Any]:
     """About 7 KB once it is stored: labels, annotations, probes, variables, two containers."""
     labels = {f"app.kubernetes.io/{name}": f"some-{name}" for name in ("name", "part-of", "tier")}
-    annotations = {f"example.com/note-{i}": "something to remember about it " * 3 for i in range(5)}
+    annotations = {f"example.com/note-{i}": "something to remember about it " * 3 for i in range(3)}
 
     def container(name: str) -> dict[str, Any]:
         probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 10}
         return {
             "name": name,
             "image": f"registry.example.com/team/{name}:v1.22.333",
-            "args": [f"--option-{i}=some-value-{i}" for i in range(6)],
-            "env": [{"name": f"VARIABLE_{i}", "value": f"value number {i}"} for i in range(10)],
+            "args": [f"--option-{i}=some-value-{i}" for i in range(4)],
+            "env": [{"name": f"VARIABLE_{i}", "value": f"value number {i}"} for i in range(6)],
             "ports": [{"name": "http", "containerPort": 8080}],
             "resources": {
                 "requests": {"cpu": "100m", "memory": "64Mi"},

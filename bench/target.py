@@ -124,13 +124,13 @@ def own_server(data_dir: Path) -> Iterator[Started]:
     command = [sys.executable, "-m", "sagong", "server", "--data-dir", str(data_dir)]
     command += ["--listen", f"127.0.0.1:{port}"]
     url, began = f"https://127.0.0.1:{port}", time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         _wait_ready(url, process)
         seconds = time.monotonic() - began
+        assert process.stdout is not None
+        process.stdout.readline()  # controllers and scheduler are there as well
         kubeconfig = data_dir / "admin.kubeconfig"
-        while not kubeconfig.exists():
-            time.sleep(READY_LOOK_SECONDS)
         target = of_kubeconfig(kubeconfig)
         target.pid = process.pid
         yield Started(target, seconds)

@@ -203,7 +203,5 @@ def _check_evening(day: Day) -> None:
     fails = [j for j in jobs if name_of(j).startswith("fails-")]
     assert 1 <= len(ticks) <= 5, [name_of(j) for j in ticks]
     assert 1 <= len(fails) <= 3
-    for job in ticks:
-        assert condition(job, "Failed") is None or day.down, name_of(job)
     for job in fails:
         assert condition(job, "Complete") is None

@@ -32,10 +32,11 @@ from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
 from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
-from sagong.node.machine import Machine, read_machine
+from sagong.node.machine import Machine, has_app_armor, read_machine
 from sagong.node.narrowed import NarrowedClient
 from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
 from sagong.node.plugins.channel import PluginFailure
+from sagong.node.pods.admission import Features
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.container_mounts import ContainerMounts
@@ -209,7 +210,10 @@ class NodeAgent:
             memory_capacity_bytes=machine.memory_bytes,
         )
         self._tenancy = Tenancy(
-            facts.allocatable, self._node, unsafe_sysctls=self.config.allowed_unsafe_sysctls
+            facts.allocatable,
+            self._node,
+            unsafe_sysctls=self.config.allowed_unsafe_sysctls,
+            features=await self._features(),
         )
         return Workshop(
             config=self.config,
@@ -229,6 +233,10 @@ class NodeAgent:
             devices=self._devices,
             probes=self.probe_counts,
         )
+
+    async def _features(self) -> Features:
+        told = (await self.cri.call("Status")).features
+        return Features(told.supplemental_groups_policy, has_app_armor())
 
     async def _runtime(self) -> Runtime:
         version = await self.cri.version()

@@ -44,6 +44,10 @@ def read_machine(data_dir: Path, *, runtime: str) -> Machine:
     )
 
 
+def has_app_armor() -> bool:
+    return _read("/sys/module/apparmor/parameters/enabled") == "Y"
+
+
 def architecture() -> str:
     """Go's name of this machine's architecture."""
     machine = platform.machine()

@@ -26,7 +26,6 @@ from sagong.scheduler.cycle import Decider, Decision, Explanation, Filtered, Out
 from sagong.scheduler.devices.allocation import allocation_of
 from sagong.scheduler.devices.binding import DeviceBinder, DeviceDecision, DevicesFailed
 from sagong.scheduler.extenders import ExtenderFailed, Extenders
-from sagong.scheduler.happenings import Anything
 from sagong.scheduler.opinion import Opinion
 from sagong.scheduler.plugin import Cycle, PodRefused
 from sagong.scheduler.pod import DEFAULT_SCHEDULER, PodFacts
@@ -113,7 +112,7 @@ class Scheduler:
         self._defaults = defaults.DefaultSelectors(cache)
         self._preempting = Preempting(client, cache, events, clock, ids, self._seen.nominees)
         self._reporting = Reporting(client, events, clock)
-        self._publishing = Publishing(client, self.records, self._queue.has_active)
+        self._publishing = Publishing(client, self.records, self._is_busy)
         self._device_binder = DeviceBinder(client)
         self._volume_binder = binding.VolumeBinder(client, cache)
 
@@ -135,6 +134,10 @@ class Scheduler:
                 if in_a_row >= DECISIONS_IN_A_ROW:
                     in_a_row = 0
                     await asyncio.sleep(0)
+
+    def _is_busy(self) -> bool:
+        """Whether pods wait to be decided about, or decisions to be carried out."""
+        return self._queue.has_active() or bool(self._seen.assumed)
 
     async def _wait_for_work(self) -> None:
         self._wakeup.clear()
@@ -211,7 +214,7 @@ class Scheduler:
             self._remember(waiting, decision, message)
             refused_by = frozenset(explanation.refused_by)
             self._queue.park(waiting, refused_by, self._clock.monotonic())
-            refusing = self._refuse(obj, pod, message, victims)
+            refusing = self._refuse(waiting, obj, message, victims)
             tasks.start(refusing, name=f"report {waiting.key}")
             return False
         self._remember(waiting, decision, "")
@@ -282,8 +285,9 @@ class Scheduler:
                 return None  # It will be refused for the same reason again.
 
     async def _refuse(
-        self, obj: Obj, pod: PodFacts, message: str, victims: Candidate | None
+        self, waiting: Waiting, obj: Obj, message: str, victims: Candidate | None
     ) -> None:
+        pod = waiting.pod
         nominated = self._seen.nominees.node_of(pod.uid)
         await self._reporting.report(obj, message, nominated=nominated)
         if victims is None:
@@ -293,7 +297,9 @@ class Scheduler:
         except errors.ApiError as error:
             log.info("making room for %s on %s: %s", pod.key, victims.node, error)
             self._seen.nominees.remove(pod.uid)
-            self._seen.happened(Anything())
+            # After a pause that grows: trying at once would only fail at once.
+            self._queue.retry(waiting, self._clock.monotonic())
+            self._wakeup.set()
 
     async def _carry_out(self, placement: _Placement) -> None:
         try:

@@ -246,6 +246,10 @@ async def test_an_extension_that_is_not_well_is_unavailable(api: Api, extension:
     items = (await api.call("GET", "/apis", headers=accept)).body["items"]
     (found,) = [item for item in items if item["metadata"]["name"] == GROUP]
     assert found["versions"][0]["freshness"] == "Stale"
+    metrics = (await api.call("GET", "/metrics")).text
+    assert f'aggregator_unavailable_apiservice{{name="{NAME}"}} 1.0' in metrics
+    counted = f'apiservice_total{{name="{NAME}",reason="FailedDiscoveryCheck"}}'
+    assert f"aggregator_unavailable_{counted}" in metrics
     extension.is_well = True
     await wait_for(api, NAME, "Passed")
     assert (await api.call("GET", FLUNDERS)).status == 200

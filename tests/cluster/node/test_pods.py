@@ -1,5 +1,6 @@
 """Pods on a real runtime, from the API's point of view and from inside."""
 
+import asyncio
 from pathlib import Path
 
 from sagong.api.types import Obj
@@ -308,3 +309,16 @@ async def test_a_lost_sandbox_is_made_anew(node: Node) -> None:
             "phoenix", lambda p: is_ready(p) and container(p)["restartCount"] >= 1
         )
         assert container(again)["lastState"]["terminated"]["exitCode"] is not None
+
+
+async def test_user_namespaces_are_not_left_out_silently(node: Node) -> None:
+    async with node.running_agent():
+        await node.create(pod("unmapped", shell(FOREVER), hostUsers=False))
+        text = 'RuntimeClass handler "" does not support user namespaces'
+        told: list[tuple[str, str]] = []
+        async with asyncio.timeout(30):
+            while not told:
+                told = [e for e in await node.events("unmapped") if e[0].startswith("FailedCreate")]
+                await asyncio.sleep(0.05)
+        assert told == [("FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}")]
+        assert (await node.get("unmapped"))["status"]["phase"] == "Pending"

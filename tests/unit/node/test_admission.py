@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sagong.api.types import Obj
-from sagong.node.pods.admission import NodeState, Refused, refusal
+from sagong.node.pods.admission import Features, NodeState, Refused, refusal
 
 GI = 1 << 30
 NODE = NodeState(
@@ -107,6 +107,18 @@ AFFINITY = {
             "Pod was rejected as the node is shutting down.",
         ),
         (
+            pod(securityContext={"supplementalGroupsPolicy": "Strict"}),
+            node(),
+            "SupplementalGroupsPolicyNotSupported",
+            "SupplementalGroupsPolicy=Strict is not supported in this node",
+        ),
+        (
+            pod(container={"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}),
+            node(),
+            "AppArmor",
+            "Cannot enforce AppArmor: AppArmor is not enabled on the host",
+        ),
+        (
             pod(os={"name": "windows"}),
             node(),
             "PodOSNotSupported",
@@ -154,6 +166,17 @@ def test_refusals(wanted: Obj, state: NodeState, reason: str, message: str) -> N
             node(unsafe_sysctls=("kernel.msg*",)),
         ),
         (pod(securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced"}]}), node()),
+        (pod(securityContext={"supplementalGroupsPolicy": "Merge"}), node()),
+        (pod(securityContext={"appArmorProfile": {"type": "Unconfined"}}), node()),
+        (
+            pod(
+                securityContext={
+                    "supplementalGroupsPolicy": "Strict",
+                    "appArmorProfile": {"type": "RuntimeDefault"},
+                }
+            ),
+            node(features=Features(strict_groups=True, app_armor=True)),
+        ),
     ],
 )
 def test_what_is_taken(wanted: Obj, state: NodeState) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from sagong.api.types import Obj
-from sagong.node.eviction.ranking import Candidate, Usage, excess, message, rank
+from sagong.node.eviction.ranking import (
+    Candidate,
+    Usage,
+    excess,
+    has_storage_limits,
+    message,
+    rank,
+)
 from sagong.node.eviction.thresholds import (
     Reading,
     Signal,
@@ -91,6 +98,16 @@ def test_volumes_and_containers_have_limits_of_their_own() -> None:
     assert excess(Candidate(made, usage)) == (
         'Usage of EmptyDir volume "v" exceeds the limit "2Mi". '
     )
+
+
+def test_only_pods_with_limits_can_exceed_them() -> None:
+    assert not has_storage_limits(pod("p", memory="1Mi"))
+    assert has_storage_limits(pod("p", ephemeral_storage="1Mi"))
+    made = pod("p")
+    made["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}, {"name": "w", "emptyDir": None}]
+    assert not has_storage_limits(made)
+    made["spec"]["volumes"][1]["emptyDir"] = {"sizeLimit": "1Mi"}
+    assert has_storage_limits(made)
 
 
 def test_settings() -> None:

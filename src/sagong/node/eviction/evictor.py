@@ -20,7 +20,7 @@ from sagong.node.eviction.observation import (
     read_signals,
     writable_layers,
 )
-from sagong.node.eviction.ranking import Candidate, excess, message, rank
+from sagong.node.eviction.ranking import Candidate, excess, has_storage_limits, message, rank
 from sagong.node.eviction.thresholds import (
     CONDITIONS,
     RESOURCES,
@@ -101,7 +101,8 @@ class Evictor:
         """One look; the pod that had to go, if any."""
         images = await image_directory(self._node.cri)
         verdict = self._judge(images)
-        found = await self._usages()
+        # Sizes of files are read for those whom they may concern: that is the dear part of a look.
+        found = await self._usages(only_limited=not verdict)
         for tenant, candidate in found:
             if text := excess(candidate):
                 return self._evict(tenant, text, HARD_GRACE_SECONDS)
@@ -136,9 +137,13 @@ class Evictor:
             self._changed(verdict.pressures)
         return verdict.due
 
-    async def _usages(self) -> list[tuple[Tenant, Candidate]]:
+    async def _usages(self, *, only_limited: bool) -> list[tuple[Tenant, Candidate]]:
         node = self._node
         tenants = [t for t in node.tenants() if not t.is_ending and not is_finished(t.pod)]
+        if only_limited:
+            tenants = [t for t in tenants if has_storage_limits(t.pod)]
+        if not tenants:
+            return []
         layers = await writable_layers(node.cri)
         uids = [str(t.pod["metadata"]["uid"]) for t in tenants]
         given = [

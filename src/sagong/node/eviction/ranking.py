@@ -87,6 +87,14 @@ def _quantity(amount: int, signal: Signal) -> str:
     return str(Quantity.of(amount))
 
 
+def has_storage_limits(pod: Obj) -> bool:
+    """Whether ``excess`` may ever find anything."""
+    volumes = [volume.get("emptyDir") or {} for volume in pod["spec"].get("volumes") or ()]
+    return any(source.get("sizeLimit") for source in volumes) or any(
+        _storage_limit(container) is not None for container in pod["spec"].get("containers") or ()
+    )
+
+
 def excess(candidate: Candidate) -> str:
     """Why a pod must go for what it stores, whatever room the node has; "" if it need not.
 

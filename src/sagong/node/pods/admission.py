@@ -43,6 +43,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What not every host or runtime can do."""
+
+    strict_groups: bool = False  # supplementalGroupsPolicy
+    app_armor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NodeState:
     """What the decision depends on beside the pod."""
 
@@ -52,11 +60,12 @@ class NodeState:
     pressures: Sequence[str] = ()  # MemoryPressure, DiskPressure, PIDPressure
     is_shutting_down: bool = False
     unsafe_sysctls: Sequence[str] = field(default=())  # allowed; may end in "*"
+    features: Features = Features()
 
 
 def refusal(pod: Obj, node: NodeState) -> Refused | None:
     """Why the node does not take the pod, in upstream's order; None if it does."""
-    for check in (_pressure, _sysctls, _resources, _constraints, _shutdown):
+    for check in (_pressure, _sysctls, _resources, _constraints, _features, _shutdown):
         if (found := check(pod, node)) is not None:
             return found
     return None
@@ -172,6 +181,29 @@ def _clashes(port: tuple[str, int, str], taken: set[tuple[str, int, str]]) -> bo
         and (address == other[2] or "0.0.0.0" in (address, other[2]))
         for other in taken
     )
+
+
+def _features(pod: Obj, node: NodeState) -> Refused | None:
+    """What the host or its runtime lacks must not be left out silently."""
+    of_pod = pod["spec"].get("securityContext") or {}
+    if of_pod.get("supplementalGroupsPolicy") == "Strict" and not node.features.strict_groups:
+        text = "SupplementalGroupsPolicy=Strict is not supported in this node"
+        return Refused("SupplementalGroupsPolicyNotSupported", text)
+    if not node.features.app_armor and any(_wants_app_armor(c) for c in _contexts(pod)):
+        text = "Cannot enforce AppArmor: AppArmor is not enabled on the host"
+        return Refused("AppArmor", text)
+    return None
+
+
+def _contexts(pod: Obj) -> list[Obj]:
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return [x.get("securityContext") or {} for x in (spec, *containers)]
+
+
+def _wants_app_armor(context: Obj) -> bool:
+    profile = context.get("appArmorProfile")
+    return profile is not None and profile.get("type") != "Unconfined"
 
 
 def _shutdown(pod: Obj, node: NodeState) -> Refused | None:

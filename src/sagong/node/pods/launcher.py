@@ -77,7 +77,12 @@ class Launcher:
         """Make and start the sandbox; its id. Raises SandboxFailure."""
         config = self._sandbox_config(pod, attempt)
         try:
-            return await self.cri.run_sandbox(config, handler=await self._handler(pod))
+            handler = await self._handler(pod)
+            if pod["spec"].get("hostUsers") is False:
+                # Left out silently, the pod's root would be the node's.
+                text = f'RuntimeClass handler "{handler}" does not support user namespaces'
+                raise SandboxFailure(text)
+            return await self.cri.run_sandbox(config, handler=handler)
         except (RuntimeFailure, SandboxFailure) as error:
             text = f"Failed to create pod sandbox: {error}"
             self.events.emit(pod_reference(pod), "Warning", "FailedCreatePodSandBox", text)

@@ -71,6 +71,15 @@ def seccomp_profile(profile: Obj | None) -> dict[str, Any]:
     return fields
 
 
+def app_armor_profile(profile: Obj) -> dict[str, Any]:
+    """SecurityProfile of AppArmor; a local one is known to the kernel by its name."""
+    kind = profile["type"]
+    fields: dict[str, Any] = {"profile_type": enum_number("SecurityProfile.ProfileType", kind)}
+    if kind == "Localhost":
+        fields["localhost_ref"] = profile["localhostProfile"]
+    return fields
+
+
 def container_security(
     pod: Obj, container: Obj, *, target_id: str = "", volume_groups: Sequence[int] = ()
 ) -> dict[str, Any]:
@@ -85,6 +94,11 @@ def container_security(
         "supplemental_groups": supplemental_groups(pod, volume_groups),
         "seccomp": seccomp_profile(None if privileged else context.get("seccompProfile")),
     }
+    if (profile := context.get("appArmorProfile")) is not None and not privileged:
+        fields["apparmor"] = app_armor_profile(profile)
+    of_pod = pod["spec"].get("securityContext") or {}
+    if (policy := of_pod.get("supplementalGroupsPolicy")) is not None:
+        fields["supplemental_groups_policy"] = enum_number("SupplementalGroupsPolicy", policy)
     if (user := context.get("runAsUser")) is not None:
         fields["run_as_user"] = {"value": int(user)}
     if (group := context.get("runAsGroup")) is not None:

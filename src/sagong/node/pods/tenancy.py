@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sagong.api.meta import uid_of
 from sagong.api.quantities import parse
 from sagong.api.types import Obj
-from sagong.node.pods.admission import NodeState, Refused, refusal, used_by
+from sagong.node.pods.admission import Features, NodeState, Refused, refusal, used_by
 from sagong.node.pods.model import Room
 from sagong.node.pods.resources import count
 
@@ -18,11 +18,13 @@ class Tenancy:
         allocatable: Mapping[str, str],
         node: Callable[[], Obj],
         *,
+        features: Features,
         unsafe_sysctls: Sequence[str] = (),
     ) -> None:
         self._allocatable = {name: count(name, text) for name, text in allocatable.items()}
         self._node = node
         self._unsafe_sysctls = unsafe_sysctls
+        self._features = features
         self._pods: dict[str, Obj] = {}
         self._waiting: dict[str, Callable[[], None]] = {}
         self.pressures: Sequence[str] = ()
@@ -72,6 +74,7 @@ class Tenancy:
             pressures=self.pressures,
             is_shutting_down=self.is_shutting_down,
             unsafe_sysctls=self._unsafe_sysctls,
+            features=self._features,
         )
 
     def _allocatable_now(self) -> Mapping[str, int]:

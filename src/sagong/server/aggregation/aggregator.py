@@ -25,6 +25,7 @@ from sagong.server.aggregation.conditions import (
     with_condition,
 )
 from sagong.server.aggregation.contents import Content, aggregated_resources, only
+from sagong.server.aggregation.metrics import Availability
 from sagong.server.aggregation.services import (
     API_SERVICES,
     Extension,
@@ -50,6 +51,8 @@ RETRY_FIRST_SECONDS = 0.25
 # Schemas are large, and asked for again at most this often.
 SCHEMAS_SECONDS = 60.0
 SCHEMAS_TIMEOUT_SECONDS = 20.0
+# After a cache has lost its store: what it shows then is complete again.
+RESYNC_SECONDS = 2.0
 _SERVICE_LABEL = "kubernetes.io/service-name"
 LOCAL = State(True, "Local", "Local APIServices are always available")
 
@@ -73,6 +76,7 @@ class Aggregator:
     extensions: Extensions
     certificate: Path
     key: Path
+    metrics: Availability
     version: int = 0  # changes whenever ``contents`` do
     _contents: dict[GroupVersion, Content] = field(default_factory=dict)
     _watches: dict[str, _Watch] = field(default_factory=dict)
@@ -90,6 +94,11 @@ class Aggregator:
         return self._caller
 
     async def close(self) -> None:
+        """Look at nothing any more; what is under way has ended."""
+        self._tasks = None
+        for watch in self._watches.values():
+            if watch.timer is not None:
+                watch.timer.cancel()
         if self._caller is not None:
             await self._caller.close()
 
@@ -120,9 +129,14 @@ class Aggregator:
             cache = caches.named(name)
             assert cache is not None, "built in"
             cache.add_watcher("", _Listener(self, name))
-        for item in caches.list(API_SERVICES):
-            if extension_of(item.obj) is not None:
-                self.look(item.obj["metadata"]["name"])
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """At every APIService of an extension, and at those that have gone."""
+        found = [item.obj for item in self.core.caches.list(API_SERVICES)]
+        names = {o["metadata"]["name"] for o in found if extension_of(o) is not None}
+        for name in sorted(names | self._watches.keys()):
+            self.look(name)
 
     def changed(self, resource: str, obj: Obj) -> None:
         metadata = obj["metadata"]
@@ -171,14 +185,17 @@ class Aggregator:
         """One look; in how many seconds to look again, 0 for never."""
         found = self.core.caches.get(API_SERVICES, "", name)
         if found is None:
+            self.metrics.gone(name)
             self._forget_gone()
             return 0
         extension = extension_of(found.obj)
         if extension is None:
+            self.metrics.gone(name)
             await self._report(found.obj, LOCAL)
             self._forget_gone()
             return 0
         state = await self._state_of(extension)
+        self.metrics.seen(name, state)
         await self._report(found.obj, state)
         if not state.is_available:
             watch.failures += 1
@@ -288,13 +305,16 @@ class _Listener:
             self.aggregator.changed(self.resource, item.encoded.obj)
 
     def on_lost(self) -> None:
-        """What has been missed is seen at the next look, which comes by itself."""
+        """The cache begins again from a listing, of whose changes nobody is told."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(RESYNC_SECONDS, self.aggregator.look_at_all)
 
 
 @contextlib.asynccontextmanager
 async def aggregation(core: Core, certificate: Path, key: Path) -> AsyncIterator[Aggregator]:
     """Look after extensions while the block runs."""
-    aggregator = Aggregator(core, Extensions(core.caches), certificate, key)
+    metrics = Availability(core.metrics_registry)
+    aggregator = Aggregator(core, Extensions(core.caches), certificate, key, metrics)
     try:
         async with task_group() as tasks:
             aggregator.follow(tasks)

@@ -15,6 +15,12 @@ T = TypeVar("T")
 
 # As long as a quiet client may wait for others' requests; below it fairness is not worth the work.
 ROUND_SECONDS = 0.005
+# The same while only one flow has computed of late: there is nobody to be fair to yet, and requests
+# that run in one round share a commit.
+ROUND_ALONE_SECONDS = 0.02
+# Below it the end of a round is not looked for (that is another round of the loop): what has been
+# computed in it counts as the next one's.
+NOTED_SECONDS = 0.001
 # What a flow has used counts half after so long.
 MEMORY_SECONDS = 1.0
 
@@ -32,8 +38,10 @@ class Turns:
 
     def wait_turn(self, flow_key: str) -> asyncio.Future[None] | None:
         """What to wait for before computing; None to go on at once."""
-        if not self._waiting and self._round < ROUND_SECONDS:
-            return None
+        if not self._waiting:
+            alone = len(self._used) < 2
+            if self._round < (ROUND_ALONE_SECONDS if alone else ROUND_SECONDS):
+                return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(flow_key, deque()).append(future)
         self._watch_round()
@@ -43,7 +51,8 @@ class Turns:
         """A flow has computed for so long in this round."""
         self._round += seconds
         self._used[flow_key] = self._used.get(flow_key, 0.0) + seconds
-        self._watch_round()
+        if self._round >= NOTED_SECONDS:
+            self._watch_round()
 
     def _watch_round(self) -> None:
         if not self._ends_round:

@@ -34,6 +34,8 @@ _PREFIX = "apiserver_flowcontrol_"
 
 # User name, groups, verb, group, resource, subresource, namespace or path: what decides the flow.
 FlowKey = tuple[str, tuple[str, ...], str, str, str, str, str]
+# Method, path, user name and groups.
+PlainKey = tuple[str, str, str, tuple[str, ...]]
 
 
 class Fairness:
@@ -47,6 +49,8 @@ class Fairness:
         self._versions = (-1, -1)
         self._configuration = Configuration((), {})
         self._flows: dict[FlowKey, Flow | None] = {}
+        # Of requests without parameters that do not last, all of the above by method and path.
+        self._plain: dict[PlainKey, tuple[Attributes, Flow]] = {}
         self._dispatched: dict[tuple[str, str], int] = {}
         self._refused: dict[tuple[str, str, str], int] = {}
 
@@ -54,17 +58,36 @@ class Fairness:
         """Refuses with TooManyRequests."""
 
         async def run(exchange: Exchange, following: Next) -> Answered:
-            asked = asked_of(exchange, self._find_target)
-            flow = self._flow_of(asked)
-            watch = is_watch(exchange)
-            if flow is None or (is_lasting(exchange) and not watch):
+            found = self._classified(exchange)
+            if found is None:
                 return await following(exchange)
+            asked, flow = found
             if self._configuration.levels[flow.schema.level].seats is None:
                 self._count(flow)
                 return _marked(await following(exchange), flow, self._configuration)
             return await self._fairly(exchange, following, asked, flow)
 
         return run
+
+    def _classified(self, exchange: Exchange) -> tuple[Attributes, Flow] | None:
+        """What is asked and whose turn it takes; None for what takes none."""
+        user = exchange.user
+        key = (exchange.method, exchange.path, user.name, user.groups)
+        if not exchange.query and self._is_current():
+            known = self._plain.get(key)
+            if known is not None:
+                return known
+        asked = asked_of(exchange, self._find_target)
+        flow = self._flow_of(asked)
+        watch = is_watch(exchange)
+        if flow is None or (is_lasting(exchange) and not watch):
+            return None
+        # What is no resource today may be one tomorrow, when its definition comes.
+        if not exchange.query and not watch and asked.is_resource:
+            if len(self._plain) >= FLOWS_MAX:
+                self._plain.clear()
+            self._plain[key] = (asked, flow)
+        return asked, flow
 
     async def _fairly(
         self, exchange: Exchange, following: Next, asked: Attributes, flow: Flow
@@ -130,9 +153,8 @@ class Fairness:
         return max(1, min(LIST_SEATS_MAX, math.ceil(objects / OBJECTS_A_SEAT)))
 
     def _flow_of(self, asked: Attributes) -> Flow | None:
-        versions = (self._caches.version(_SCHEMAS), self._caches.version(_LEVELS))
-        if versions != self._versions or len(self._flows) >= FLOWS_MAX:
-            self._configure(versions)
+        if not self._is_current() or len(self._flows) >= FLOWS_MAX:
+            self._configure((self._caches.version(_SCHEMAS), self._caches.version(_LEVELS)))
         user = asked.user
         where = asked.namespace if asked.is_resource else asked.path
         key = (user.name, user.groups, asked.verb, asked.group, asked.resource,
@@ -143,8 +165,13 @@ class Fairness:
             flow = self._flows[key] = self._configuration.flow_of(asked)
             return flow
 
+    def _is_current(self) -> bool:
+        version, known = self._caches.version, self._versions
+        return version(_SCHEMAS) == known[0] and version(_LEVELS) == known[1]
+
     def _configure(self, versions: tuple[int, int]) -> None:
         self._flows.clear()
+        self._plain.clear()
         if versions == self._versions:
             return
         self._versions = versions
