@@ -82,7 +82,8 @@ def check_type(obj: Obj, resource: Resource) -> None:
     kind: Any = obj.get("kind") or resource.kind
     api_version: Any = obj.get("apiVersion") or resource.api_version
     group, _, version = str(api_version).rpartition("/")
-    if not resource.custom and (str(api_version), kind) not in _registered():
+    own = (resource.api_version, resource.kind)
+    if not resource.custom and (str(api_version), kind) not in _registered() | {own}:
         raise errors.BadRequest(
             f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind '
             f'"{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
