@@ -90,7 +90,7 @@ def test_forbid_starts_none_while_one_runs() -> None:
         text = (
             "Not starting job because prior execution is running and concurrency policy is Forbid"
         )
-        assert text in seen.events("JobAlreadyActive")
+        await seen.wait(lambda: text in seen.events("JobAlreadyActive"))
         # It ends after five minutes; then the next comes, for the last of the missed times.
         await at_minute(seen, 7)
         assert len(active(seen)) == 1

@@ -127,7 +127,8 @@ def test_requests_that_exceed_what_is_left_are_not_placed() -> None:
         await seen.create("pods", pod("additional", {"cpu": "22400m"}))
         await seen.wait(lambda: refused(seen, "additional") != "")
         assert refused(seen, "additional").startswith("0/2 nodes are available: 2 Insufficient cpu")
-        assert any("Insufficient cpu" in e for e in seen.events("FailedScheduling"))
+        told = "Insufficient cpu"
+        await seen.wait(lambda: any(told in e for e in seen.events("FailedScheduling")))
         await seen.create("pods", pod("fitting", {"cpu": "19"}))
         await seen.wait(lambda: running(seen, "fitting"))
 
@@ -153,7 +154,7 @@ def test_a_node_selector_that_matches_nothing_refuses() -> None:
         await seen.wait(lambda: refused(seen, "restricted") != "")
         reason = "2 node(s) didn't match Pod's node affinity/selector"
         assert reason in refused(seen, "restricted")
-        assert any(reason in event for event in seen.events("FailedScheduling"))
+        await seen.wait(lambda: any(reason in e for e in seen.events("FailedScheduling")))
         assert node_of(seen, "restricted") == ""
 
     run(test)

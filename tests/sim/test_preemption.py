@@ -61,7 +61,8 @@ def test_the_important_get_room() -> None:
         assert {t["reason"] for t in targets} == {"PreemptionByScheduler"}
         assert victim["metadata"]["deletionTimestamp"]
         uid = made["metadata"]["uid"]
-        assert seen.events("Preempted") == [f"Preempted by pod {uid} on node node-0"]
+        told = [f"Preempted by pod {uid} on node node-0"]
+        await seen.wait(lambda: seen.events("Preempted") == told)
         assert name_of(seen.get("pods", "mid")) == "mid"
         assert "deletionTimestamp" not in seen.get("pods", "mid")["metadata"]
         # The highest class that there is goes before all.

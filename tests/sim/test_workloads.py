@@ -55,9 +55,8 @@ def test_a_deployment_rolls_within_its_limits(seed: int) -> None:
         await seen.create("deployments.apps", deployment())
         await seen.wait(lambda: is_rolled(seen, 4))
         hashed = labels_of(seen.pods()[0])["pod-template-hash"]
-        assert seen.events("ScalingReplicaSet") == [
-            f"Scaled up replica set web-{hashed} from 0 to 4"
-        ]
+        told = [f"Scaled up replica set web-{hashed} from 0 to 4"]
+        await seen.wait(lambda: seen.events("ScalingReplicaSet") == told)
         progressing = condition(seen.get("deployments.apps", "web"), "Progressing")
         assert progressing is not None
         assert progressing["reason"] == "NewReplicaSetAvailable"
@@ -237,7 +236,7 @@ def test_a_job_runs_to_completion(mode: str) -> None:
         assert status.get("completedIndexes") == ("0-4" if mode == "Indexed" else None)
         assert len(seen.pods()) == 5
         assert not any(pod["metadata"].get("finalizers") for pod in seen.pods())
-        assert seen.events("Completed") == ["Job completed"]
+        await seen.wait(lambda: seen.events("Completed") == ["Job completed"])
 
     run(test)
 

@@ -14,6 +14,7 @@ from sagong.core.tasks import task_group
 from sagong.sim.lives import EXIT_CODE, RUNS_SECONDS
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
+CONFLICTS_MAX = 20
 WAIT_SECONDS = 15.0
 
 
@@ -65,6 +66,17 @@ class Space:
 
     async def patch(self, path: str, patch: Any) -> Any:
         return await self.ask("PATCH", path, patch, headers=MERGE)
+
+    async def change(self, path: str, change: Callable[[Any], None]) -> Any:
+        """Read, change, PUT; again if a controller was there in between, as a client does."""
+        for _ in range(CONFLICTS_MAX):
+            found = await self.get(path)
+            change(found)
+            answer = await self.api.call("PUT", self.url(path), found)
+            if answer.status != 409:
+                break
+        assert answer.status < 300, (path, answer.status, answer.text)
+        return answer.body
 
     async def delete(self, path: str, policy: str = "Background") -> Any:
         return await self.ask("DELETE", path, {"propagationPolicy": policy})

@@ -170,9 +170,8 @@ async def test_revisions_may_be_made_and_removed_by_hand(live: Space) -> None:
     assert sorted(await live.names(path)) == sorted(["ds-by-hand", name])
     await live.ask("DELETE", f"{path}/{name}")
     assert await live.names(path) == ["ds-by-hand"]
-    found = await live.get(f"{path}/ds-by-hand")
-    found["metadata"]["labels"]["ds-by-hand"] = "updated"
-    await live.ask("PUT", f"{path}/ds-by-hand", found)
+    updated = {"ds-by-hand": "updated"}
+    await live.change(f"{path}/ds-by-hand", lambda r: r["metadata"]["labels"].update(updated))
     spec = {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}
     await live.ask("PATCH", PATH, {"spec": spec}, headers=STRATEGIC)
     await live.wait(path, lambda found: len(found["items"]) == 2)

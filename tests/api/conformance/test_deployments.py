@@ -107,10 +107,12 @@ async def test_the_life_of_a_deployment(live: Space) -> None:
 
 
 async def _change(space: Space) -> None:
-    found = await space.get(PATH)
-    found["metadata"]["labels"]["test-deployment"] = "updated"
-    found["spec"]["template"]["spec"]["containers"][0]["image"] = "two:2"
-    await space.ask("PUT", PATH, found)
+
+    def update(found: Any) -> None:
+        found["metadata"]["labels"]["test-deployment"] = "updated"
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "two:2"
+
+    await space.change(PATH, update)
     assert image_of(await complete(space)) == "two:2"
     await space.patch(f"{PATH}/scale", {"spec": {"replicas": 1}})
     assert (await complete(space))["status"]["replicas"] == 1

@@ -122,15 +122,14 @@ async def test_a_second_valid_owner_keeps_a_dependent(space: Space) -> None:
     names = await owned(space, 2)
     other = RC | {"replicas": 0, "selector": {"c": "d"}, "template": template(c="d")}
     stays = await space.create("replicationcontrollers", "stays", spec=other)
-    pod = await space.get(f"pods/{names[0]}")
     reference = {
         "apiVersion": "v1",
         "kind": "ReplicationController",
         "name": "stays",
         "uid": stays["metadata"]["uid"],
     }
-    pod["metadata"]["ownerReferences"].append(reference)
-    await space.ask("PUT", f"pods/{names[0]}", pod)
+    owners = lambda pod: pod["metadata"]["ownerReferences"]  # noqa: E731
+    await space.change(f"pods/{names[0]}", lambda pod: owners(pod).append(reference))
     await space.delete("replicationcontrollers/rc", "Foreground")
     await space.wait("replicationcontrollers/rc", lambda found: found is None)
     assert await owned(space, 1) == [names[0]]

@@ -126,9 +126,8 @@ async def test_terminating_scopes(space: Space) -> None:
 
 async def test_update_and_delete(space: Space) -> None:
     await quota(space, hard={"cpu": "1", "memory": "500Mi"})
-    found = await space.get("resourcequotas/q")
-    found["spec"]["hard"] = {"cpu": "2", "memory": "1Gi"}
-    await space.ask("PUT", "resourcequotas/q", found)
+    hard = {"hard": {"cpu": "2", "memory": "1Gi"}}
+    await space.change("resourcequotas/q", lambda found: found["spec"].update(hard))
     await space.wait(
         "resourcequotas/q", lambda q: q["status"].get("hard") == {"cpu": "2", "memory": "1Gi"}
     )

@@ -116,9 +116,9 @@ async def test_the_life_of_a_replication_controller(live: Space) -> None:
         await available(live, path, 1)
         await live.patch(f"{path}/scale", {"spec": {"replicas": 2}})
         await available(live, path, 2)
-        found = await live.get(path)
-        found["metadata"]["labels"]["test-rc"] = "updated"
-        assert (await live.ask("PUT", path, found))["metadata"]["labels"]["test-rc"] == "updated"
+        updated = {"test-rc": "updated"}
+        changed = await live.change(path, lambda rc: rc["metadata"]["labels"].update(updated))
+        assert changed["metadata"]["labels"]["test-rc"] == "updated"
         everywhere = "/api/v1/replicationcontrollers?labelSelector=test-rc-static=true"
         assert len((await live.ask("GET", everywhere))["items"]) == 1
         await live.ask("DELETE", "replicationcontrollers?labelSelector=test-rc-static=true")
