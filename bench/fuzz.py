@@ -282,7 +282,9 @@ class Target:
             socket.create_connection(self._address, timeout=5) as plain,
             self._context.wrap_socket(plain) as secure,
         ):
-            secure.sendall(b"POST /api/v1/pods HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+            secure.sendall(
+                b"POST /api/v1/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"
+            )
 
 
 def _fault(status: int, media_type: str, body: bytes) -> str:

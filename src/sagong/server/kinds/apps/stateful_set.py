@@ -151,4 +151,5 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     has_generation=True,
+    name_rule="label",  # pods are called after the set, and their names are hosts' names
 )
