@@ -37,6 +37,9 @@ _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind
 _TYPE_META += '"json:\\"kind,omitempty\\"" }'
 
 
+_GO_WORDS = {dict: "object", list: "array", str: "string", bool: "bool"}
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A decoded body, and the keys that came twice: ``duplicate field "spec.replicas"``."""
@@ -55,14 +58,21 @@ def decode_body(data: bytes, *, media_type: str = JSON, kind: str = "") -> Decod
         value, duplicates = decode_value(data, media_type=media_type)
     except ValueError as e:
         raise _unrecognized(data, kind, f"couldn't get version/kind; {e}") from None
+    if value is None:
+        value = {}  # to Go, null is a struct without anything
     if not isinstance(value, dict):
-        wrong = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+        wrong = _GO_WORDS.get(type(value), "number")
         why = f"json: cannot unmarshal {wrong} into Go value of type {_TYPE_META}"
         raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {why}")
     for field in ("apiVersion", "kind"):
-        if not isinstance(value.get(field, ""), str):
-            why = f"json: cannot unmarshal into Go struct field .{field} of type string"
+        given = value.get(field)
+        if given is not None and not isinstance(given, str):
+            wrong = _GO_WORDS.get(type(given), "number")
+            why = f"json: cannot unmarshal {wrong} into Go struct field .{field} of type string"
             raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {why}")
+    version = value.get("apiVersion") or ""
+    if version.count("/") > 1:
+        raise _unrecognized(data, kind, f"unexpected GroupVersion string: {version}")
     return Decoded(value, duplicates)
 
 

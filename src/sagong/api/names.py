@@ -21,6 +21,9 @@ _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HTTP_HEADER = "[-A-Za-z0-9]+"
 _PERCENT = "[0-9]+%"
 
+_UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
+
 _LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     "and must start and end with an alphanumeric character"
@@ -83,6 +86,15 @@ def dns1123_subdomain(value: str) -> list[str]:
     problems = _too_long(value, SUBDOMAIN_MAX)
     if not _fits(_SUBDOMAIN, value):
         problems.append(_regex(_SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com"))
+    return problems
+
+
+def dns1123_subdomain_underscored(value: str) -> list[str]:
+    """A subdomain whose labels may have underscores, as searched domains do."""
+    problems = _too_long(value, 253)
+    if not _fits(_UNDERSCORED, value):
+        text = _SUBDOMAIN_TEXT.replace("'-' or", "'_', '-' or")
+        problems.append(_regex(text, _UNDERSCORED, "example.com"))
     return problems
 
 

@@ -149,7 +149,7 @@ def parse_label_selector(text: str) -> Selector:
     try:
         return Selector(tuple(_Parser(text).parse()))
     except ValueError as e:
-        raise BadRequest(f"unable to parse requirement: {e}") from None
+        raise BadRequest(str(e)) from None
 
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|=|!|>|<|,|\(|\))|([^\s=!><,()]+))")
@@ -172,7 +172,11 @@ class _Parser:
                 return
             if token != "!" and not _is_word(token):
                 raise ValueError(f"found '{token}', expected: !, identifier, or 'end of string'")
-            yield self._requirement()
+            try:
+                requirement = self._requirement()
+            except ValueError as e:
+                raise ValueError(f"unable to parse requirement: {e}") from None
+            yield requirement
             separator = self._next()
             if separator == _END:
                 return
@@ -216,6 +220,9 @@ class _Parser:
         if token != "(":
             raise ValueError(f"found '{token}' expected: '('")
         values: list[str] = []
+        if self._peek() == ")":
+            why = "for 'in', 'notin' operators, values set can't be empty"
+            raise ValueError(f"values: Invalid value: []: {why}")
         expects_value = True
         while True:
             token = self._next()
@@ -347,7 +354,7 @@ def _unescape_field(raw: str) -> str:
             return match[0][1]
         if match[0][0] == "\\":
             raise BadRequest(f"invalid field selector: invalid escape sequence: {match[0]}")
-        raise BadRequest(f"invalid field selector: unescaped character in value: {match[0]}")
+        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(match[0])}")
 
     return re.sub(r"\\.?|[,=]", replace, raw, flags=re.DOTALL)
 

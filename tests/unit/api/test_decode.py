@@ -22,7 +22,7 @@ YAML = "application/yaml"
         (b'{"a":1} x', "invalid character 'x' after top-level value"),
         (b"[" * 3000 + b"]" * 3000, "exceeded max depth"),
         (b"[]", "json: cannot unmarshal array into Go value of type struct"),
-        (b'{"kind": 1}', "cannot unmarshal into Go struct field .kind of type string"),
+        (b'{"kind": 1}', "cannot unmarshal number into Go struct field .kind of type string"),
     ],
 )
 def test_refused_json(body: bytes, message: str) -> None:

@@ -1,7 +1,7 @@
 """Label and field selectors."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sagong.api.errors import BadRequest
@@ -44,7 +44,7 @@ def test_labels(text: str, matches: bool) -> None:
     ("text", "message"),
     [
         ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
-        ("a,", "unable to parse requirement: found '', expected: identifier after ','"),
+        ("a,", "found '', expected: identifier after ','"),
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
         ("=x", "found '=', expected: !, identifier, or 'end of string'"),
         ("-a=b", 'key: Invalid value: "-a": name part must consist of alphanumeric characters'),
@@ -106,6 +106,7 @@ def test_a_map_selects_itself_and_more(labels: dict[str, str]) -> None:
 @given(keys, st.lists(values, min_size=1, max_size=3), st.dictionaries(keys, values))
 def test_in_and_notin_are_opposites(key: str, options: list[str], labels: dict[str, str]) -> None:
     listed = ",".join(options)
+    assume(listed)  # an empty list of values is refused
     inside = parse_label_selector(f"{key} in ({listed})")
     outside = parse_label_selector(f"{key} notin ({listed})")
     assert inside.matches(labels) is not outside.matches(labels)

@@ -15,6 +15,8 @@ UNKNOWN_FORMAT = (
     "the body of the request was in an unknown format - accepted media types include: "
     "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 )
+_GO_WORDS = {dict: "object", list: "array", str: "string", bool: "bool"}
+_GO_MAP = "map[string]interface {}"
 _OBJECT_TYPES = ("application/json", "application/yaml")
 _PATCH_TYPES = {str(type_): type_ for type_ in PatchType}
 _PATCH_TYPES["application/apply-patch"] = PatchType.APPLY
@@ -81,7 +83,18 @@ def patch_type_of(media_type: str) -> PatchType:
 def decode_patch(data: bytes, type_: PatchType) -> tuple[Any, list[str]]:
     """The decoded patch and its duplicate members. Raises BadRequest."""
     media_type = "application/yaml" if type_ is PatchType.APPLY else "application/json"
+    # A strategic patch is decoded without a word about what is decoded.
+    told = "" if type_ is PatchType.STRATEGIC else "error decoding patch: "
     try:
-        return decode_value(data, media_type=media_type)
+        patch, duplicates = decode_value(data, media_type=media_type)
     except ValueError as error:
-        raise errors.BadRequest(f"error decoding patch: {error}") from None
+        why = str(error).removeprefix("json parse error: ")
+        if type_ is PatchType.APPLY:
+            told = "error decoding YAML: "
+        raise errors.BadRequest(f"{told}{why}") from None
+    wanted, word = (list, "[]interface {}") if type_ is PatchType.JSON else (dict, _GO_MAP)
+    if type_ is not PatchType.APPLY and patch is not None and not isinstance(patch, wanted):
+        given = _GO_WORDS.get(type(patch), "number")
+        message = f"json: cannot unmarshal {given} into Go value of type {word}"
+        raise errors.BadRequest(f"{told}{message}")
+    return patch, duplicates

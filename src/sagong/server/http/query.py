@@ -1,14 +1,20 @@
 """Query parameters and DeleteOptions as Options, with upstream's refusals."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
+
+import orjson
 
 from sagong.api import errors
 from sagong.api.call import Options, Preconditions, Verb
 from sagong.api.types import Obj
 
 NONE = Options()
+FIELD_MANAGER_BYTES_MAX = 128  # upstream's FieldManagerMaxLength
+INTEGER_DIGITS_MAX = 20  # more are out of range anyhow, and slow to read
+_WRITES = (Verb.CREATE, Verb.UPDATE, Verb.PATCH)
 _KINDS = {
     Verb.CREATE: "CreateOptions",
     Verb.UPDATE: "UpdateOptions",
@@ -46,13 +52,13 @@ def options_of(parameters: Mapping[str, str], verb: Verb) -> Options:
         resource_version_match=get("resourceVersionMatch", ""),
         label_selector=get("labelSelector", ""),
         field_selector=get("fieldSelector", ""),
-        limit=_integer(parameters, "limit") or 0,
+        limit=max(0, _integer(parameters, "limit") or 0),
         continue_=get("continue", ""),
         timeout_seconds=_integer(parameters, "timeoutSeconds"),
         allow_watch_bookmarks=is_true(get("allowWatchBookmarks")),
         send_initial_events=_boolean(parameters, "sendInitialEvents"),
         dry_run=_dry_run(get("dryRun"), verb),
-        field_manager=get("fieldManager", ""),
+        field_manager=_field_manager(get("fieldManager", ""), verb),
         field_validation=get("fieldValidation", ""),
         force=_boolean(parameters, "force"),
         grace_period_seconds=_integer(parameters, "gracePeriodSeconds"),
@@ -65,17 +71,38 @@ def _integer(parameters: Mapping[str, str], name: str) -> int | None:
     text = parameters.get(name)
     if text is None:
         return None
-    try:
-        if "_" in text:
-            raise ValueError
-        return int(text)
-    except ValueError:
-        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise errors.BadRequest(message) from None
+    problem = ""
+    if re.fullmatch("[+-]?[0-9]+", text, re.ASCII) is None:
+        problem = "invalid syntax"
+    elif len(text) > INTEGER_DIGITS_MAX or not -(2**63) <= int(text) < 2**63:
+        problem = "value out of range"
+    if problem:
+        shown = orjson.dumps(text).decode()
+        raise errors.BadRequest(f"strconv.ParseInt: parsing {shown}: {problem}")
+    return int(text)
 
 
 def _boolean(parameters: Mapping[str, str], name: str) -> bool | None:
     return is_true(parameters[name]) if name in parameters else None
+
+
+def _field_manager(text: str, verb: Verb) -> str:
+    """Who writes: at most 128 printable characters."""
+    problem = ""
+    if len(text.encode()) > FIELD_MANAGER_BYTES_MAX:
+        reason = "FieldValueTooLong"
+        problem = f"Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes"
+    else:
+        at = next((i for i, c in enumerate(text) if not c.isprintable()), None)
+        if at is not None:
+            reason = "FieldValueInvalid"
+            shown, code = orjson.dumps(text).decode(), f"U+{ord(text[at]):04X}"
+            where = len(text[:at].encode())
+            problem = f"Invalid value: {shown}: invalid character {code} (at position {where})"
+    if problem and verb in _WRITES:
+        cause = {"reason": reason, "message": problem, "field": "fieldManager"}
+        raise errors.invalid("meta.k8s.io", _KINDS[verb], "", [cause])
+    return text
 
 
 def _dry_run(text: str | None, verb: Verb) -> bool:
@@ -93,8 +120,9 @@ def _dry_run(text: str | None, verb: Verb) -> bool:
 
 def delete_options(body: Obj, options: Options) -> Options:
     """The options in the body of a DELETE, which count instead of the query's."""
+    _check_types(body)
     conditions: Mapping[str, Any] = body.get("preconditions") or {}
-    dry_run = body.get("dryRun") or []
+    dry_run = [_dry_run(text, Verb.DELETE) for text in body.get("dryRun") or ()]
     return Options(
         resource_version=options.resource_version,
         resource_version_match=options.resource_version_match,
@@ -103,7 +131,7 @@ def delete_options(body: Obj, options: Options) -> Options:
         limit=options.limit,
         continue_=options.continue_,
         timeout_seconds=options.timeout_seconds,
-        dry_run=options.dry_run or any(_dry_run(text, Verb.DELETE) for text in dry_run),
+        dry_run=options.dry_run or any(dry_run),
         grace_period_seconds=body.get("gracePeriodSeconds", options.grace_period_seconds),
         propagation_policy=body.get("propagationPolicy", options.propagation_policy),
         orphan_dependents=body.get("orphanDependents", options.orphan_dependents),
@@ -111,3 +139,26 @@ def delete_options(body: Obj, options: Options) -> Options:
         if conditions
         else None,
     )
+
+
+_OPTION_TYPES = {
+    "gracePeriodSeconds": (int, "int64"),
+    "propagationPolicy": (str, "v1.DeletionPropagation"),
+    "orphanDependents": (bool, "bool"),
+    "dryRun": (list, "[]string"),
+    "preconditions": (dict, "v1.Preconditions"),
+}
+_JSON_WORDS = {dict: "object", list: "array", str: "string", bool: "bool"}
+
+
+def _check_types(body: Obj) -> None:
+    """DeleteOptions have no schema of a resource, so their few fields are looked at here."""
+    for field, (type_, word) in _OPTION_TYPES.items():
+        value = body.get(field)
+        if value is None or (isinstance(value, type_) and (type_ is bool or value is not True)):
+            continue
+        given = _JSON_WORDS.get(type(value), "number")
+        raise errors.BadRequest(
+            'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot '
+            f"unmarshal {given} into Go struct field DeleteOptions.{field} of type {word}"
+        )

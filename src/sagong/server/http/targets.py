@@ -69,6 +69,15 @@ def target_of(path: str, table: ResourceTable) -> Target | None:
     )
 
 
+def _has_no_route(verb: Verb | None, target: Target) -> bool:
+    """What no kind of resource has: creation at a name, changes of all namespaces at once."""
+    if verb is Verb.CREATE and target.name and not target.subresource:
+        return True
+    resource = target.resource
+    across = resource is not None and resource.namespaced and target.namespace is None
+    return across and not target.name and verb in (Verb.CREATE, Verb.DELETE)
+
+
 def verb_of(method: str, target: Target, *, watch: bool) -> Verb | None:
     """The verb of a resource request; None for a method that no resource has."""
     if method in ("GET", "HEAD"):
@@ -76,6 +85,8 @@ def verb_of(method: str, target: Target, *, watch: bool) -> Verb | None:
             return Verb.WATCH if target.watch else Verb.GET
         return Verb.WATCH if watch or target.watch else Verb.LIST
     verb = _VERBS.get(method)
+    if _has_no_route(verb, target):
+        return None
     if verb is Verb.DELETE and not target.name:
         return Verb.DELETE_COLLECTION
     return verb

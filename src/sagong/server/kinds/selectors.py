@@ -45,4 +45,4 @@ def validate_selects(selector: Obj, labels: Obj, path: Path, errors: ErrorList) 
     except ValueError:
         return  # the selector's own validation has said so
     if not selects:
-        errors.invalid(path, labels, "`selector` does not match template `labels`")
+        errors.invalid(path, labels or None, "`selector` does not match template `labels`")

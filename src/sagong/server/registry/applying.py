@@ -48,6 +48,8 @@ def _configuration(call: Call, served: Served, warnings: list[str]) -> Obj:
         raise errors.BadRequest("error decoding YAML: the configuration is not an object")
     configuration: Obj = deep_copy(call.body)
     check_type(configuration, served.resource)
+    if not isinstance(configuration["metadata"], dict):
+        raise errors.BadRequest("error decoding YAML: metadata is not an object")
     configuration["metadata"].setdefault("name", call.name)
     if call.namespace and call.resource.namespaced:
         configuration["metadata"].setdefault("namespace", call.namespace)

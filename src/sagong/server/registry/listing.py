@@ -68,15 +68,17 @@ def check_list_options(options: Options) -> None:
     match, version = options.resource_version_match, options.resource_version
     causes: list[Obj] = []
 
-    def forbid(detail: str) -> None:
+    def forbid(detail: str, field: str = "resourceVersionMatch") -> None:
         causes.append(
             {
                 "reason": "FieldValueForbidden",
                 "message": f"Forbidden: {detail}",
-                "field": "resourceVersionMatch",
+                "field": field,
             }
         )
 
+    if options.send_initial_events is not None:
+        forbid("sendInitialEvents is forbidden for list", "sendInitialEvents")
     if match and not version:
         forbid("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if match and options.continue_:

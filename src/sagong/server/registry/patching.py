@@ -76,7 +76,9 @@ def _version_in(call: Call) -> str | None:
     """The resourceVersion that the patch itself demands, if any."""
     if not isinstance(call.body, dict):
         return None
-    return (call.body.get("metadata") or {}).get("resourceVersion") or None
+    metadata = call.body.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) and version else None
 
 
 async def _create(backend: Backend, call: Call, user: User, served: Served) -> Single:

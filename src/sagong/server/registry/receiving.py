@@ -1,5 +1,6 @@
 """From the body of a write to an object of the resource's kind, checked for stray fields."""
 
+from functools import cache
 from typing import Any
 
 from sagong.api import errors
@@ -7,10 +8,12 @@ from sagong.api.call import Call, Verb
 from sagong.api.decode import check, check_configuration, strict_error
 from sagong.api.decode import warnings as told
 from sagong.api.meta import deep_copy
+from sagong.api.resources import BUILT_IN
 from sagong.api.types import Obj, Resource
 from sagong.server.registry.served import Served
 
 FIELD_VALIDATION_VALUES = ("", "Ignore", "Strict", "Warn")
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"  # where upstream registers built-in kinds
 _OPTION_KINDS = {
     Verb.CREATE: "CreateOptions",
     Verb.UPDATE: "UpdateOptions",
@@ -79,6 +82,12 @@ def check_type(obj: Obj, resource: Resource) -> None:
     kind: Any = obj.get("kind") or resource.kind
     api_version: Any = obj.get("apiVersion") or resource.api_version
     group, _, version = str(api_version).rpartition("/")
+    own = (resource.api_version, resource.kind)
+    if not resource.custom and (str(api_version), kind) not in _registered() | {own}:
+        raise errors.BadRequest(
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind '
+            f'"{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+        )
     if kind != resource.kind or group != resource.group:
         internal = resource.group.partition(".")[0] or "core"
         raise errors.BadRequest(
@@ -94,6 +103,12 @@ def check_type(obj: Obj, resource: Resource) -> None:
     obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
     if obj.get("metadata") is None:
         obj["metadata"] = {}
+
+
+@cache
+def _registered() -> frozenset[tuple[str, str]]:
+    """The kinds that can be decoded at all, wherever they are served."""
+    return frozenset((r.api_version, r.kind) for r in BUILT_IN)
 
 
 def _go_name(group: str, version: str) -> str:

@@ -29,7 +29,7 @@ def predicate_of(served: Served, options: Options) -> Predicate | None:
         known = (*METADATA_FIELDS, *served.strategy.selectable_field_names)
         for name in fields.names:
             if name not in known:
-                raise errors.BadRequest(f"field label not supported: {name}")
+                raise errors.BadRequest(_unsupported(served, name))
     if labels is None and fields is None:
         return None
 
@@ -39,6 +39,14 @@ def predicate_of(served: Served, options: Options) -> Predicate | None:
         return fields is None or fields.matches(fields_of(served, obj))
 
     return selected
+
+
+def _unsupported(served: Served, name: str) -> str:
+    """Kinds with fields of their own to select by word it differently from those without."""
+    if served.strategy.selectable_field_names:
+        return f"field label not supported: {name}"
+    known = ", ".join(f'"{field}"' for field in METADATA_FIELDS)
+    return f'"{name}" is not a known field selector: only {known}'
 
 
 def fields_of(served: Served, obj: Obj) -> Mapping[str, str]:

@@ -47,7 +47,12 @@ async def update(backend: Backend, call: Call, user: User) -> Single:
     body = receive(call, served, warnings)
     check_namespace(call, body)
     metadata = body["metadata"]
-    name = metadata.setdefault("name", call.name) or call.name
+    name = metadata.get("name") or ""
+    if not name:
+        raise errors.BadRequest(
+            f"the name of the object ({call.name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
     if name != call.name:
         raise errors.BadRequest(
             f"the name of the object ({name}) does not match the name on the URL ({call.name})"

@@ -234,9 +234,15 @@ def check_watch_options(options: Options) -> None:
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             )
     elif match:
-        forbid("resourceVersionMatch", "resourceVersionMatch is forbidden for watch")
-    if options.continue_:
-        forbid("continue", "continue is forbidden for watch")
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        forbid("resourceVersionMatch", why)
+    if match and match != "NotOlderThan":
+        message = f'Unsupported value: "{match}": supported values: "NotOlderThan"'
+        field = "resourceVersionMatch"
+        causes.append({"reason": "FieldValueNotSupported", "message": message, "field": field})
+    if match and options.continue_:
+        why = "resourceVersionMatch is forbidden when continue is provided"
+        forbid("resourceVersionMatch", why)
     if causes:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", causes)
 

@@ -124,7 +124,9 @@ def _resource_rule(rule: Obj) -> Obj:
 def _check_spec(spec: Obj, found: ErrorList) -> None:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if resource is not None and path is not None:
-        found.invalid(_SPEC.child("nonResourceAttributes"), path, _BOTH)
+        # Shown as upstream's internal type, by Go's field names.
+        shown = {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}
+        found.invalid(_SPEC.child("nonResourceAttributes"), shown, _BOTH)
     if resource is None and path is None:
         found.invalid(_SPEC.child("resourceAttributes"), None, _NEITHER)
 

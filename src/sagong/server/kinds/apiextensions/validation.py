@@ -9,10 +9,14 @@ from sagong.api.validation import ErrorList, Path
 from sagong.server.custom_resources.rules import has_rules
 from sagong.server.kinds import checks
 from sagong.server.kinds.admissionregistration.validation import validate_client
+from sagong.server.kinds.apiextensions.schema_rules import validate_node, validate_root
 
 _SPEC = Path("spec")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("", "byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+_WARNING_BYTES_MAX = 256
+_APPROVAL = "api-approved.kubernetes.io"
+_PROTECTED_GROUPS = (".k8s.io", ".kubernetes.io")
 _SHORT_SCHEMA_KEYS = ("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
 
@@ -24,6 +28,9 @@ def validate_definition(crd: Obj, errors: ErrorList) -> None:
         message = 'must be spec.names.plural+"."+spec.group'
         errors.invalid(Path("metadata").child("name"), name, message)
     _validate_group(spec.get("group") or "", errors)
+    _validate_approval(crd, errors)
+    if spec.get("preserveUnknownFields"):
+        errors.invalid(_SPEC.child("preserveUnknownFields"), True, "must be false")
     scope, where = spec.get("scope") or "", _SPEC.child("scope")
     if checks.required(scope, where, errors):
         checks.one_of(scope, ("Cluster", "Namespaced"), where, errors)
@@ -45,6 +52,26 @@ def _validate_group(group: str, errors: ErrorList) -> None:
         errors.invalid(where, group, "should be a domain with at least one dot")
 
 
+def _validate_approval(crd: Obj, errors: ErrorList) -> None:
+    """The groups of Kubernetes itself need its approval, or the word that it was not given."""
+    if not ("." + (crd["spec"].get("group") or "")).endswith(_PROTECTED_GROUPS):
+        return
+    where = Path("metadata").child("annotations").key(_APPROVAL)
+    value = (crd["metadata"].get("annotations") or {}).get(_APPROVAL) or ""
+    if not value:
+        message = f'protected groups must have approval annotation "{_APPROVAL}", see '
+        errors.required(where, f"{message}https://github.com/kubernetes/enhancements/pull/1111")
+    elif not value.startswith("unapproved") and not _is_address(value):
+        message = f'protected groups must have approval annotation "{_APPROVAL}" with either a URL '
+        message += 'or a reason starting with "unapproved", see '
+        message += "https://github.com/kubernetes/enhancements/pull/1111"
+        errors.invalid(where, value, message)
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text and bool(text.partition("://")[2])
+
+
 def _validate_versions(versions: Sequence[Obj], errors: ErrorList) -> None:
     where = _SPEC.child("versions")
     shared, versions = _internal(versions)
@@ -57,6 +84,7 @@ def _validate_versions(versions: Sequence[Obj], errors: ErrorList) -> None:
         wrong = names.dns1035_label(version.get("name") or "")
         if wrong:
             errors.invalid(at.child("name"), version.get("name") or "", ",".join(wrong))
+        _validate_deprecation(version, at.child("deprecationWarning"), errors)
         if shared.get("schema") is None:
             _validate_schema(version.get("schema") or {}, at.child("schema"), errors)
         _validate_parts(version, at, errors)
@@ -65,6 +93,18 @@ def _validate_versions(versions: Sequence[Obj], errors: ErrorList) -> None:
     if sum(1 for v in versions if v.get("storage")) != 1:
         message = "must have exactly one version marked as storage version"
         errors.invalid(where, _in_go(versions), message)
+
+
+def _validate_deprecation(version: Obj, path: Path, errors: ErrorList) -> None:
+    warning = version.get("deprecationWarning")
+    if warning is None:
+        return
+    if not version.get("deprecated"):
+        errors.invalid(path, warning, "can only be set for deprecated versions")
+    elif len(warning.encode()) > _WARNING_BYTES_MAX:
+        errors.invalid(path, warning, f"must be <= {_WARNING_BYTES_MAX} characters long")
+    elif not warning:
+        errors.invalid(path, warning, "must not be an empty string")
 
 
 def _internal(versions: Sequence[Obj]) -> tuple[Obj, Sequence[Obj]]:
@@ -114,7 +154,9 @@ def _validate_parts(version: Obj, path: Path, errors: ErrorList) -> None:
         format_ = column.get("format") or ""
         if format_ not in _COLUMN_FORMATS:
             errors.not_supported(where.child("format"), format_, list(_COLUMN_FORMATS[1:]))
-        checks.required(column.get("jsonPath"), where.child("jsonPath"), errors)
+        json_path = column.get("jsonPath") or ""
+        if checks.required(json_path, where.child("jsonPath"), errors):
+            _is_simple_path(json_path, where.child("jsonPath"), errors)
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
         _validate_scale(scale, path.child("subresources", "scale"), errors)
@@ -131,9 +173,16 @@ def _validate_scale(scale: Obj, path: Path, errors: ErrorList) -> None:
             if field != "labelSelectorPath":
                 errors.required(where)
             continue
-        if not value.startswith(under):
-            listed = " or ".join(prefix.removesuffix(".") for prefix in under)
+        if _is_simple_path(value, where, errors) and not value.startswith(under):
+            listed = under[0].removesuffix(".") if len(under) == 1 else "either .status or .spec"
             errors.invalid(where, value, f"should be a json path under {listed}")
+
+
+def _is_simple_path(value: str, path: Path, errors: ErrorList) -> bool:
+    if value.startswith("."):
+        return True
+    errors.invalid(path, value, "must be a simple json path starting with .")
+    return False
 
 
 def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
@@ -145,6 +194,7 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
     elif schema["type"] != "object":
         errors.invalid(path.child("type"), schema["type"], "must be object at the root")
     before = len(errors)
+    validate_root(schema, path, errors)
     _validate_nested(schema, path, errors)
     if len(errors) == before and has_rules(schema):
         # Imported here: most definitions have no rules, and CEL takes its time.
@@ -155,6 +205,7 @@ def _validate_root(schema: Obj, path: Path, errors: ErrorList) -> None:
 
 def _validate_nested(schema: Obj, path: Path, errors: ErrorList) -> None:
     """The rules of a structural schema that every nested one must follow."""
+    validate_node(schema, path, errors)
     problem = _pattern_problem(schema.get("pattern") or "")
     if problem:
         message = f"must be a valid regular expression, but isn't: {problem}"
@@ -236,7 +287,9 @@ def _validate_conversion(conversion: Obj, errors: ErrorList) -> None:
     else:
         validate_client(config, path.child("webhook", "clientConfig"), errors)
     where = path.child("webhook", "conversionReviewVersions")
-    checks.required((webhook or {}).get("conversionReviewVersions"), where, errors)
+    versions = (webhook or {}).get("conversionReviewVersions") or []
+    if checks.required(versions, where, errors) and not {"v1", "v1beta1"} & set(versions):
+        errors.invalid(where, versions, "must include at least one of v1, v1beta1")
 
 
 def _validate_stored(crd: Obj, versions: Sequence[Obj], errors: ErrorList) -> None:

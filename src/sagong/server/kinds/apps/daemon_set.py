@@ -7,6 +7,7 @@ from sagong.server.kinds import checks
 from sagong.server.kinds.apps.workload_rules import (
     SPEC,
     is_zero,
+    strategy_in_go,
     validate_counts,
     validate_selector,
     validate_status_counts,
@@ -74,7 +75,8 @@ def validate(obj: Obj, errors: ErrorList) -> None:
 def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
     path = SPEC.child("updateStrategy")
     type_ = strategy.get("type") or ""
-    if not checks.one_of(type_, ("OnDelete", "RollingUpdate"), path.child("type"), errors):
+    if type_ not in ("OnDelete", "RollingUpdate"):
+        errors.not_supported(path, strategy_in_go(strategy), ["RollingUpdate", "OnDelete"])
         return
     if type_ == "OnDelete":
         return

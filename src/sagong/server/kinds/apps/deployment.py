@@ -7,6 +7,7 @@ from sagong.server.kinds import checks
 from sagong.server.kinds.apps.workload_rules import (
     SPEC,
     is_zero,
+    strategy_in_go,
     validate_counts,
     validate_replica_status,
     validate_selector,
@@ -61,7 +62,7 @@ def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
     elif type_ == "RollingUpdate":
         _validate_rolling(rolling or {}, errors)
     else:
-        errors.not_supported(path.child("type"), type_, ["Recreate", "RollingUpdate"])
+        errors.not_supported(path, strategy_in_go(strategy), ["Recreate", "RollingUpdate"])
 
 
 def _validate_rolling(rolling: Obj, errors: ErrorList) -> None:

@@ -2,7 +2,7 @@
 
 from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
-from sagong.api.validation import ErrorList
+from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.apps.workload_rules import (
     SPEC,
@@ -74,7 +74,7 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for field in ("whenDeleted", "whenScaled"):
         where = SPEC.child("persistentVolumeClaimRetentionPolicy", field)
-        checks.one_of(retention.get(field, ""), ("Delete", "Retain"), where, errors)
+        checks.one_of(retention.get(field, ""), ("Retain", "Delete"), where, errors)
     validate_counts(spec, errors, "replicas", "minReadySeconds")
     start = (spec.get("ordinals") or {}).get("start")
     checks.not_negative(start, SPEC.child("ordinals", "start"), errors)
@@ -93,7 +93,7 @@ def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
     if type_ == "OnDelete":
         if rolling is not None:
             message = "only allowed for updateStrategy 'RollingUpdate'"
-            errors.invalid(path.child("rollingUpdate"), rolling, message)
+            errors.invalid(path.child("rollingUpdate"), _rolling_in_go(rolling), message)
     elif type_ == "RollingUpdate":
         at = path.child("rollingUpdate")
         checks.not_negative((rolling or {}).get("partition"), at.child("partition"), errors)
@@ -104,7 +104,16 @@ def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
                 errors.invalid(at.child("maxUnavailable"), unavailable, "cannot be 0")
             checks.at_most_100_percent(unavailable, at.child("maxUnavailable"), errors)
     else:
-        errors.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+        shown = {"Type": type_, "RollingUpdate": rolling and _rolling_in_go(rolling)}
+        errors.invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def _rolling_in_go(rolling: Obj) -> Obj:
+    """As upstream shows it: its internal type, by Go's field names."""
+    return {
+        "Partition": rolling.get("partition") or 0,
+        "MaxUnavailable": rolling.get("maxUnavailable"),
+    }
 
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
@@ -122,6 +131,16 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas")
     validate_status_counts(new, errors, *fields, "observedGeneration", "collisionCount")
+    status, path = new.get("status") or {}, Path("status")
+    total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
+    for field in (*fields[1:], "availableReplicas"):
+        count = status.get(field) or 0
+        if count > total:
+            errors.invalid(path.child(field), count, "cannot be greater than status.replicas")
+    available = status.get("availableReplicas") or 0
+    if available > ready:
+        message = "cannot be greater than status.readyReplicas"
+        errors.invalid(path.child("availableReplicas"), available, message)
 
 
 STRATEGY = Strategy(
@@ -132,4 +151,5 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     has_generation=True,
+    name_rule="label",  # pods are called after the set, and their names are hosts' names
 )

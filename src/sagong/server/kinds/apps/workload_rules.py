@@ -54,6 +54,19 @@ def validate_runs_for_ever(template: Obj, path: Path, kind: str, errors: ErrorLi
         errors.forbidden(path.child("spec", "activeDeadlineSeconds"), message)
 
 
+def strategy_in_go(strategy: Obj) -> Obj:
+    """A deployment's or daemon set's strategy as upstream shows it, by Go's field names."""
+    rolling = strategy.get("rollingUpdate")
+    return {
+        "Type": strategy.get("type") or "",
+        "RollingUpdate": rolling
+        and {
+            "MaxUnavailable": rolling.get("maxUnavailable", 0),
+            "MaxSurge": rolling.get("maxSurge", 0),
+        },
+    }
+
+
 def validate_counts(spec: Obj, errors: ErrorList, *fields: str) -> None:
     """Numbers that may not be negative."""
     for field in fields:

@@ -61,8 +61,7 @@ def _validate_metric(metric: Obj, path: Path, errors: ErrorList) -> None:
     expected = type_[:1].lower() + type_[1:]
     for name in ("object", "external", "pods", "resource", "containerResource"):
         if metric.get(name) is not None and name != expected and type_ in _TYPES:
-            message = f"may not be set when type is {type_}"
-            errors.forbidden(path.child(name), message)
+            errors.forbidden(path.child(name), "must populate the given metric source only")
     if type_ not in _TYPES:
         return
     source, at = metric.get(expected), path.child(expected)
@@ -123,6 +122,9 @@ def _validate_target(target: Obj, source: str, path: Path, errors: ErrorList) ->
     elif target.get("value") is None and average is None:
         message = "must set either a target value for metric or a per-pod target"
         errors.required(path.child("averageValue"), message)
+    elif source == "external" and target.get("value") is not None and average is not None:
+        message = "may not set both a target value for metric and a per-pod target"
+        errors.forbidden(path.child("value"), message)
 
 
 def _validate_rules(rules: Obj, path: Path, errors: ErrorList) -> None:

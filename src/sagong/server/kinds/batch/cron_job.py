@@ -54,8 +54,11 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     validate_template_meta(template.get("metadata") or {}, at.child("metadata"), errors)
     job_spec = template.get("spec") or {}
     validate_job_spec(job_spec, at.child("spec"), errors)
+    if job_spec.get("selector") is not None:
+        message = "`selector` will be auto-generated"
+        errors.invalid(at.child("spec", "selector"), job_spec["selector"], message)
     if job_spec.get("manualSelector"):
-        errors.invalid(at.child("spec", "manualSelector"), True, "must be unset")
+        errors.not_supported(at.child("spec", "manualSelector"), True, ["nil", "false"])
     for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         checks.not_negative(spec.get(field), _SPEC.child(field), errors)
     _validate_time_zone(spec, errors)

@@ -1,5 +1,6 @@
 """Validation of jobs (upstream: pkg/apis/batch/validation)."""
 
+from sagong.api import names
 from sagong.api.meta import condition, deep_copy
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
@@ -31,10 +32,23 @@ def validate_job(job: Obj, errors: ErrorList) -> None:
     spec = job["spec"]
     selector = spec.get("selector")
     validate_job_spec(spec, _SPEC, errors, selector_required=True)
+    _validate_last_name(job, errors)
     if selector is not None:
         labels = (spec["template"].get("metadata") or {}).get("labels") or {}
         where = _SPEC.child("template", "metadata", "labels")
         validate_selects(selector, labels, where, errors)
+
+
+def _validate_last_name(job: Obj, errors: ErrorList) -> None:
+    """The last pod of an indexed job is called after job and index; it must be a host's name."""
+    spec, name = job["spec"], job["metadata"].get("name") or ""
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") != "Indexed" or completions <= 0:
+        return
+    host = f"{name}-{completions - 1}"
+    if names.dns1123_label(host):
+        message = f"will not able to create pod with invalid DNS label: {host}"
+        errors.invalid(Path("metadata").child("name"), name, message)
 
 
 def _validate_generated_selector(job: Obj, errors: ErrorList) -> None:
@@ -106,7 +120,7 @@ def _validate_restart_policy(spec: Obj, path: Path, errors: ErrorList) -> None:
 def _validate_completion(spec: Obj, path: Path, errors: ErrorList) -> None:
     mode, completions = spec.get("completionMode"), spec.get("completions")
     if mode is not None:
-        modes = ("Indexed", "NonIndexed")
+        modes = ("NonIndexed", "Indexed")
         checks.one_of(mode, modes, path.child("completionMode"), errors)
     indexed = mode == "Indexed"
     if indexed:
@@ -186,10 +200,26 @@ def _validate_failure_rule(
         checks.one_of(pattern.get("status", ""), statuses, at.child("status"), errors)
     if codes is not None and conditions:
         message = "specifying both OnExitCodes and OnPodConditions is not supported"
-        errors.invalid(path, rule, message)
+        errors.invalid(path, _rule_in_go(rule), message)
     if codes is None and not conditions:
         message = "specifying one of OnExitCodes and OnPodConditions is required"
-        errors.invalid(path, rule, message)
+        errors.invalid(path, _rule_in_go(rule), message)
+
+
+def _rule_in_go(rule: Obj) -> Obj:
+    """A rule as upstream shows it: its internal type, by Go's field names."""
+    codes, patterns = rule.get("onExitCodes"), rule.get("onPodConditions")
+    return {
+        "Action": rule.get("action") or "",
+        "OnExitCodes": codes
+        and {
+            "ContainerName": codes.get("containerName"),
+            "Operator": codes.get("operator") or "",
+            "Values": codes.get("values"),
+        },
+        "OnPodConditions": patterns
+        and [{"Type": p.get("type") or "", "Status": p.get("status") or ""} for p in patterns],
+    }
 
 
 def _validate_exit_codes(
@@ -203,7 +233,7 @@ def _validate_exit_codes(
         errors.invalid(path.child("containerName"), name, message)
     values, where = codes.get("values") or [], path.child("values")
     if not values:
-        errors.invalid(where, values, "at least one value is required")
+        errors.invalid(where, codes.get("values"), "at least one value is required")
     elif len(values) > 255:
         errors.too_many(where, len(values), 255)
     seen: set[int] = set()

@@ -15,7 +15,7 @@ def validate_access_modes(modes: Sequence[str], path: Path, errors: ErrorList) -
     """Each mode is known, and ReadWriteOncePod stands alone."""
     for mode in modes:
         checks.one_of(mode, ACCESS_MODES, path, errors)
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
+    if "ReadWriteOncePod" in modes and set(modes) & {*ACCESS_MODES[:3]}:
         message = "may not use ReadWriteOncePod with other access modes"
         errors.forbidden(path, message)
 
@@ -52,10 +52,10 @@ def _validate_sources(spec: Obj, path: Path, errors: ErrorList) -> None:
         checks.dns_label(reference["namespace"], where, errors)
         if source is not None:
             message = "may not be specified when dataSourceRef.namespace is specified"
-            errors.invalid(path.child("dataSource"), source, message)
+            errors.invalid(path, {}, message)  # upstream shows a path, which has no JSON
     elif source is not None and reference is not None and source != reference:
         message = "must match dataSourceRef"
-        errors.invalid(path.child("dataSource"), source, message)
+        errors.invalid(path, {}, message)  # upstream shows a path, which has no JSON
 
 
 def _validate_source(source: Obj, path: Path, errors: ErrorList) -> None:

@@ -11,6 +11,8 @@ from sagong.server.kinds.core.data_rules import (
 )
 from sagong.server.kinds.strategy import Strategy
 
+BINARY = Path("binaryData")
+
 
 def validate(obj: Obj, errors: ErrorList) -> None:
     data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
@@ -19,8 +21,11 @@ def validate(obj: Obj, errors: ErrorList) -> None:
         validate_keys({key: None}, DATA, errors)
         if key in binary:
             errors.invalid(DATA.key(key), key, "duplicate of key present in binaryData")
-    validate_keys(binary, Path("binaryData"), errors)
-    validate_size(size, errors)
+    for key in binary:
+        validate_keys({key: None}, BINARY, errors)
+        if key in data:
+            errors.invalid(BINARY.key(key), key, "duplicate of key present in data")
+    validate_size(size, None, errors)
 
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:

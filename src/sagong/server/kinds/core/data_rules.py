@@ -22,10 +22,12 @@ def decoded_size(values: Mapping[str, str] | None) -> int:
     return sum(len(base64.b64decode(v or "")) for v in (values or {}).values())
 
 
-def validate_size(size: int, errors: ErrorList) -> None:
+def validate_size(size: int, path: Path | None, errors: ErrorList) -> None:
+    """``path``: of the values; upstream names none for a config map."""
     if size > BYTES_MAX:
         message = f"Too long: may not be more than {BYTES_MAX} bytes"
-        errors.append({"reason": "FieldValueTooLong", "message": message, "field": ""})
+        field = "" if path is None else str(path)
+        errors.append({"reason": "FieldValueTooLong", "message": message, "field": field})
 
 
 def validate_immutable(new: Obj, old: Obj, errors: ErrorList, *fields: str) -> None:

@@ -39,6 +39,7 @@ _RESOURCES = tuple(
     for kind in ("limits", "requests")
     for name in ("cpu", "ephemeral-storage", "memory")
 )
+_HUGE = ("limits.hugepages-", "requests.hugepages-")
 _SUBSCRIPT = re.compile(r"^(?P<path>[^\[]+)\['(?P<key>.*)'\]$")
 _CPU_DIVISORS = ("1m", "1")
 _BYTE_DIVISORS = (
@@ -71,7 +72,7 @@ def validate_field_reference(
             where, field, f"error converting fieldPath: field label not supported: {plain}"
         )
     elif subscripted:
-        _validate_subscript(plain, subscripted["key"], where, errors)
+        _validate_subscript(plain, subscripted["key"], path, errors)
     elif plain not in allowed:
         errors.not_supported(where, plain, list(allowed))
 
@@ -92,17 +93,16 @@ def validate_resource_field_reference(
     resource = reference.get("resource") or ""
     if in_volume and not reference.get("containerName"):
         errors.required(path.child("containerName"))
-        return
-    if not resource:
+    elif not resource:
         errors.required(path.child("resource"))
-        return
-    huge = resource.startswith(("limits.hugepages-", "requests.hugepages-"))
-    if resource not in _RESOURCES and not huge:
+    elif resource not in _RESOURCES and not resource.startswith(_HUGE):
         errors.not_supported(path.child("resource"), resource, list(_RESOURCES))
-    _validate_divisor(resource.partition(".")[2], reference.get("divisor"), path, errors)
+    if resource in _RESOURCES or resource.startswith(_HUGE):
+        _validate_divisor(resource, reference.get("divisor"), path, errors)
 
 
-def _validate_divisor(name: str, divisor: str | None, path: Path, errors: ErrorList) -> None:
+def _validate_divisor(resource: str, divisor: str | None, path: Path, errors: ErrorList) -> None:
+    name = resource.partition(".")[2]
     if divisor is None or not checks.quantity(divisor):
         return
     allowed = _CPU_DIVISORS if name == "cpu" else _BYTE_DIVISORS
@@ -112,4 +112,4 @@ def _validate_divisor(name: str, divisor: str | None, path: Path, errors: ErrorL
     listed = "1m and 1" if name == "cpu" else ", ".join(allowed)
     word = "cpu" if name == "cpu" else _RESOURCE_WORDS.get(name, "hugepages")
     message = f"only divisor's values {listed} are supported with the {word} resource"
-    errors.invalid(path.child("divisor"), name, message)
+    errors.invalid(path.child("divisor"), resource, message)

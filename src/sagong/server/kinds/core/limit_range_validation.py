@@ -17,9 +17,8 @@ def validate_limit_range(obj: Obj, errors: ErrorList) -> None:
     for i, item in enumerate(obj["spec"].get("limits") or ()):
         at = Path("spec").child("limits").index(i)
         type_ = item.get("type") or ""
-        if not type_:
-            errors.required(at.child("type"))
-        elif "/" not in type_ and type_ not in _TYPES:
+        named = checks.qualified_name(type_, at.child("type"), errors)
+        if named and "/" not in type_ and type_ not in _TYPES:
             message = "must be a standard limit type or fully qualified"
             errors.invalid(at.child("type"), type_, message)
         if type_ in seen:
@@ -79,6 +78,11 @@ def _compare(item: Obj, name: str, path: Path, errors: ErrorList) -> None:
     ratio = _of(item, "maxLimitRequestRatio", name)
     if _exceeds("1", ratio):
         refuse("maxLimitRequestRatio", ratio, f"ratio {ratio} is less than 1")
+    if ratio and low and high:
+        most = checks.quantity(high).nano / checks.quantity(low).nano if _exceeds(low, "0") else 0
+        if most and checks.quantity(ratio).nano / 10**9 > most:
+            message = f"ratio {ratio} is greater than max/min = {most:f}"
+            refuse("maxLimitRequestRatio", ratio, message)
     if not overcommit_allowed(name) and default and request and default != request:
         message = f"default value {default} must equal to defaultRequest value {request} in {name}"
         refuse("defaultRequest", request, message)

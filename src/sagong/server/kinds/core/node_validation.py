@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sagong.api import names
 from sagong.api.types import Obj
-from sagong.api.validation import ErrorList, Path
+from sagong.api.validation import ErrorList, Path, show_value
 from sagong.server.kinds import checks
 from sagong.server.kinds.addresses import cidr
 from sagong.server.kinds.core.pod_scheduling import TAINT_EFFECTS
@@ -14,13 +14,14 @@ _SPEC = Path("spec")
 
 def validate_node(node: Obj, errors: ErrorList) -> None:
     spec = node.get("spec") or {}
-    validate_taints(spec.get("taints") or (), _SPEC.child("taints"), errors)
+    # Upstream's path of the taints is below the metadata.
+    validate_taints(spec.get("taints") or (), Path("metadata").child("taints"), errors)
     for i, text in enumerate(spec.get("podCIDRs") or ()):
         checks.name(text, cidr, _SPEC.child("podCIDRs").index(i), errors)
     status = node.get("status") or {}
     for field in ("capacity", "allocatable"):
         for name, value in (status.get(field) or {}).items():
-            where = Path("status").child(field).key(name)
+            where = Path("status").child(field, name)
             checks.not_negative_quantity(value, where, errors)
 
 
@@ -37,8 +38,12 @@ def validate_taints(taints: Sequence[Obj], path: Path, errors: ErrorList) -> Non
         if checks.required(effect, at.child("effect"), errors):
             checks.one_of(effect, TAINT_EFFECTS, at.child("effect"), errors)
         if (key, effect) in seen:
-            message = f"taints must be unique by key and effect pair: {key}:{effect}"
-            errors.duplicate(at, message)
+            shown = {"Key": key, "Value": value, "Effect": effect}
+            shown["TimeAdded"] = taint.get("timeAdded")
+            message = "taints must be unique by key and effect pair"
+            errors.add(
+                "FieldValueDuplicate", at, f"Duplicate value: {show_value(shown)}: {message}"
+            )
         seen.add((key, effect))
 
 
@@ -52,15 +57,5 @@ def validate_node_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if cidrs and ours.get("podCIDRs") != cidrs:
         message = 'node updates may not change podCIDR except from "" to valid'
         errors.forbidden(_SPEC.child("podCIDRs"), message)
-    known = {
-        "providerID",
-        "podCIDR",
-        "podCIDRs",
-        "taints",
-        "unschedulable",
-        "configSource",
-        "externalID",
-    }
-    if any(ours.get(k) != theirs.get(k) for k in {*ours, *theirs} - known):
-        message = "node updates may only change labels, taints, or capacity (or configSource, "
-        errors.forbidden(_SPEC, f"{message}if the DynamicKubeletConfig feature gate is enabled)")
+    if ours.get("externalID") != theirs.get("externalID"):
+        errors.forbidden(_SPEC.child("externalID"), "may not be updated")

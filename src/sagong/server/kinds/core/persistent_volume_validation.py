@@ -10,10 +10,14 @@ from sagong.server.kinds.core.claim_spec import (
     validate_claim_spec,
 )
 from sagong.server.kinds.core.pod_scheduling import validate_node_selector
-from sagong.server.kinds.core.pod_volumes import validate_csi_driver_name
+from sagong.server.kinds.core.pod_volumes import MISNAMED, MISNAMED_AGAIN, validate_csi_driver_name
 from sagong.server.kinds.core.volume_sources import SHARED_SOURCES
 
 _SPEC = Path("spec")
+_CSI_SECRETS = (
+    *("controllerPublishSecretRef", "controllerExpandSecretRef"),
+    *("nodePublishSecretRef", "nodeExpandSecretRef"),
+)
 _RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 
 
@@ -25,7 +29,7 @@ def validate_volume(volume: Obj, errors: ErrorList) -> None:
     where = _SPEC.child("capacity")
     checks.required(capacity, where, errors)
     if "storage" not in capacity or len(capacity) > 1:
-        errors.not_supported(where, capacity, ["storage"])
+        errors.not_supported(where, spec.get("capacity"), ["storage"])
     for name, value in capacity.items():
         checks.positive_quantity(value, where.key(name), errors)
     policy = spec.get("persistentVolumeReclaimPolicy")
@@ -38,6 +42,7 @@ def validate_volume(volume: Obj, errors: ErrorList) -> None:
         checks.dns_subdomain(spec["storageClassName"], _SPEC.child("storageClassName"), errors)
     if spec.get("volumeMode") is not None:
         checks.one_of(spec["volumeMode"], VOLUME_MODES, _SPEC.child("volumeMode"), errors)
+    _validate_attributes_class(spec, errors)
 
 
 def _validate_affinity(spec: Obj, errors: ErrorList) -> None:
@@ -59,21 +64,56 @@ def _validate_source(spec: Obj, errors: ErrorList) -> None:
         if source is None:
             continue
         count += 1
-        at = _SPEC.child(name)
         if count > 1:
+            at = _SPEC.child(MISNAMED_AGAIN.get(name, name))
             errors.forbidden(at, "may not specify more than 1 volume type")
-        elif name == "csi":
-            validate_csi_driver_name(source.get("driver") or "", at.child("driver"), errors)
-            checks.required(source.get("volumeHandle"), at.child("volumeHandle"), errors)
+            continue
+        at = _SPEC.child(MISNAMED.get(name, name))
+        if name == "csi":
+            _validate_csi(source, at, errors)
         else:
             SHARED_SOURCES[name](source, at, errors)
+            _validate_secret(name, source, at, errors)
     if count == 0:
         errors.required(_SPEC, "must specify a volume type")
     recycled = spec.get("persistentVolumeReclaimPolicy") == "Recycle"
     host = spec.get("hostPath")
-    if recycled and host is not None and not (host.get("path") or "").strip("/"):
+    if recycled and host is not None and (host.get("path") or "").strip("/") == "":
         message = "may not be 'recycle' for a hostPath mount of '/'"
         errors.forbidden(_SPEC.child("persistentVolumeReclaimPolicy"), message)
+
+
+def _validate_csi(source: Obj, path: Path, errors: ErrorList) -> None:
+    validate_csi_driver_name(source.get("driver") or "", path.child("driver"), errors)
+    checks.required(source.get("volumeHandle"), path.child("volumeHandle"), errors)
+    for field in _CSI_SECRETS:
+        if source.get(field) is None:
+            continue
+        at, secret = path.child(field), source[field]
+        if checks.required(secret.get("name"), at.child("name"), errors):
+            checks.dns_subdomain(secret["name"], at.child("name"), errors)
+        if checks.required(secret.get("namespace"), at.child("namespace"), errors):
+            checks.dns_label(secret["namespace"], at.child("namespace"), errors)
+
+
+def _validate_secret(name: str, source: Obj, path: Path, errors: ErrorList) -> None:
+    """Unlike a pod's, a volume's reference to a secret may need the namespace."""
+    secret = source.get("secretRef")
+    if name in ("cinder", "storageos") and secret is not None:
+        checks.required(secret.get("namespace"), path.child("secretRef", "namespace"), errors)
+    if name == "azureFile" and source.get("secretNamespace") == "":
+        errors.required(path.child("secretNamespace"))
+
+
+def _validate_attributes_class(spec: Obj, errors: ErrorList) -> None:
+    name, where = spec.get("volumeAttributesClassName"), _SPEC.child("volumeAttributesClassName")
+    if name is None:
+        return
+    if checks.required(name, where, errors, "an empty string is disallowed"):
+        checks.dns_subdomain(name, where, errors)
+    if spec.get("csi") is None:
+        message = "has to be specified when using volumeAttributesClassName"
+        errors.required(_SPEC.child("csi"), message)
 
 
 def validate_volume_update(new: Obj, old: Obj, errors: ErrorList) -> None:
@@ -82,12 +122,11 @@ def validate_volume_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if any(ours.get(name) != theirs.get(name) for name in sources):
         message = "spec.persistentvolumesource is immutable after creation\n"
         errors.forbidden(_SPEC.child("persistentvolumesource"), message)
-    checks.unchanged(
-        ours.get("volumeMode"), theirs.get("volumeMode"), _SPEC.child("volumeMode"), errors
-    )
+    # Upstream's paths of these two begin without the spec.
+    checks.unchanged(ours.get("volumeMode"), theirs.get("volumeMode"), Path("volumeMode"), errors)
     if theirs.get("nodeAffinity") is not None:
         checks.unchanged(
-            ours.get("nodeAffinity"), theirs["nodeAffinity"], _SPEC.child("nodeAffinity"), errors
+            ours.get("nodeAffinity"), theirs["nodeAffinity"], Path("nodeAffinity"), errors
         )
 
 
@@ -117,7 +156,7 @@ def validate_claim_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     checks.unchanged(
         new["spec"].get("volumeMode"),
         theirs.get("volumeMode"),
-        _SPEC.child("volumeMode"),
+        Path("volumeMode"),
         errors,
     )
 

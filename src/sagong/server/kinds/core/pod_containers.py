@@ -11,7 +11,6 @@ from sagong.server.kinds.core.pod_probes import validate_lifecycle, validate_pro
 from sagong.server.kinds.core.pod_resources import validate_resources
 from sagong.server.kinds.core.pod_security import validate_container_security
 from sagong.server.kinds.core.pod_volumes import PULL_POLICIES, relative_inside
-from sagong.server.kinds.core.volume_sources import no_steps_back
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
@@ -28,6 +27,7 @@ class Surroundings:
     grace_seconds: int
     host_users: bool
     pod_restart_policy: str
+    is_pod: bool  # and not a template of pods
 
 
 def validate_containers(
@@ -69,7 +69,7 @@ def validate_init_containers(
             errors.duplicate(at.child("name"), name)
         elif name:
             seen.add(name)
-        _validate_host_ports([container], at, errors, single=True)
+        _validate_host_ports([container], path, errors)
         if sidecar:
             _validate_running(container, around, at, errors)
             continue
@@ -161,13 +161,13 @@ def _validate_container(
         checks.dns_label(name, path.child("name"), errors)
     image = container.get("image") or ""
     checks.required(image, path.child("image"), errors)
-    if image.strip() != image:
+    if around.is_pod and image.strip() != image:
         message = "must not have leading or trailing whitespace"
         errors.invalid(path.child("image"), image, message)
     policy = container.get("terminationMessagePolicy") or ""
     where = path.child("terminationMessagePolicy")
     if checks.required(policy, where, errors):
-        checks.one_of(policy, ("FallbackToLogsOnError", "File"), where, errors)
+        checks.one_of(policy, ("File", "FallbackToLogsOnError"), where, errors)
     validate_ports(container.get("ports") or (), path.child("ports"), errors)
     validate_env(container.get("env") or (), path.child("env"), errors)
     validate_env_from(container.get("envFrom") or (), path.child("envFrom"), errors)
@@ -207,13 +207,12 @@ def validate_ports(ports: Sequence[Obj], path: Path, errors: ErrorList) -> None:
             checks.one_of(protocol, PROTOCOLS, at.child("protocol"), errors)
 
 
-def _validate_host_ports(
-    containers: Sequence[Obj], path: Path, errors: ErrorList, *, single: bool = False
-) -> None:
-    """A host port may be asked for once. ``single``: path is the one container's own."""
+def _validate_host_ports(containers: Sequence[Obj], path: Path, errors: ErrorList) -> None:
+    """A host port may be asked for once. Each init container is looked at alone, as upstream's
+    paths tell: they all are the first."""
     seen: set[str] = set()
     for i, container in enumerate(containers):
-        at = (path if single else path.index(i)).child("ports")
+        at = path.index(i).child("ports")
         for j, port in enumerate(container.get("ports") or ()):
             if not port.get("hostPort"):
                 continue
@@ -245,18 +244,19 @@ def _validate_mounts(
         if place in device_paths:
             message = "must not already exist as a path in volumeDevices"
             errors.invalid(at.child("mountPath"), place, message)
-        _validate_sub_paths(mount, at, errors)
-        _validate_propagation(container, mount, at, errors)
+        # Upstream's paths of the following name the list, not the mount.
+        _validate_sub_paths(mount, at, path, errors)
+        _validate_propagation(container, mount, path, errors)
 
 
-def _validate_sub_paths(mount: Obj, path: Path, errors: ErrorList) -> None:
+def _validate_sub_paths(mount: Obj, at: Path, path: Path, errors: ErrorList) -> None:
     for field in ("subPath", "subPathExpr"):
         value = mount.get(field)
         if not value:
             continue
         if field == "subPathExpr" and mount.get("subPath"):
             message = "subPathExpr and subPath are mutually exclusive"
-            errors.invalid(path.child(field), value, message)
+            errors.invalid(at.child(field), value, message)
         relative_inside(value, path.child(field), errors)
 
 
@@ -308,8 +308,11 @@ def _validate_devices(
         checks.required(place, at.child("devicePath"), errors)
         if place in places:
             errors.invalid(at.child("devicePath"), place, "must be unique")
-        places.add(place)
-        no_steps_back(place, at.child("devicePath"), errors)
+        if ".." in place.split("/"):
+            message = "can not contain backsteps ('..')"
+            errors.invalid(at.child("devicePath"), place, message)
+        else:
+            places.add(place)
         if name in mounted:
             errors.invalid(at.child("name"), name, "must not already exist in volumeMounts")
         if place in mounted_paths:

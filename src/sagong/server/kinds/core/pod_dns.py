@@ -61,9 +61,7 @@ def _validate_search(search: str, path: Path, errors: ErrorList) -> None:
     """Subdomains with underscores; a trailing dot is right, and so is a dot alone."""
     if search == ".":
         return
-    plain = search.removesuffix(".").replace("_", "x")
-    if names.dns1123_subdomain(plain):
-        checks.name(search.removesuffix("."), names.dns1123_subdomain, path, errors)
+    checks.name(search.removesuffix("."), names.dns1123_subdomain_underscored, path, errors)
 
 
 def validate_host_aliases(aliases: Sequence[Obj], path: Path, errors: ErrorList) -> None:

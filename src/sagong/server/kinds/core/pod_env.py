@@ -51,7 +51,7 @@ def _validate_source(variable: Obj, path: Path, errors: ErrorList) -> None:
 
 
 def _validate_key(reference: Obj, path: Path, errors: ErrorList) -> None:
-    checks.required(reference.get("name"), path.child("name"), errors)
+    checks.dns_subdomain(reference.get("name") or "", path.child("name"), errors)
     key = reference.get("key") or ""
     if checks.required(key, path.child("key"), errors):
         checks.config_key(key, path.child("key"), errors)
@@ -64,7 +64,9 @@ def validate_env_from(sources: Sequence[Obj], path: Path, errors: ErrorList) -> 
             checks.name(source["prefix"], names.relaxed_env_var_name, at.child("prefix"), errors)
         given = checks.exactly_one(source, ("configMapRef", "secretRef"))
         for field in given:
-            checks.required(source[field].get("name"), at.child(field, "name"), errors)
+            name, where = source[field].get("name") or "", at.child(field, "name")
+            if checks.required(name, where, errors):
+                checks.name(name, names.dns1123_subdomain, where, errors)
         if not given:
             errors.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
         elif len(given) > 1:

@@ -68,8 +68,11 @@ def validate_handler(
         count += 1
         validate(action, path.child(name), errors)
     if handler.get("sleep") is not None and grace_seconds is not None:
+        if count:
+            errors.forbidden(path.child("sleep"), "may not specify more than 1 handler type")
+        else:
+            _validate_sleep(handler["sleep"], path.child("sleep"), grace_seconds, errors)
         count += 1
-        _validate_sleep(handler["sleep"], path.child("sleep"), grace_seconds, errors)
     if count == 0:
         errors.required(path, "must specify a handler type")
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from sagong.api.types import Obj
-from sagong.api.validation import ErrorList, Path
+from sagong.api.validation import ErrorList, Path, show_value
 from sagong.server.kinds import checks
 
 HUGEPAGES = "hugepages-"
@@ -46,10 +46,23 @@ def validate_resource_name(name: str, path: Path, errors: ErrorList) -> bool:
     checks.qualified_name(name, path, errors)
     if len(errors) > before:
         return False
-    if "/" not in name and name not in _QUOTA_RESOURCES and not name.startswith(HUGEPAGES):
+    huge = name.startswith((HUGEPAGES, "requests.hugepages-"))
+    if "/" not in name and name not in _QUOTA_RESOURCES and not huge:
         message = "must be a standard resource type or fully qualified"
         errors.invalid(path, name, message)
     return len(errors) == before
+
+
+def is_standard_quota(name: str) -> bool:
+    """Whether quotas know a resource by itself, without a prefix of its own."""
+    huge = name.startswith((HUGEPAGES, "requests.hugepages-"))
+    return huge or (name != "storage" and name in _QUOTA_RESOURCES)
+
+
+def validate_quota_resource_name(name: str, path: Path, errors: ErrorList) -> None:
+    validate_resource_name(name, path, errors)
+    if "/" not in name and not is_standard_quota(name):
+        errors.invalid(path, name, "must be a standard resource for quota")
 
 
 def validate_container_resource_name(name: str, path: Path, errors: ErrorList) -> None:
@@ -83,10 +96,27 @@ def validate_resources(
         validate_container_resource_name(name, requests_path.key(name), errors)
         validate_quantity_value(name, value, requests_path.key(name), errors)
         _compare(name, value, limits, path, errors)
+    for kind, where in ((limits, limits_path), (requests, requests_path)):
+        for name, value in kind.items():
+            _validate_huge_pages(name, value, where.key(name), errors)
     named = {*limits, *requests}
     if any(n.startswith(HUGEPAGES) for n in named) and not named & {"cpu", "memory"}:
         errors.forbidden(path, "HugePages require cpu or memory")
     _validate_claims(resources, claims, path, errors)
+
+
+def _validate_huge_pages(name: str, value: str, path: Path, errors: ErrorList) -> None:
+    """Whole pages only."""
+    if not name.startswith(HUGEPAGES):
+        return
+    try:
+        size = checks.quantity(name.removeprefix(HUGEPAGES)).nano
+    except ValueError:
+        return
+    asked = checks.quantity(value).nano
+    if size <= 0 or asked < 0 or asked % size:
+        message = f"{value} is not positive integer multiple of {name}"
+        errors.invalid(path, str(value), message)
 
 
 def _compare(name: str, value: str, limits: Obj, path: Path, errors: ErrorList) -> None:
@@ -119,7 +149,9 @@ def _validate_claims(
             errors.duplicate(at, f"{name}/{request}" if request else name)
         seen.add((name, request))
         if name not in claims:
-            errors.not_found(at, name)
+            detail = "must be one of the names in pod.spec.resourceClaims"
+            detail += f": {', '.join(sorted(claims))}" if claims else " which is empty"
+            errors.add("FieldValueNotFound", at, f"Not found: {show_value(name)}: {detail}")
 
 
 def validate_pod_level_resources(

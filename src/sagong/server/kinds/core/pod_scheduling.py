@@ -146,10 +146,28 @@ def _validate_pod_term(term: Obj, path: Path, errors: ErrorList) -> None:
         checks.dns_label(name, path.child("namespace"), errors)
     for field in ("matchLabelKeys", "mismatchLabelKeys"):
         _validate_label_keys(term.get(field) or [], selector, path.child(field), errors)
+    _validate_keys_differ(term, path, errors)
     topology = term.get("topologyKey") or ""
     if not topology:
         errors.required(path.child("topologyKey"), "can not be empty")
     checks.qualified_name(topology, path.child("topologyKey"), errors)
+
+
+def _validate_keys_differ(term: Obj, path: Path, errors: ErrorList) -> None:
+    """A key stands once: in the selector, to be matched, or to be mismatched."""
+    keys, others = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    selector = term.get("labelSelector") or {}
+    seen = set(selector.get("matchLabels") or ())
+    for expression in selector.get("matchExpressions") or ():
+        key = expression.get("key")
+        if key in keys and key in seen:
+            message = "exists in both matchLabelKeys and labelSelector"
+            errors.invalid(path.index(keys.index(key)), key, message)
+        seen.add(key)
+    for i, key in enumerate(keys):
+        if key in others:
+            message = "exists in both matchLabelKeys and mismatchLabelKeys"
+            errors.invalid(path.child("matchLabelKeys").index(i), key, message)
 
 
 def _validate_label_keys(

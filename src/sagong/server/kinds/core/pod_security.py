@@ -1,6 +1,7 @@
 """Validation of security contexts, of pods and of containers."""
 
 import re
+from typing import Any
 
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
@@ -9,6 +10,11 @@ from sagong.server.kinds import checks
 _SYSCTL = re.compile(r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$")
 _SYSCTL_TEXT = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 _SYSCTL_CHARACTERS_MAX = 253
+_GO_FIELDS = (
+    *("Capabilities", "Privileged", "SELinuxOptions", "WindowsOptions", "RunAsUser", "RunAsGroup"),
+    *("RunAsNonRoot", "ReadOnlyRootFilesystem", "AllowPrivilegeEscalation", "ProcMount"),
+    *("SeccompProfile", "AppArmorProfile"),
+)
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 
 
@@ -32,14 +38,27 @@ def validate_container_security(
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             message = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            errors.invalid(path, context, message)
+            errors.invalid(path, _in_go(context), message)
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             message = (
                 "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` "
                 "CAP_SYS_ADMIN"
             )
-            errors.invalid(path, context, message)
+            errors.invalid(path, _in_go(context), message)
     _validate_profiles(context, path, errors)
+
+
+def _in_go(value: Any) -> Any:
+    """A container's security context as upstream shows it: its internal type, by Go's names."""
+    shown: Obj = dict.fromkeys(_GO_FIELDS)
+    for field, given in value.items():
+        name = field.replace("seLinux", "SELinux") if field.startswith("seL") else field
+        if isinstance(given, dict):
+            given = {inner[0].upper() + inner[1:]: what for inner, what in given.items()}
+        shown[name[0].upper() + name[1:]] = given
+    if shown["Capabilities"] is not None:
+        shown["Capabilities"] = {"Add": None, "Drop": None} | shown["Capabilities"]
+    return shown
 
 
 def validate_pod_security(spec: Obj, path: Path, errors: ErrorList) -> None:

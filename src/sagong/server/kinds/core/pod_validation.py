@@ -28,6 +28,7 @@ from sagong.server.kinds.core.pod_security import validate_pod_security
 from sagong.server.kinds.core.pod_volumes import validate_volumes
 from sagong.server.kinds.object_meta import validate_template_meta
 
+PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _WINDOWS_ONLY = ("windowsOptions",)
 _LINUX_ONLY_POD = ("hostPID", "hostIPC", "hostUsers", "shareProcessNamespace")
@@ -81,6 +82,7 @@ def validate_pod_spec(
         grace_seconds=30 if grace is None else grace,
         host_users=spec.get("hostUsers") is not False,
         pod_restart_policy=spec.get("restartPolicy") or "",
+        is_pod=is_pod,
     )
     regular, init = spec.get("containers") or (), spec.get("initContainers") or ()
     validate_containers(regular, around, path.child("containers"), errors)
@@ -101,9 +103,6 @@ def _validate_policies_and_place(spec: Obj, path: Path, errors: ErrorList) -> No
     validate_dns(spec, path, errors, only_policy=True)
     checks.labels(spec.get("nodeSelector"), path.child("nodeSelector"), errors)
     validate_pod_security(spec, path, errors)
-    for i, secret in enumerate(spec.get("imagePullSecrets") or ()):
-        where = path.child("imagePullSecrets").index(i).child("name")
-        checks.required(secret.get("name"), where, errors)
     if spec.get("affinity") is not None:
         validate_affinity(spec["affinity"], path.child("affinity"), errors)
     validate_dns(spec, path, errors, only_policy=False)
@@ -112,10 +111,10 @@ def _validate_policies_and_place(spec: Obj, path: Path, errors: ErrorList) -> No
     where = path.child("topologySpreadConstraints")
     validate_spread_constraints(constraints, where, errors)
     if spec.get("hostUsers") is False:
-        for field in ("hostPID", "hostIPC"):
+        for field in ("hostNetwork", "hostPID", "hostIPC"):
             if spec.get(field):
-                message = "when `hostUsers` is false"
-                errors.forbidden(path.child(field), message)
+                shown = field if field == "hostNetwork" else f"H{field[1:]}"
+                errors.forbidden(path.child(shown), "when `pod.Spec.HostUsers` is false")
 
 
 def _validate_names(spec: Obj, path: Path, errors: ErrorList) -> None:
@@ -156,9 +155,9 @@ def _validate_classes(spec: Obj, path: Path, errors: ErrorList) -> None:
         where = path.child("runtimeClassName")
         checks.dns_subdomain(spec["runtimeClassName"], where, errors)
     if spec.get("preemptionPolicy") is not None:
-        policies = ("Never", "PreemptLowerPriority")
         where = path.child("preemptionPolicy")
-        checks.one_of(spec["preemptionPolicy"], policies, where, errors)
+        if checks.required(spec["preemptionPolicy"], where, errors):
+            checks.one_of(spec["preemptionPolicy"], PREEMPTION_POLICIES, where, errors)
     for name, value in (spec.get("overhead") or {}).items():
         where = path.child("overhead").key(name)
         validate_container_resource_name(name, where, errors)
@@ -197,14 +196,21 @@ def _validate_host_network(spec: Obj, path: Path, errors: ErrorList, *, is_pod: 
     """On the host's network, a container's port is the host's port."""
     if not spec.get("hostNetwork"):
         return
-    for group in ("containers", "initContainers"):
-        for i, container in enumerate(spec.get(group) or ()):
-            for j, port in enumerate(container.get("ports") or ()):
-                host, own = port.get("hostPort") or 0, port.get("containerPort") or 0
-                if (is_pod or host) and host != own:
-                    where = path.child(group).index(i).child("ports").index(j).child("hostPort")
-                    message = "must match `containerPort` when `hostNetwork` is true"
-                    errors.invalid(where, host, message)
+    for i, container in enumerate(spec.get("containers") or ()):
+        ports = path.child("containers").index(i).child("ports")
+        for j, port in enumerate(container.get("ports") or ()):
+            host, own = port.get("hostPort") or 0, port.get("containerPort") or 0
+            if (is_pod or host) and host != own:
+                message = "must match `containerPort` when `hostNetwork` is true"
+                errors.invalid(ports.index(j).child("hostPort"), host, message)
+
+
+def _claim_in_go(claim: Obj) -> Obj:
+    """A pod's claim as upstream shows it: its internal type, by Go's field names."""
+    fields = ("name", "resourceClaimName", "resourceClaimTemplateName")
+    shown: Obj = {field[0].upper() + field[1:]: claim.get(field) for field in fields}
+    shown["Name"] = shown["Name"] or ""
+    return shown
 
 
 def _validate_claims(claims: Sequence[Obj], path: Path, errors: ErrorList) -> set[str]:
@@ -223,12 +229,12 @@ def _validate_claims(claims: Sequence[Obj], path: Path, errors: ErrorList) -> se
         given = checks.exactly_one(claim, ("resourceClaimName", "resourceClaimTemplateName"))
         if not given:
             message = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
-            errors.invalid(at, claim, message)
+            errors.invalid(at, _claim_in_go(claim), message)
         elif len(given) > 1:
             message = (
                 "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
             )
-            errors.invalid(at, claim, message)
+            errors.invalid(at, _claim_in_go(claim), message)
         for field in given:
             checks.dns_subdomain(claim[field], at.child(field), errors)
     return seen

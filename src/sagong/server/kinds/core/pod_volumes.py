@@ -26,6 +26,7 @@ def validate_volumes(
 ) -> Mapping[str, Obj]:
     """Check all volumes; returns the valid ones by name, for the mounts to refer to."""
     found: dict[str, Obj] = {}
+    made = {f"{pod_name}-{v.get('name')}" for v in volumes if v.get("ephemeral") is not None}
     for i, volume in enumerate(volumes):
         mine = ErrorList()
         _validate_source(volume, path.index(i), pod_name, mine)
@@ -41,24 +42,16 @@ def validate_volumes(
             errors.extend(mine)
         else:
             found[name] = volume
-    _validate_claim_names(volumes, path, pod_name, errors)
+        _validate_claim_name(volume, path.index(i), made, errors)
     return found
 
 
-def _validate_claim_names(
-    volumes: Sequence[Obj], path: Path, pod_name: str, errors: ErrorList
-) -> None:
+def _validate_claim_name(volume: Obj, path: Path, made: set[str], errors: ErrorList) -> None:
     """An ephemeral volume's claim is called pod-volume; no other volume may use it."""
-    made = {f"{pod_name}-{v.get('name')}" for v in volumes if v.get("ephemeral") is not None}
-    for i, volume in enumerate(volumes):
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if pod_name and claim in made:
-            message = (
-                "must not reference a PVC that gets created for an ephemeral volume by the pod"
-            )
-            errors.invalid(
-                path.index(i).child("persistentVolumeClaim", "claimName"), claim, message
-            )
+    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    if claim in made:
+        message = "must not reference a PVC that gets created for an ephemeral volume"
+        errors.invalid(path.child("persistentVolumeClaim", "claimName"), claim, message)
 
 
 def _validate_source(volume: Obj, path: Path, pod_name: str, errors: ErrorList) -> None:
@@ -69,9 +62,10 @@ def _validate_source(volume: Obj, path: Path, pod_name: str, errors: ErrorList) 
             continue
         count += 1
         if count > 1:
-            errors.forbidden(path.child(name), "may not specify more than 1 volume type")
+            where = path.child(MISNAMED_AGAIN.get(name, name))
+            errors.forbidden(where, "may not specify more than 1 volume type")
             continue
-        validate(source, path.child(name), errors)
+        validate(source, path.child(MISNAMED.get(name, name)), errors)
         if name == "ephemeral" and pod_name and volume.get("name"):
             claim = f"{pod_name}-{volume['name']}"
             for message in names.dns1123_subdomain(claim):
@@ -119,8 +113,12 @@ def _downward_api(source: Obj, path: Path, errors: ErrorList) -> None:
 def _csi(source: Obj, path: Path, errors: ErrorList) -> None:
     validate_csi_driver_name(source.get("driver") or "", path.child("driver"), errors)
     secret = source.get("nodePublishSecretRef")
-    if secret is not None and not secret.get("name"):
-        errors.required(path.child("nodePublishSecretRef ", "name"))
+    if secret is None:
+        return
+    if not secret.get("name"):
+        errors.required(path.child("nodePublishSecretRef", "name"))
+    else:
+        checks.dns_subdomain(secret["name"], path.child("name"), errors)
 
 
 def validate_csi_driver_name(name: str, path: Path, errors: ErrorList) -> None:
@@ -142,9 +140,7 @@ def _ephemeral(source: Obj, path: Path, errors: ErrorList) -> None:
     allowed = {"labels", "annotations"}
     validate_template_meta(template.get("metadata") or {}, where.child("metadata"), errors)
     for field in (template.get("metadata") or {}).keys() - allowed - {"creationTimestamp"}:
-        errors.forbidden(
-            where.child("metadata", field), "may not be set when defining an ephemeral volume"
-        )
+        errors.forbidden(where.child("metadata", field), "cannot be set")
     validate_claim_spec(template.get("spec") or {}, where.child("spec"), errors)
 
 
@@ -167,27 +163,27 @@ def _projected(source: Obj, path: Path, errors: ErrorList) -> None:
 def _validate_projection(
     projection: Obj, at: Path, volume: Path, taken: set[str], errors: ErrorList
 ) -> None:
-    count = 0
-    for name, validate in _PROJECTIONS.items():
-        source = projection.get(name)
-        if source is None:
-            continue
-        count += 1
-        if count > 1:
-            errors.forbidden(at.child(name), "may not specify more than 1 volume type per source")
-            continue
-        validate(source, at.child(name), errors)
+    """One source; paths must differ over all sources of the ``volume``."""
+    given = [name for name in _PROJECTIONS if projection.get(name) is not None]
+    for name in given:
+        source = projection[name]
+        if name == "serviceAccountToken":
+            _token(source, at.child(name), volume, errors)
+        else:
+            _PROJECTIONS[name](source, at.child(name), errors)
         for path in _paths_of(name, source):
             if path in taken:
-                errors.invalid(volume, path, "conflicting duplicate paths")
+                shown = source.get("name") or "" if name in ("secret", "configMap") else path
+                errors.invalid(volume, shown, "conflicting duplicate paths")
             taken.add(path)
-    if count == 0:
-        errors.required(at, "must specify a volume type")
+    if len(given) > 1:
+        errors.forbidden(at, "may not specify more than 1 volume type per source")
 
 
 def _paths_of(name: str, source: Obj) -> list[str]:
-    if name in ("serviceAccountToken", "clusterTrustBundle"):
-        return [source["path"]] if source.get("path") else []
+    """The files that a source makes; a token's path may be taken, as far as upstream sees."""
+    if name == "clusterTrustBundle":
+        return [source.get("path") or ""]
     return [item["path"] for item in source.get("items") or () if item.get("path")]
 
 
@@ -201,7 +197,8 @@ def _downward_items(source: Obj, path: Path, errors: ErrorList) -> None:
         _validate_downward_item(item, path, errors)
 
 
-def _token(source: Obj, path: Path, errors: ErrorList) -> None:
+def _token(source: Obj, path: Path, volume: Path, errors: ErrorList) -> None:
+    """A token; of its path upstream says that it is the ``volume``'s."""
     seconds = source.get("expirationSeconds") or 0
     where = path.child("expirationSeconds")
     if seconds < _TOKEN_SECONDS_MIN:
@@ -209,9 +206,9 @@ def _token(source: Obj, path: Path, errors: ErrorList) -> None:
     if seconds > _TOKEN_SECONDS_MAX:
         errors.invalid(where, seconds, "may not specify a duration larger than 2^32 seconds")
     if not source.get("path"):
-        errors.required(path.child("path"))
+        errors.required(volume.child("path"))
     else:
-        relative_path(source["path"], path.child("path"), errors)
+        relative_path(source["path"], volume.child("path"), errors)
 
 
 def _trust_bundle(source: Obj, path: Path, errors: ErrorList) -> None:
@@ -272,6 +269,10 @@ def relative_inside(value: str, path: Path, errors: ErrorList) -> None:
     no_steps_back(value, path, errors)
 
 
+# Upstream's paths that are not the fields' names: of a source's own faults, of one too many.
+MISNAMED = {"gcePersistentDisk": "persistentDisk"}
+MISNAMED_AGAIN = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
+
 # In upstream's order: of two sources, the later one is the one refused.
 _SOURCES: Mapping[str, _Validate] = {
     "emptyDir": _empty_dir,
@@ -309,7 +310,7 @@ _PROJECTIONS: Mapping[str, _Validate] = {
     "secret": _named_items,
     "configMap": _named_items,
     "downwardAPI": _downward_items,
-    "serviceAccountToken": _token,
+    "serviceAccountToken": lambda source, path, errors: _token(source, path, path, errors),
     "clusterTrustBundle": _trust_bundle,
     "podCertificate": _pod_certificate,
 }

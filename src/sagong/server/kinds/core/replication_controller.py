@@ -45,7 +45,6 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     spec = obj["spec"]
     validate_counts(spec, errors, "minReadySeconds")
     selector, template = spec.get("selector") or {}, spec.get("template")
-    checks.labels(selector, SPEC.child("selector"), errors)
     checks.required(selector, SPEC.child("selector"), errors)
     validate_counts(spec, errors, "replicas")
     where = SPEC.child("template")
@@ -55,7 +54,7 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector and any(labels.get(k) != v for k, v in selector.items()):
         message = "`selector` does not match template `labels`"
-        errors.invalid(where.child("metadata", "labels"), labels, message)
+        errors.invalid(where.child("metadata", "labels"), labels or None, message)
     validate_pod_template(template, where, errors)
     validate_runs_for_ever(template, where, "ReplicationController", errors)
 

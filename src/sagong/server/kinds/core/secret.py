@@ -52,9 +52,9 @@ _REQUIRED_KEYS = {
 def validate(secret: Obj, errors: ErrorList) -> None:
     data, type_ = secret.get("data") or {}, secret.get("type") or ""
     validate_keys(data, DATA, errors)
-    validate_size(decoded_size(data), errors)
+    validate_size(decoded_size(data), DATA, errors)
     for key in _REQUIRED_KEYS.get(type_, ()):
-        if key not in data:
+        if key not in data or (type_ == "kubernetes.io/ssh-auth" and not data[key]):
             errors.required(DATA.key(key))
     if type_ == "kubernetes.io/service-account-token":
         name = (secret["metadata"].get("annotations") or {}).get(_ACCOUNT_NAME)

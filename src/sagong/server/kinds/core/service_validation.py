@@ -12,7 +12,6 @@ _SPEC = Path("spec")
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
-_KUBELET_PORT = 10250
 _AFFINITY_SECONDS_MAX = 86400
 
 
@@ -25,7 +24,7 @@ def validate_service(service: Obj, errors: ErrorList) -> None:
     type_, ports = spec.get("type") or "", spec.get("ports") or []
     if not ports and not is_headless(spec) and type_ != "ExternalName":
         errors.required(_SPEC.child("ports"))
-    _validate_for_type(spec, type_, ports, errors)
+    _validate_for_type(spec, type_, errors)
     _validate_ports(spec, ports, errors)
     checks.labels(spec.get("selector"), _SPEC.child("selector"), errors)
     _validate_affinity(spec, errors)
@@ -42,13 +41,8 @@ def validate_service(service: Obj, errors: ErrorList) -> None:
     _validate_policies(spec, type_, errors)
 
 
-def _validate_for_type(spec: Obj, type_: str, ports: Sequence[Obj], errors: ErrorList) -> None:
+def _validate_for_type(spec: Obj, type_: str, errors: ErrorList) -> None:
     headless = is_headless(spec)
-    if type_ == "LoadBalancer":
-        for i, port in enumerate(ports):
-            if port.get("port") == _KUBELET_PORT:
-                message = "may not expose port 10250 externally since it is used by kubelet"
-                errors.invalid(_SPEC.child("ports").index(i), _KUBELET_PORT, message)
     if type_ in ("LoadBalancer", "NodePort") and headless:
         message = f"may not be set to 'None' for {type_} services"
         errors.invalid(_SPEC.child("clusterIPs").index(0), "None", message)
@@ -80,7 +74,7 @@ def _validate_ports(spec: Obj, ports: Sequence[Obj], errors: ErrorList) -> None:
         if checks.required(protocol, at.child("protocol"), errors):
             checks.one_of(protocol, PROTOCOLS, at.child("protocol"), errors)
         checks.port_or_name(port.get("targetPort", 0), at.child("targetPort"), errors)
-        if port.get("appProtocol"):
+        if port.get("appProtocol") is not None:
             checks.qualified_name(port["appProtocol"], at.child("appProtocol"), errors)
 
 
@@ -116,8 +110,8 @@ def _validate_cluster_ips(spec: Obj, errors: ErrorList) -> None:
     _validate_families(spec, families, errors)
     if len(ips) > 2:
         errors.invalid(_SPEC.child(where), ips, "may only hold up to 2 values")
-    for i, value in enumerate(ips):
-        _validate_cluster_ip(value, i, len(ips), families, errors)
+    for i in range(len(ips)):
+        _validate_cluster_ip(i, ips, families, errors)
     if len(ips) == 2 and all(parse_ip(v) for v in ips):
         versions = {getattr(parse_ip(v), "version", 0) for v in ips}
         if len(versions) == 1:
@@ -139,14 +133,13 @@ def _validate_families(spec: Obj, families: Sequence[str], errors: ErrorList) ->
 
 
 def _validate_cluster_ip(
-    value: str, i: int, count: int, families: Sequence[str], errors: ErrorList
+    i: int, ips: Sequence[str], families: Sequence[str], errors: ErrorList
 ) -> None:
-    at = _SPEC.child("clusterIPs").index(i)
-    if value == "None":
-        if count > 1:
-            errors.invalid(
-                _SPEC.child("clusterIPs"), value, "'None' must be the first and only value"
-            )
+    value, at = ips[i], _SPEC.child("clusterIPs").index(i)
+    if value == "None" and i == 0:
+        if len(ips) > 1:
+            message = "'None' must be the first and only value"
+            errors.invalid(_SPEC.child("clusterIPs"), list(ips), message)
         return
     if not checks.name(value, ip_address, at, errors) or i >= len(families):
         return
@@ -180,7 +173,7 @@ def _validate_node_ports(type_: str, ports: Sequence[Obj], errors: ErrorList) ->
 
 
 def _validate_load_balancer(spec: Obj, type_: str, errors: ErrorList) -> None:
-    ranges, where = spec.get("loadBalancerSourceRanges"), _SPEC.child("loadBalancerSourceRanges")
+    ranges, where = spec.get("loadBalancerSourceRanges"), _SPEC.child("LoadBalancerSourceRanges")
     only = "may only be used when `type` is 'LoadBalancer'"
     if ranges:
         if type_ != "LoadBalancer":
@@ -246,7 +239,7 @@ def _validate_same_primary(ours: Obj, theirs: Obj, errors: ErrorList) -> None:
         before, now = theirs.get(field) or [], ours.get(field) or []
         where = _SPEC.child(field).index(0)
         if before and not now:
-            errors.required(where, f"primary {word} can not be unset")
+            errors.invalid(where, ours.get(field), f"primary {word} can not be unset")
         elif before and now[0] != before[0]:
             errors.invalid(where, now, "may not change once set")
 

@@ -1,5 +1,6 @@
 """Validation of the volume sources that pods and persistent volumes have in common."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from sagong.api.types import Obj
@@ -7,6 +8,22 @@ from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 
 _Validate = Callable[[Obj, Path, ErrorList], None]
+_ISCSI_NAMES = {
+    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.([-a-z0-9.]+)(:([^,;*&$|\s]+))?", re.ASCII),
+    "eui": re.compile(r"eui\.[0-9A-Fa-f]{16}"),
+    "naa": re.compile(r"naa\.[0-9A-Fa-f]{32}"),
+}
+# How the URI of a disk begins, and its form as upstream words it.
+_AZURE_MANAGED = (
+    "/subscriptions/",
+    "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/"
+    "{disk-id}",
+)
+_AZURE_BLOB = (
+    "https://",
+    "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd",
+)
+_RESERVED_OPTIONS = (".kubernetes.io", ".k8s.io")
 _HOST_PATH_TYPES = (
     *("", "BlockDevice", "CharDevice", "Directory"),
     *("DirectoryOrCreate", "File", "FileOrCreate", "Socket"),
@@ -59,18 +76,24 @@ def _nfs(source: Obj, path: Path, errors: ErrorList) -> None:
 def _iscsi(source: Obj, path: Path, errors: ErrorList) -> None:
     checks.required(source.get("targetPortal"), path.child("targetPortal"), errors)
     iqn = source.get("iqn") or ""
-    if checks.required(iqn, path.child("iqn"), errors) and not iqn.startswith(
-        ("iqn.", "eui.", "naa.")
-    ):
-        errors.invalid(
-            path.child("iqn"), iqn, "must be valid format starting with iqn, eui, or naa"
-        )
+    if checks.required(iqn, path.child("iqn"), errors):
+        _iscsi_name(iqn, path.child("iqn"), errors)
     lun = source.get("lun") or 0
     if not 0 <= lun <= 255:
         errors.invalid(path.child("lun"), lun, "must be between 0 and 255, inclusive")
     asks = source.get("chapAuthDiscovery") or source.get("chapAuthSession")
     if asks and source.get("secretRef") is None:
         errors.required(path.child("secretRef"))
+    if source.get("initiatorName") is not None:
+        _iscsi_name(source["initiatorName"], path.child("initiatorname"), errors)
+
+
+def _iscsi_name(name: str, path: Path, errors: ErrorList) -> None:
+    form = _ISCSI_NAMES.get(name[:3])
+    if form is None:
+        errors.invalid(path, name, "must be valid format starting with iqn, eui, or naa")
+    elif not form.fullmatch(name):
+        errors.invalid(path, name, "must be valid format")
 
 
 def _rbd(source: Obj, path: Path, errors: ErrorList) -> None:
@@ -116,6 +139,50 @@ def _azure_disk(source: Obj, path: Path, errors: ErrorList) -> None:
     kind = source.get("kind")
     if kind is not None:
         checks.one_of(kind, ("Dedicated", "Managed", "Shared"), path.child("kind"), errors)
+        uri = source.get("diskURI") or ""
+        begin, form = _AZURE_MANAGED if kind == "Managed" else _AZURE_BLOB
+        if not uri.startswith(begin):
+            errors.not_supported(path.child("diskURI"), uri, [form])
+
+
+def _quobyte(source: Obj, path: Path, errors: ErrorList) -> None:
+    registry, pairs = source.get("registry") or "", "must be a host:port pair or multiple pairs"
+    message = f"{pairs} separated by commas"
+    if not registry:
+        errors.required(path.child("registry"), message)
+    elif len(source.get("tenant") or "") > 64:
+        why = "must be a UUID and may not exceed a length of 64 characters"
+        errors.required(path.child("tenant"), why)
+    elif not all(pair.count(":") == 1 for pair in registry.split(",")):
+        errors.invalid(path.child("registry"), registry, message)
+    checks.required(source.get("volume"), path.child("volume"), errors)
+
+
+def _flex_volume(source: Obj, path: Path, errors: ErrorList) -> None:
+    checks.required(source.get("driver"), path.child("driver"), errors)
+    for key in source.get("options") or {}:
+        if ("." + key.partition("/")[0].lower()).endswith(_RESERVED_OPTIONS):
+            message = "kubernetes.io and k8s.io namespaces are reserved"
+            errors.invalid(path.child("options").key(key), key, message)
+
+
+def _cinder(source: Obj, path: Path, errors: ErrorList) -> None:
+    checks.required(source.get("volumeID"), path.child("volumeID"), errors)
+    _named_secret(source, path, errors)
+
+
+def _named_secret(source: Obj, path: Path, errors: ErrorList) -> None:
+    if source.get("secretRef") is not None:
+        name = source["secretRef"].get("name")
+        checks.required(name, path.child("secretRef", "name"), errors)
+
+
+def _storageos(source: Obj, path: Path, errors: ErrorList) -> None:
+    if checks.required(source.get("volumeName"), path.child("volumeName"), errors):
+        checks.dns_label(source["volumeName"], path.child("volumeName"), errors)
+    if source.get("volumeNamespace"):
+        checks.dns_label(source["volumeNamespace"], path.child("volumeNamespace"), errors)
+    _named_secret(source, path, errors)
 
 
 def _local(source: Obj, path: Path, errors: ErrorList) -> None:
@@ -133,17 +200,17 @@ SHARED_SOURCES: Mapping[str, _Validate] = {
     "glusterfs": _needs("endpoints", "path"),
     "flocker": _flocker,
     "rbd": _rbd,
-    "cinder": _needs("volumeID"),
+    "cinder": _cinder,
     "cephfs": _needs("monitors"),
-    "quobyte": _needs("registry", "volume"),
+    "quobyte": _quobyte,
     "fc": _fc,
-    "flexVolume": _needs("driver"),
+    "flexVolume": _flex_volume,
     "azureFile": _needs("secretName", "shareName"),
     "vsphereVolume": _needs("volumePath"),
     "photonPersistentDisk": _needs("pdID"),
     "portworxVolume": _needs("volumeID"),
     "azureDisk": _azure_disk,
-    "storageos": _needs("volumeName"),
+    "storageos": _storageos,
     "scaleIO": _needs("gateway", "system", "volumeName"),
     "local": _local,
 }

@@ -20,7 +20,7 @@ def validate_ingress(ingress: Obj, errors: ErrorList) -> None:
     rules = spec.get("rules") or []
     if not rules and spec.get("defaultBackend") is None:
         message = "either `defaultBackend` or `rules` must be specified"
-        errors.invalid(_SPEC, rules, message)
+        errors.invalid(_SPEC, spec.get("rules"), message)
     if spec.get("defaultBackend") is not None:
         _validate_backend(spec["defaultBackend"], _SPEC.child("defaultBackend"), errors)
     for i, rule in enumerate(rules):
@@ -28,19 +28,23 @@ def validate_ingress(ingress: Obj, errors: ErrorList) -> None:
     for i, tls in enumerate(spec.get("tls") or ()):
         for j, host in enumerate(tls.get("hosts") or ()):
             _validate_host(host, _SPEC.child("tls").index(i).child("hosts").index(j), errors)
+        if tls.get("secretName"):
+            where = _SPEC.child("tls").index(i).child("secretName")
+            checks.dns_subdomain(tls["secretName"], where, errors)
     if spec.get("ingressClassName") is not None:
         name = spec["ingressClassName"]
         checks.dns_subdomain(name, _SPEC.child("ingressClassName"), errors)
 
 
 def validate_ingress_create(ingress: Obj, errors: ErrorList) -> None:
-    """The class is named in one place only."""
+    """The class is not named in two ways."""
     annotation = (ingress["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
-    if annotation is not None and (ingress.get("spec") or {}).get("ingressClassName") is not None:
-        where = Path("annotations").child(_CLASS_ANNOTATION)
-        message = "can not be set when the class field is also set"
-        errors.invalid(where, annotation, message)
+    named = (ingress.get("spec") or {}).get("ingressClassName")
     validate_ingress(ingress, errors)
+    if annotation is not None and named is not None and annotation != named:
+        where = Path("annotations").child(_CLASS_ANNOTATION)
+        message = "must match `ingressClassName` when both are specified"
+        errors.invalid(where, annotation, message)
 
 
 def validate_ingress_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:

@@ -4,7 +4,6 @@ from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.addresses import cidr, parse_cidr
-from sagong.server.kinds.core.pod_containers import PROTOCOLS
 from sagong.server.kinds.selectors import validate_label_selector
 
 _SPEC = Path("spec")
@@ -30,7 +29,7 @@ def validate_network_policy(policy: Obj, errors: ErrorList) -> None:
 
 def _validate_port(port: Obj, path: Path, errors: ErrorList) -> None:
     if port.get("protocol") is not None:
-        checks.one_of(port["protocol"], PROTOCOLS, path.child("protocol"), errors)
+        checks.one_of(port["protocol"], ("TCP", "UDP", "SCTP"), path.child("protocol"), errors)
     number, end, where = port.get("port"), port.get("endPort"), path.child("endPort")
     if number is None:
         if end is not None:
@@ -43,7 +42,7 @@ def _validate_port(port: Obj, path: Path, errors: ErrorList) -> None:
         errors.invalid(where, end, "may not be specified when `port` is non-numeric")
         return
     if end < number:
-        errors.invalid(where, number, "must be greater than or equal to `port`")
+        errors.invalid(where, end, "must be greater than or equal to `port`")
     checks.port_number(end, where, errors)
 
 

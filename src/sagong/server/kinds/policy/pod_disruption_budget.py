@@ -24,7 +24,13 @@ def validate(budget: Obj, errors: ErrorList) -> None:
     spec, path = budget["spec"], Path("spec")
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         message = "minAvailable and maxUnavailable cannot be both set"
-        errors.invalid(path, spec, message)
+        shown = {
+            "MinAvailable": spec["minAvailable"],
+            "MaxUnavailable": spec["maxUnavailable"],
+            "Selector": spec.get("selector"),
+            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+        }
+        errors.invalid(path, shown, message)
     for field in ("minAvailable", "maxUnavailable"):
         value = spec.get(field)
         if value is not None:

@@ -53,7 +53,7 @@ def _validate_rule(rule: Obj, path: Path, errors: ErrorList, *, namespaced: bool
 
 
 def validate_role_binding(binding: Obj, errors: ErrorList) -> None:
-    _validate_binding(binding, ("ClusterRole", "Role"), errors)
+    _validate_binding(binding, ("Role", "ClusterRole"), errors)
 
 
 def validate_cluster_role_binding(binding: Obj, errors: ErrorList) -> None:
@@ -90,4 +90,10 @@ def _validate_subject(subject: Obj, path: Path, errors: ErrorList) -> None:
 
 def validate_binding_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if new.get("roleRef") != old.get("roleRef"):
-        errors.invalid(Path("roleRef"), new.get("roleRef"), "cannot change roleRef")
+        reference = new.get("roleRef") or {}
+        shown = {
+            "APIGroup": reference.get("apiGroup") or "",
+            "Kind": reference.get("kind") or "",
+            "Name": reference.get("name") or "",
+        }
+        errors.invalid(Path("roleRef"), shown, "cannot change roleRef")

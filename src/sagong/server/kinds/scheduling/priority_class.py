@@ -34,8 +34,9 @@ def validate(obj: Obj, errors: ErrorList) -> None:
         errors.forbidden(Path("value"), message)
     policy = obj.get("preemptionPolicy")
     if policy is not None:
-        policies = ("Never", "PreemptLowerPriority")
-        checks.one_of(policy, policies, Path("preemptionPolicy"), errors)
+        policies = ("PreemptLowerPriority", "Never")
+        if checks.required(policy, Path("preemptionPolicy"), errors):
+            checks.one_of(policy, policies, Path("preemptionPolicy"), errors)
 
 
 def _not_a_system_class(name: str, value: int, is_default: bool) -> str:

@@ -38,7 +38,17 @@ def validate(obj: Obj, errors: ErrorList) -> None:
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if new["spec"] != old["spec"]:
-        errors.invalid(Path("spec"), new["spec"], "field is immutable")
+        spec = new["spec"]
+        source = spec.get("source") or {}
+        shown = {
+            "Attacher": spec.get("attacher") or "",
+            "Source": {
+                "PersistentVolumeName": source.get("persistentVolumeName"),
+                "InlineVolumeSpec": source.get("inlineVolumeSpec"),
+            },
+            "NodeName": spec.get("nodeName") or "",
+        }
+        errors.invalid(Path("spec"), shown, "field is immutable")
 
 
 STRATEGY = Strategy(

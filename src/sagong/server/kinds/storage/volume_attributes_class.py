@@ -11,7 +11,8 @@ from sagong.server.kinds.strategy import Strategy
 def validate(obj: Obj, errors: ErrorList) -> None:
     validate_csi_driver_name(obj.get("driverName") or "", Path("driverName"), errors)
     parameters = obj.get("parameters") or {}
-    if checks.required(parameters, Path("parameters"), errors, "at least one key/value pair"):
+    message = "must contain at least one key/value pair"
+    if checks.required(parameters, Path("parameters"), errors, message):
         validate_parameters(parameters, Path("parameters"), errors)
 
 

@@ -2,7 +2,6 @@
 
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
-from sagong.server.kinds import checks
 
 _COUNT_MAX = 512
 _BYTES_MAX = 256 * 1024
@@ -13,7 +12,8 @@ def validate_parameters(parameters: Obj, path: Path, errors: ErrorList) -> None:
         errors.add("FieldValueTooLong", path, f"Too long: may not be more than {_COUNT_MAX} bytes")
         return
     for key in parameters:
-        checks.required(key, path, errors, "parameter key cannot be empty")
+        if not key:
+            errors.invalid(path, key, "field can not be empty.")
     size = sum(len(k.encode()) + len(str(v).encode()) for k, v in parameters.items())
     if size > _BYTES_MAX:
         errors.too_long(path, _BYTES_MAX)
