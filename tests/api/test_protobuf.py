@@ -104,6 +104,13 @@ async def test_custom_resources_have_messages_of_their_metadata_only(
         assert listed["items"][0]["metadata"]["name"] == "a"
 
 
+async def test_discovery(server: Running) -> None:
+    async with aiohttp.ClientSession() as session:
+        _, type_, body = await ask(session, "GET", f"{server.url}/apis/apps/v1")
+        found = decode(body, MESSAGES)
+        assert (type_, found["kind"], found["groupVersion"]) == (TYPE, "APIResourceList", "apps/v1")
+
+
 async def test_tables_have_no_message(server: Running) -> None:
     table = ";as=Table;g=meta.k8s.io;v=v1"
     async with aiohttp.ClientSession() as session:

@@ -92,12 +92,23 @@ class Messages:
             }
         return fields
 
+    def has_kind(self, api_version: str, kind: str) -> bool:
+        """Whether there is a message of a kind."""
+        try:
+            self.of_kind(api_version, kind)
+        except BadProtobuf:
+            return False
+        return True
+
     def of_kind(self, api_version: str, kind: str) -> str:
         """The message of a kind. Raises BadProtobuf if there is none."""
+        if (known := self._by_kind.get((api_version, kind))) is not None:
+            return known
         group, _, version = api_version.rpartition("/")
         for package in _packages(group, version):
             name = f"{package}.{kind}"
             if name in self._raw:
+                self._by_kind[api_version, kind] = name
                 return name
         raise BadProtobuf(f'no kind "{kind}" is registered for version "{api_version}"')
 
@@ -115,6 +126,7 @@ _SPECIAL_PACKAGES = {
     "rbac.authorization.k8s.io": "k8s.io.api.rbac",
     "flowcontrol.apiserver.k8s.io": "k8s.io.api.flowcontrol",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
+    "metrics.k8s.io": "k8s.io.metrics.pkg.apis.metrics",
 }
 
 

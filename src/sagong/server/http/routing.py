@@ -96,14 +96,20 @@ class Router:
         self.server.check_served(call)
         # Reviews, which can only be created, are kept nowhere and have no table.
         tables = target.resource is None or target.resource.verbs != ("create",)
-        typed = target.resource is None or not target.resource.custom
         accept = exchange.incoming.headers.get("Accept", "")
+        typed = PROTOBUF_TYPE not in accept or self._has_message(target.resource)
         accepted = negotiate(accept, tables=tables, protobuf=typed)
         if call.verb not in _READS:
             call = await _with_body(exchange, call, self.messages)
             exchange.notes = call.notes
         answer = await self.server.carry_out(call, exchange.user)
         return await self._respond(exchange, call, answer, accepted, parameters)
+
+    def _has_message(self, resource: Resource | None) -> bool:
+        """Whether the resource's objects can be answered as protobuf."""
+        if resource is None:
+            return True
+        return not resource.custom and self.messages.has_kind(resource.api_version, resource.kind)
 
     def target(self, path: str) -> Target | None:
         """What a path names; clients ask for the same few again and again."""

@@ -150,7 +150,22 @@ def test_a_watch_frame_is_its_length_and_an_event() -> None:
     assert decode(frame[frame.index(b"k8s\0") :], MESSAGES) == obj
 
 
+def test_what_pods_use_comes_back() -> None:
+    usage = {"cpu": "7m", "memory": "5Mi"}
+    obj = {
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "kind": "PodMetrics",
+        "metadata": {"name": "p"},
+        "timestamp": "2026-01-02T03:04:05Z",
+        "window": "10.5s",
+        "containers": [{"name": "c", "usage": usage}],
+    }
+    assert decode(ENCODER.body(obj), MESSAGES) == obj
+    assert MESSAGES.has_kind("metrics.k8s.io/v1beta1", "NodeMetricsList")
+
+
 def test_a_kind_without_message_is_refused() -> None:
+    assert not MESSAGES.has_kind("example.com/v1", "Thing")
     with pytest.raises(BadProtobuf):
         ENCODER.body({"apiVersion": "example.com/v1", "kind": "Thing"})
 
