@@ -53,7 +53,7 @@ async def revisions(space: Space) -> dict[str, str]:
 async def break_probe(space: Space, name: str, *, broken: bool = True) -> None:
     annotation = {NOT_READY: "true" if broken else None}
     await space.patch(f"pods/{name}", {"metadata": {"annotations": annotation}})
-    await space.wait(f"pods/{name}", lambda pod: is_ready(pod) != broken)
+    await space.wait(f"pods/{name}", lambda pod: pod is not None and is_ready(pod) != broken)
 
 
 async def scale(space: Space, replicas: int) -> None:
