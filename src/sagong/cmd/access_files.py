@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from sagong.cmd.settings_files import read_yaml
 from sagong.server.access import AccessSettings
 from sagong.server.admission.configuration import AdmissionSettings, settings_from
 from sagong.server.authn.oidc import configuration as authentication
@@ -27,13 +27,15 @@ class AccessFiles:
         who, what = self.authentication_config, self.authorization_config
         return AccessSettings(
             authentication=(
-                authentication.DEFAULT if who is None else authentication.parse(_read(who) or {})
+                authentication.DEFAULT
+                if who is None
+                else authentication.parse(read_yaml(who) or {})
             ),
             token_webhook=self.authentication_token_webhook_config_file,
             authorization=(
                 authorization.DEFAULT
                 if what is None
-                else authorization.parse(_read(what), what.parent)
+                else authorization.parse(read_yaml(what), what.parent)
             ),
         )
 
@@ -47,9 +49,3 @@ class AccessFiles:
 
 
 NO_FILES = AccessFiles()
-
-
-def _read(path: Path) -> Any:
-    import yaml  # slow to import, and only needed with a file
-
-    return yaml.safe_load(path.read_text())

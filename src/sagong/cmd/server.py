@@ -15,6 +15,7 @@ from sagong.api.types import User
 from sagong.client.client import Client
 from sagong.client.in_process import InProcess
 from sagong.cmd.access_files import NO_FILES, AccessFiles
+from sagong.cmd.settings_files import read_yaml
 from sagong.cmd.tuning import raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
@@ -148,7 +149,7 @@ def read_scheduler_config(path: Path | None) -> "SchedulerSettings | None":
     from sagong.scheduler.configuration import settings_of
 
     try:
-        return settings_of(yaml.safe_load(path.read_text()))
+        return settings_of(read_yaml(path))
     except yaml.YAMLError as error:
         raise ConfigurationError([f"{path}: {error}"]) from error
 
@@ -228,12 +229,11 @@ def open_store(config: ServerConfig) -> Store:
     inner = _plain_store(config)
     if config.encryption_provider_config is None:
         return inner
-    import yaml  # as the ciphers: only needed with a file
-
+    # The ciphers are only needed with a file.
     from sagong.server.encryption.configuration import parse
     from sagong.server.encryption.store import EncryptedStore
 
-    encryption = parse(yaml.safe_load(config.encryption_provider_config.read_text()))
+    encryption = parse(read_yaml(config.encryption_provider_config))
     core = frozenset(resource.plural for resource in BUILT_IN if not resource.group)
     return EncryptedStore(inner, encryption, core)
 
@@ -290,9 +290,7 @@ def _auditor(config: ServerConfig, clock: Clock) -> Callable[[FindTarget], Audit
     """Raises BadPolicy, OSError."""
     if config.audit_policy_file is None:
         return None
-    import yaml  # slow to import, and only needed with a policy
-
-    policy = parse_policy(yaml.safe_load(config.audit_policy_file.read_text()))
+    policy = parse_policy(read_yaml(config.audit_policy_file))
     log = AuditLog(config.audit_log, clock)
     return lambda find: Auditor(policy, log, clock, find, Messages())
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -12,7 +13,6 @@ from sagong.server.admission.interface import Lister
 from sagong.server.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from sagong.server.authn.interface import TokenAuthenticator
 from sagong.server.authn.oidc.authenticator import OidcAuthenticator
-from sagong.server.authn.oidc.claims import Expression
 from sagong.server.authn.oidc.configuration import DEFAULT as NOBODY_ELSE
 from sagong.server.authn.oidc.configuration import AuthenticationConfiguration
 from sagong.server.authn.service_accounts import ISSUER, ServiceAccountAuthenticator
@@ -26,8 +26,11 @@ from sagong.server.authz.interface import Attributes, Authorizer, Decision, Effe
 from sagong.server.authz.node import NodeAuthorizer
 from sagong.server.authz.rbac import RbacAuthorizer
 from sagong.server.authz.union import UnionAuthorizer
-from sagong.server.authz.webhook import Condition, WebhookAuthorizer, WebhookSettings
+from sagong.server.authz.webhook import WebhookAuthorizer, WebhookSettings
 from sagong.server.reviewing.reviewer import Reviewer
+
+if TYPE_CHECKING:
+    from sagong.server.expressions import Expression
 
 TOKEN_REVIEW_SECONDS = 10.0
 
@@ -122,13 +125,13 @@ class Always:
         return self._decision
 
 
-def _of_claims(text: str, *, of_user: bool = False) -> Expression:
+def _of_claims(text: str, *, of_user: bool = False) -> "Expression":
     from sagong.server.authn.oidc.expressions import compile_expression  # CEL is large
 
     return compile_expression(text, of_user=of_user)
 
 
-def _of_request(text: str) -> Condition:
+def _of_request(text: str) -> "Expression":
     from sagong.api.cel.types import DYN  # as above
     from sagong.server.expressions import compiled
 

@@ -4,10 +4,10 @@ Source of semantics: apiserver's ``plugin/pkg/authorizer/webhook``.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,6 +15,9 @@ from sagong.api.types import Obj
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import NO_OPINION, Attributes, Decision, Effect
 from sagong.server.reviewing.reviewer import Memory, Reviewer, ReviewFailed
+
+if TYPE_CHECKING:
+    from sagong.server.expressions import Expression  # CEL is large
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +35,6 @@ class WebhookSettings:
     conditions: Sequence[str] = ()  # CEL over ``request``, the review's spec
 
 
-class Condition(Protocol):
-    """A compiled match condition."""
-
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value. Raises ValueError."""
-        ...
-
-
 class WebhookAuthorizer:
     """One mode of authorisation; asked only for what its match conditions hold for."""
 
@@ -47,7 +42,7 @@ class WebhookAuthorizer:
         self,
         settings: WebhookSettings,
         reviewer: Reviewer,
-        conditions: Sequence[Condition],
+        conditions: "Sequence[Expression]",
         clock: Clock,
     ) -> None:
         self._settings = settings

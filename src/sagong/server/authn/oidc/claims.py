@@ -3,26 +3,21 @@
 Source of semantics: apiserver's ``plugin/pkg/authenticator/token/oidc``.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sagong.api.types import Obj, User
 from sagong.server.authn.interface import BadToken
 from sagong.server.authn.oidc.configuration import ClaimOrExpression, Jwt
 
-
-class Expression(Protocol):
-    """A compiled CEL expression."""
-
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value. Raises ValueError."""
-        ...
+if TYPE_CHECKING:
+    from sagong.server.expressions import Expression  # CEL is large
 
 
 class Compile(Protocol):
     """Compiles an expression over ``claims`` or, with ``of_user``, over ``user``."""
 
-    def __call__(self, text: str, *, of_user: bool = False) -> Expression: ...
+    def __call__(self, text: str, *, of_user: bool = False) -> "Expression": ...
 
 
 class ClaimMapper:
