@@ -8,16 +8,19 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
+
+from sagong.network.tables.family import IPV4, Family
 
 log = logging.getLogger(__name__)
 
 _UDP = 17
 
 # (service address, service port) -> the (address, port) pairs that may answer for it. A node port
-# has the address "": it is on every address of the node.
+# has the address "": it is on every address of the node. All are of one family.
 UdpServices = Mapping[tuple[str, int], Collection[tuple[str, int]]]
 
 
@@ -51,16 +54,16 @@ def _is_stale(flow: Flow, services: UdpServices) -> bool:
 class Conntrack:
     """The kernel's connection tracking, in the network namespace that this process is in."""
 
-    async def forget(self, services: UdpServices) -> int:
+    async def forget(self, services: UdpServices, family: Family = IPV4) -> int:
         """Drop the stale flows of these services; how many. Failures are logged: flows expire."""
         if not services:
             return 0
-        return await asyncio.to_thread(_forget, dict(services))
+        return await asyncio.to_thread(_forget, dict(services), family)
 
 
-def _forget(services: UdpServices) -> int:
+def _forget(services: UdpServices, family: Family) -> int:
     try:
-        with NFCTSocket() as socket:
+        with NFCTSocket(nfgen_family=family.socket_family) as socket:
             flows = [flow for flow in map(_flow, socket.dump()) if flow is not None]
             stale = plan_forgotten(flows, services)
             for flow in stale:
@@ -73,6 +76,7 @@ def _forget(services: UdpServices) -> int:
 
 def _delete(socket: Any, flow: Flow) -> None:
     original = NFCTAttrTuple(
+        family=AF_INET6 if ":" in flow.source else AF_INET,
         saddr=flow.source,
         daddr=flow.destination,
         proto=_UDP,
@@ -95,13 +99,14 @@ def _flow(message: Any) -> Flow | None:
         return None
     addresses, answer = original.get_attr("CTA_TUPLE_IP"), reply.get_attr("CTA_TUPLE_IP")
     answer_protocol = reply.get_attr("CTA_TUPLE_PROTO")
-    if addresses.get_attr("CTA_IP_V4_SRC") is None:
+    ip = "CTA_IP_V4" if addresses.get_attr("CTA_IP_V4_SRC") is not None else "CTA_IP_V6"
+    if addresses.get_attr(f"{ip}_SRC") is None:
         return None
     return Flow(
-        source=addresses.get_attr("CTA_IP_V4_SRC"),
+        source=addresses.get_attr(f"{ip}_SRC"),
         source_port=protocol.get_attr("CTA_PROTO_SRC_PORT"),
-        destination=addresses.get_attr("CTA_IP_V4_DST"),
+        destination=addresses.get_attr(f"{ip}_DST"),
         destination_port=protocol.get_attr("CTA_PROTO_DST_PORT"),
-        answering=answer.get_attr("CTA_IP_V4_SRC"),
+        answering=answer.get_attr(f"{ip}_SRC"),
         answering_port=answer_protocol.get_attr("CTA_PROTO_SRC_PORT"),
     )

@@ -6,8 +6,8 @@ protocol number of their own, which is how they are told from everybody else's.
 """
 
 import errno
+import itertools
 import logging
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from sagong.api.address_ranges import family_of
 from sagong.api.meta import name_of
 from sagong.api.types import Obj
 from sagong.network.routes.nodes import internal_ip, pod_cidr
+from sagong.network.tables.family import FAMILIES, IPV4, Family, family_named, range_of
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +41,21 @@ class Hop:
 Routes = Mapping[str, Hop]
 
 
-def plan_routes(nodes: Iterable[Obj], node_name: str, service_cidr: str) -> Routes:
-    """The routes that this node should have.
+def plan_routes(nodes: Iterable[Obj], node_name: str, service_cidrs: str) -> Routes:
+    """The routes that this node should have, of both families where nodes have both.
 
-    The one to the services is for the node's own programs on a host without a default route: a
+    Those to the services are for the node's own programs on a host without a default route: a
     packet needs some route before its service address is rewritten, and then gets another.
     """
     routes: dict[str, Hop] = {}
-    for node in nodes:
-        address, cidr = internal_ip(node), pod_cidr(node)
+    for node, family in itertools.product(nodes, FAMILIES):
+        address, cidr = internal_ip(node, family), pod_cidr(node, family)
+        if address is None:
+            continue
         if name_of(node) == node_name:
-            if address is not None:
+            if service_cidr := range_of(service_cidrs, family):
                 routes[service_cidr] = Hop(source=address)
-        elif address is not None and cidr is not None:
+        elif cidr is not None:
             routes[cidr] = Hop(gateway=address)
     return routes
 
@@ -87,20 +91,31 @@ def _change(netlink: Any, verb: str, destination: str, hop: Hop, failures: list[
 
 
 def _arguments(netlink: Any, destination: str, hop: Hop | None) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"dst": destination, "proto": ROUTE_PROTOCOL}
+    family = _family_of(destination)
+    arguments: dict[str, Any] = {
+        "family": family.socket_family,
+        "dst": destination,
+        "proto": ROUTE_PROTOCOL,
+    }
     if hop is None:
-        return {**arguments, "scope": _RT_SCOPE_NOWHERE}  # of any scope
+        # Of any scope, which routes of IPv6 do not have.
+        return {**arguments, "scope": _RT_SCOPE_NOWHERE} if family is IPV4 else arguments
     if hop.gateway:
         arguments["gateway"] = hop.gateway
     else:
         arguments |= {"oif": _device_with(netlink, hop.source), "prefsrc": hop.source}
-        arguments["scope"] = _RT_SCOPE_LINK
+        if family is IPV4:
+            arguments["scope"] = _RT_SCOPE_LINK
     return arguments
+
+
+def _family_of(destination: str) -> Family:
+    return family_named(family_of(destination))
 
 
 def _device_with(netlink: Any, address: str) -> int:
     """The index of the device that has an address. Raises NetlinkError if there is none."""
-    for entry in netlink.get_addr(family=socket.AF_INET, address=address):
+    for entry in netlink.get_addr(family=_family_of(address).socket_family, address=address):
         return int(entry["index"])
     raise NetlinkError(errno.EADDRNOTAVAIL, f"no device has {address}")
 
@@ -108,7 +123,10 @@ def _device_with(netlink: Any, address: str) -> int:
 def _present(netlink: Any) -> dict[str, Hop]:
     """Our routes as the kernel has them."""
     found: dict[str, Hop] = {}
-    for route in netlink.get_routes(family=socket.AF_INET, table=_RT_TABLE_MAIN):
+    dumps = (
+        netlink.get_routes(family=family.socket_family, table=_RT_TABLE_MAIN) for family in FAMILIES
+    )
+    for route in itertools.chain.from_iterable(dumps):
         if route["proto"] == ROUTE_PROTOCOL:
             found[f"{route.get_attr('RTA_DST')}/{route['dst_len']}"] = Hop(
                 gateway=route.get_attr("RTA_GATEWAY") or "",

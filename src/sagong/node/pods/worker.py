@@ -434,7 +434,7 @@ class PodWorker:
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
             sandbox = self._shop.view.pod(self.uid).sandbox
-            for ip in sandbox.ips[:1] if sandbox is not None else ():
+            for ip in sandbox.ips if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
         except SandboxFailure as error:
             self._is_unsure = True
