@@ -219,7 +219,8 @@ def server_settings(config: AgentConfig) -> NodeServerSettings:
     """The agent's server believes client certificates of the CA that the agent itself trusts."""
     given, own = config.kubeconfig, config.data_dir / "kubeconfig"
     access = read_context(given if given and given.exists() else own).access
-    return NodeServerSettings(config.data_dir / "pki", client_ca_pem=access.ca or b"")
+    hosts = tuple(dict.fromkeys("::" if ":" in ip else "0.0.0.0" for ip in config.node_ips))
+    return NodeServerSettings(config.data_dir / "pki", client_ca_pem=access.ca or b"", hosts=hosts)
 
 
 def network_config(config: AgentConfig, instance: containerd.ContainerdInstance) -> NetworkConfig:

@@ -64,6 +64,7 @@ from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
 from sagong.network.routes.sysctl import BRIDGE_FILTERS, Sysctls, load_bridge_filter, settings_of
 from sagong.network.tables.family import (
     FAMILIES,
+    IPV6,
     Family,
     families_in,
     family_named,
@@ -373,6 +374,7 @@ def _ingress_server(
         config.ingress_ports,
         resolver=_resolver(config),
         user=proxy.user,
+        has_ipv6=IPV6 in config.families,
     )
     watch = GatewayWatch(client, gateways, cache) if client and gateways else None
     return IngressServer(cache, client, proxy, where, watch)
