@@ -1,6 +1,7 @@
 """Nodes: silence, taints, disrupted zones, eviction times, pods nobody else removes."""
 
 import ipaddress
+from collections.abc import Callable
 
 import pytest
 
@@ -8,13 +9,16 @@ from sagong.api.types import Obj
 from sagong.controllers.core import node_ipam
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
 from sagong.controllers.node.zones import (
+    READINESS,
     Health,
     Zone,
     evictions_per_second,
     is_all_disrupted,
-    zones_of,
+    readiness,
+    zone_around,
 )
 from sagong.ctl.controller import Following
+from sagong.ctl.indexed import Objects
 
 from .objects import NOW, pod
 
@@ -85,9 +89,28 @@ def test_zones_set_the_pace(nodes: int, silent: int, health: Health, rate: float
     assert (zone.health, evictions_per_second(zone)) == (health, rate)
 
 
+def counts_of(*nodes: Obj) -> Callable[[str], int]:
+    objects = Objects()
+    objects.add_index(READINESS, readiness)
+    for number, obj in enumerate(nodes):
+        metadata = obj["metadata"] | {"name": f"n{number}", "resourceVersion": "1"}
+        objects.put(obj | {"metadata": metadata})
+    return lambda value: objects.count(READINESS, value)
+
+
 def test_all_zones_disrupted() -> None:
-    assert is_all_disrupted(zones_of([node("False"), node("Unknown", zone="b")]))
-    assert not is_all_disrupted(zones_of([node("False"), node(zone="b")]))
+    assert is_all_disrupted(counts_of(node("False"), node("Unknown", zone="b")))
+    assert not is_all_disrupted(counts_of(node("False"), node(zone="b")))
+    assert not is_all_disrupted(counts_of())
+
+
+def test_zones_are_counted() -> None:
+    nodes = [node(ready, zone=zone) for zone in "ab" for ready in ("True", "False", None)]
+    nodes[0]["metadata"]["labels"].pop("topology.kubernetes.io/zone")
+    count = counts_of(*nodes)
+    assert zone_around(nodes[1], count) == Zone(2, 2)
+    assert zone_around(nodes[3], count) == Zone(3, 2)
+    assert zone_around(nodes[0], count) == Zone(1, 0)
 
 
 def tolerating(*tolerations: Obj) -> Obj:
@@ -152,10 +175,16 @@ def test_of_too_many_ended_pods_evicted_ones_go_first() -> None:
 
 
 def test_ranges_are_disjoint_and_end() -> None:
-    cluster = ipaddress.IPv4Network("10.0.0.0/22")
-    assert node_ipam.plan(cluster, 24, []) == "10.0.0.0/24"
-    assert node_ipam.plan(cluster, 24, ["10.0.0.0/24", "10.0.1.128/25"]) == "10.0.2.0/24"
-    assert node_ipam.plan(cluster, 24, [f"10.0.{i}.0/24" for i in range(4)]) is None
+    pool = node_ipam.Pool(ipaddress.IPv4Network("10.0.0.0/22"), 24)
+
+    def chosen(begin: int, *taken: str, others: tuple[str, ...] = ()) -> str | None:
+        number = node_ipam.plan(pool, begin, lambda cidr: cidr in taken, others)
+        return None if number is None else pool.at(number)
+
+    assert chosen(0) == "10.0.0.0/24"
+    assert chosen(0, "10.0.0.0/24", others=("10.0.1.128/25", "fd00::/64")) == "10.0.2.0/24"
+    assert chosen(3, "10.0.3.0/24", "10.0.0.0/24") == "10.0.1.0/24"
+    assert chosen(1, *(f"10.0.{i}.0/24" for i in range(4))) is None
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,12 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         for s in cache.with_index(RESOURCE, "service", str(key))
         if labels_of(s).get(MANAGED_BY_LABEL) == MANAGED_BY
     ]
-    zones = zones_of(cache)
+    pods = pods_of(service, cache)
+    zones = zones_of(pods, cache)
     publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
     backends = [
         b
-        for b in backends_of(service, pods_of(service, cache), zones)
+        for b in backends_of(service, pods, zones)
         # What is left of a pod whose node is gone would take traffic until somebody cleans up.
         if publish_all or not b.node or b.node in zones
     ]
