@@ -10,7 +10,7 @@ import click
 from sagong.cli import options
 from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
-from sagong.cmd.up import UpError, primary_address
+from sagong.local.addresses import NoNodeAddress, node_address
 from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
@@ -85,8 +85,8 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     """
     pin = settings.pop("ca_cert_hash")
     try:
-        address = node_ip or primary_address()
-    except UpError as error:
+        address = node_ip or node_address()
+    except NoNodeAddress as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
     try:
         for stub in settings["stub_domains"]:
