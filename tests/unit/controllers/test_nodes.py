@@ -1,10 +1,10 @@
 """Nodes: silence, taints, disrupted zones, eviction times, pods nobody else removes."""
 
-import ipaddress
 from collections.abc import Callable
 
 import pytest
 
+from sagong.api.address_ranges import node_ranges
 from sagong.api.types import Obj
 from sagong.controllers.core import node_ipam
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
@@ -175,16 +175,33 @@ def test_of_too_many_ended_pods_evicted_ones_go_first() -> None:
 
 
 def test_ranges_are_disjoint_and_end() -> None:
-    pool = node_ipam.Pool(ipaddress.IPv4Network("10.0.0.0/22"), 24)
+    (of,) = node_ranges("10.0.0.0/22", 24, 64)
 
     def chosen(begin: int, *taken: str, others: tuple[str, ...] = ()) -> str | None:
-        number = node_ipam.plan(pool, begin, lambda cidr: cidr in taken, others)
+        pool = node_ipam.Pool(of, begin)
+        number = node_ipam.plan(pool, lambda cidr: cidr in taken, others)
         return None if number is None else pool.at(number)
 
     assert chosen(0) == "10.0.0.0/24"
-    assert chosen(0, "10.0.0.0/24", others=("10.0.1.128/25", "fd00::/64")) == "10.0.2.0/24"
+    assert chosen(0, "10.0.0.0/24", others=("10.0.1.128/25",)) == "10.0.2.0/24"
     assert chosen(3, "10.0.3.0/24", "10.0.0.0/24") == "10.0.1.0/24"
     assert chosen(1, *(f"10.0.{i}.0/24" for i in range(4))) is None
+
+
+def test_a_node_gets_a_range_of_each_family() -> None:
+    pools = [node_ipam.Pool(each) for each in node_ranges("10.0.0.0/23,fd00:1::/48", 24, 64)]
+    taken: list[str] = []
+    for wanted in (["10.0.0.0/24", "fd00:1::/64"], ["10.0.1.0/24", "fd00:1:0:1::/64"], None):
+        # Without one of both it gets none: half a network would be of no use.
+        found = node_ipam.plan_all(pools, taken.__contains__)
+        assert found == wanted
+        taken += found or ()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/16,10.1.0.0/16", "10.0.0.0/25", "fd00::/40", "x"])
+def test_ranges_that_nodes_cannot_share_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        node_ranges(text, 24, 64)
 
 
 @pytest.mark.parametrize(
