@@ -4,6 +4,7 @@ import ipaddress
 
 import pytest
 
+from sagong.api.address_ranges import node_ranges
 from sagong.api.types import Obj
 from sagong.controllers.core import node_ipam
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
@@ -156,6 +157,20 @@ def test_ranges_are_disjoint_and_end() -> None:
     assert node_ipam.plan(cluster, 24, []) == "10.0.0.0/24"
     assert node_ipam.plan(cluster, 24, ["10.0.0.0/24", "10.0.1.128/25"]) == "10.0.2.0/24"
     assert node_ipam.plan(cluster, 24, [f"10.0.{i}.0/24" for i in range(4)]) is None
+
+
+def test_a_node_gets_a_range_of_each_family() -> None:
+    ranges = node_ranges("10.0.0.0/23,fd00:1::/48", 24, 64)
+    assert node_ipam.plan_all(ranges, []) == ["10.0.0.0/24", "fd00:1::/64"]
+    assert node_ipam.plan_all(ranges, ["10.0.0.0/24"]) == ["10.0.1.0/24", "fd00:1::/64"]
+    # Without one of both it gets none: half a network would be of no use.
+    assert node_ipam.plan_all(ranges, ["10.0.0.0/24", "10.0.1.0/24"]) is None
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/16,10.1.0.0/16", "10.0.0.0/25", "fd00::/40", "x"])
+def test_ranges_that_nodes_cannot_share_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        node_ranges(text, 24, 64)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
-"""Give each node a range of pod addresses out of the cluster's.
+"""Give each node a range of pod addresses out of the cluster's, of each family one.
 
 Reads: Node.  Writes: Node.spec.podCIDR, podCIDRs.
 Invariant: no two nodes have overlapping ranges; a range is free again when its node is gone.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sagong.api.address_ranges import NODE_PREFIX_IPV6, Network, NodeRange, node_ranges
 from sagong.api.meta import is_deleting, name_of
 from sagong.api.types import Key, Obj
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, after
@@ -43,15 +44,16 @@ def _ranges(node: Obj) -> list[str]:
     return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
 
 
-def plan(cluster: ipaddress.IPv4Network, prefix: int, taken: Iterable[str]) -> str | None:
+def plan(cluster: Network, prefix: int, taken: Iterable[str]) -> str | None:
     """The first free range of the prefix length, or None if there is none left."""
     suffix = f"/{prefix}"
     used = set(taken)
     # Ranges of another size overlap without being equal; there are few, if any.
     others = [
-        ipaddress.IPv4Network(cidr)
+        other
         for cidr in used
-        if ":" not in cidr and not cidr.endswith(suffix)
+        if not cidr.endswith(suffix)
+        and (other := ipaddress.ip_network(cidr)).version == cluster.version
     ]
     for candidate in cluster.subnets(new_prefix=prefix):
         if str(candidate) not in used and not any(candidate.overlaps(other) for other in others):
@@ -59,12 +61,22 @@ def plan(cluster: ipaddress.IPv4Network, prefix: int, taken: Iterable[str]) -> s
     return None
 
 
-def reconciler(cluster_cidr: str, node_prefix: int = 24) -> Reconcile:
-    """Reconcile with the cluster's range, e.g. 10.244.0.0/16, and the size of a node's."""
-    cluster = ipaddress.IPv4Network(cluster_cidr)
+def plan_all(ranges: Sequence[NodeRange], taken: Iterable[str]) -> Sequence[str] | None:
+    """A free range of each of the cluster's, in their order, or None if one has none left."""
+    used = frozenset(taken)
+    chosen = [plan(each.cluster, each.prefix, used) for each in ranges]
+    return [cidr for cidr in chosen if cidr is not None] if all(chosen) else None
+
+
+def reconciler(
+    cluster_cidr: str, node_prefix: int = 24, node_prefix_ipv6: int = NODE_PREFIX_IPV6
+) -> Reconcile:
+    """Reconcile with the cluster's range, e.g. 10.244.0.0/16 (two: see node_ranges), and the size
+    of a node's. Raises ValueError."""
+    ranges = node_ranges(cluster_cidr, node_prefix, node_prefix_ipv6)
     # Ranges written but perhaps not yet seen in the cache, by node. Only this process's single
     # worker allocates, so cache and this together are all there is.
-    given: dict[str, str] = {}
+    given: dict[str, Sequence[str]] = {}
 
     async def reconcile(key: Key, env: Env) -> Result:
         seen = observe(key, env.cache)
@@ -73,8 +85,13 @@ def reconciler(cluster_cidr: str, node_prefix: int = 24) -> Reconcile:
             return DONE
         if not seen.needs_range:
             return DONE
-        pending = {n: cidr for n, cidr in given.items() if n in seen.node_names and n != key.name}
-        chosen = given.get(key.name) or plan(cluster, node_prefix, seen.taken | {*pending.values()})
+        pending = {
+            cidr
+            for name, cidrs in given.items()
+            if name in seen.node_names and name != key.name
+            for cidr in cidrs
+        }
+        chosen = given.get(key.name) or plan_all(ranges, seen.taken | pending)
         node = env.cache.get("nodes", "", key.name)
         if chosen is None:
             if node is not None:
@@ -86,7 +103,7 @@ def reconciler(cluster_cidr: str, node_prefix: int = 24) -> Reconcile:
                 )
             return after(FULL_SECONDS)
         given[key.name] = chosen
-        patch = {"spec": {"podCIDR": chosen, "podCIDRs": [chosen]}}
+        patch = {"spec": {"podCIDR": chosen[0], "podCIDRs": list(chosen)}}
         await env.client.patch("nodes", key.name, patch)
         return DONE
 

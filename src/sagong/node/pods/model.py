@@ -187,7 +187,7 @@ class Room:
 
     allocatable: Mapping[str, int]
     used: Mapping[str, int]
-    infeasible: str = ""  # why this node can take up no resize of this pod
+    infeasible: Mapping[str, str] = field(default_factory=dict)  # why not at all, by resource
 
 
 @dataclass(frozen=True, slots=True)
