@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
 from sagong.api.meta import key_of, uid_of
+from sagong.api.quantities import parse
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -20,6 +21,11 @@ from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
+from sagong.node.alignment.aligner import Aligner
+from sagong.node.alignment.cpu_books import CpuBooks
+from sagong.node.alignment.keeping import CpuKeeper
+from sagong.node.alignment.memory_books import MemoryBooks
+from sagong.node.alignment.topology import Topology, read_topology
 from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
@@ -34,7 +40,13 @@ from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
 from sagong.node.machine import Machine, has_app_armor, read_machine
 from sagong.node.narrowed import NarrowedClient
-from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
+from sagong.node.node_object import (
+    Health,
+    allocatable,
+    node_status,
+    problem_with_machine,
+    with_volumes_in_use,
+)
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.admission import Features
 from sagong.node.pods.cgroups import CgroupTree
@@ -44,6 +56,7 @@ from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
 from sagong.node.pods.mirror import Mirror
+from sagong.node.pods.model import SeenPod
 from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
@@ -109,10 +122,32 @@ class NodeAgent:
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
         self._tenancy: Tenancy | None = None
         self.probe_counts = ProbeCounts()
-        self._devices = DevicePool(config.data_dir / "device-plugins", self._status_due.set)
+        topology = read_topology()
+        self._devices = DevicePool(
+            config.data_dir / "device-plugins", topology, self._status_due.set
+        )
+        self.aligner = self._make_aligner(topology)
+        self._keeper = CpuKeeper(self.aligner, self.cri, self._seen_pods)
         self.storage = node_storage(
             config, self._client, clock, node=self._node, use_changed=self._status_due.set
         )
+
+    def _make_aligner(self, topology: Topology) -> Aligner:
+        config = self.config
+        if problem := problem_with_machine(config, topology):
+            raise ValueError(problem)
+        cpus = CpuBooks(
+            topology,
+            config.alignment,
+            config.data_dir,
+            reserved_milli=parse(config.reserved.get("cpu", "0")).milli_value,
+            changed=lambda: self._keeper.due.set(),
+        )
+        memory = MemoryBooks(topology, config.alignment, config.data_dir)
+        return Aligner(topology, config.alignment, self._devices, cpus, memory)
+
+    def _seen_pods(self) -> Iterable[SeenPod]:
+        return map(self.view.pod, self.view.uids())
 
     def _eviction_node(self) -> EvictionNode:
         return EvictionNode(
@@ -158,12 +193,16 @@ class NodeAgent:
         shop = await supervised("storage", functools.partial(self._workshop, machine))
         static = self._static_pods(shop, tasks)
         self._devices.load()
+        self.aligner.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
         start("device plugins", DeviceRegistration(self._devices).run)
-        resources = PodResources(self.config.data_dir / "pod-resources", self._devices, self.pods)
+        resources = PodResources(
+            self.config.data_dir / "pod-resources", self._devices, self.aligner, self.pods
+        )
         start("pod resources", resources.run)
+        start("processors", self._keeper.run)
         start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
@@ -204,6 +243,7 @@ class NodeAgent:
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
             devices=self._devices,
+            aligner=self.aligner,
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -230,7 +270,7 @@ class NodeAgent:
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,
-            devices=self._devices,
+            aligner=self.aligner,
             probes=self.probe_counts,
         )
 
@@ -298,6 +338,7 @@ class NodeAgent:
                 self._updated(new, shop, tasks)
 
         self.cache.on_change("pods", changed)
+        self.aligner.keep_only(set(self.workers))
         for uid in shop.cleaner.known_uids() - set(self.workers):
             tasks.start(self._remove_orphan(shop, uid), name=f"orphan {uid}")
 

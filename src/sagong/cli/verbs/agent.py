@@ -9,6 +9,7 @@ import click
 
 from sagong.api.address_ranges import parse_ranges
 from sagong.cli import options
+from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
 from sagong.local.addresses import NoNodeAddress, node_addresses
 from sagong.network.dns.upstream import parse_stub_domain
@@ -37,6 +38,7 @@ _FILE_KEYS = {
     "podLogsDir": "log_dir",
     "staticPodPath": "static_pod_dir",
     "labels": "labels",
+    **RESERVATION_KEYS,
 }
 
 
@@ -77,6 +79,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
 )
+@reservation_options
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.
@@ -98,8 +101,11 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
             parse_stub_domain(stub)
     except ValueError as error:
         raise click.BadParameter(f"--stub-domain: {error}") from error
+    reserved, alignment = take_reservations(settings)
     agent = AgentConfig(
         node_ip=address,
+        reserved=reserved,
+        alignment=alignment,
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),
         labels=dict(label.partition("=")[::2] for label in labels),
         **settings,

@@ -1,4 +1,5 @@
-"""The pod resources API (``podresources/v1``): which pod has which devices, for monitoring agents.
+"""The pod resources API (``podresources/v1``): which pod has which devices and processors, for
+monitoring agents.
 
 Served at ``<data>/pod-resources/kubelet.sock``, to root only.
 """
@@ -16,6 +17,7 @@ import grpc.aio
 from sagong.api.pods import is_finished
 from sagong.api.types import Obj
 from sagong.core.protobuf import MessageSet
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.devices.pool import DevicePool
 from sagong.node.pods.model import Kind
 from sagong.node.pods.spec import all_containers, is_sidecar
@@ -35,6 +37,7 @@ class PodResources:
 
     directory: Path
     pool: DevicePool
+    aligner: Aligner
     pods: Callable[[], Sequence[Obj]]
 
     async def run(self) -> None:
@@ -80,11 +83,22 @@ class PodResources:
 
     async def _offered(self, request: Any, context: Any) -> Any:
         devices = [
-            {"resource_name": resource, "device_ids": [device]}
+            self._devices(resource, [device])
             for resource, ids in sorted(self.pool.healthy().items())
             for device in ids
         ]
-        return messages().make("AllocatableResourcesResponse", devices=devices)
+        memory = [
+            {"memory_type": name, "size": size, "topology": _at([node])}
+            for node, kinds in sorted(self.aligner.memory.allocatable().items())
+            for name, size in sorted(kinds.items())
+            if size
+        ]
+        return messages().make(
+            "AllocatableResourcesResponse",
+            devices=devices,
+            cpu_ids=sorted(self.aligner.cpus.allocatable()),
+            memory=memory,
+        )
 
     def _of(self, pod: Obj) -> Obj:
         metadata = pod["metadata"]
@@ -97,10 +111,25 @@ class PodResources:
 
     def _container(self, uid: str, name: str) -> Obj:
         devices = [
-            {"resource_name": resource, "device_ids": list(ids)}
+            self._devices(resource, ids)
             for resource, ids in sorted(self.pool.granted(uid, name).items())
         ]
-        return {"name": name, "devices": devices}
+        memory = [
+            {"memory_type": b.type, "size": b.size, "topology": _at(sorted(b.nodes))}
+            for b in self.aligner.memory.own(uid, name)
+        ]
+        cpus = sorted(self.aligner.cpus.own(uid, name))
+        return {"name": name, "devices": devices, "cpu_ids": cpus, "memory": memory}
+
+    def _devices(self, resource: str, ids: Sequence[str]) -> Obj:
+        found: Obj = {"resource_name": resource, "device_ids": list(ids)}
+        if near := self.pool.near(resource, ids):
+            found["topology"] = _at(near)
+        return found
+
+
+def _at(nodes: Sequence[int]) -> Obj:
+    return {"nodes": [{"ID": node} for node in nodes]}
 
 
 def _names(pod: Obj) -> Iterator[str]:

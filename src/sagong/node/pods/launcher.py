@@ -9,6 +9,7 @@ from typing import Any
 from sagong.api.errors import ApiError
 from sagong.api.types import Obj
 from sagong.ctl.controller import Events
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
@@ -36,7 +37,7 @@ from sagong.node.pods.lifecycle import StartContainer
 from sagong.node.pods.model import Kind, SeenPod, SeenSandbox
 from sagong.node.pods.naming import parse_resolv_conf, resolver_of
 from sagong.node.pods.references import container_reference, pod_reference
-from sagong.node.pods.resources import container_resources, largest, pod_limits
+from sagong.node.pods.resources import container_resources, largest
 from sagong.node.pods.sandbox_config import SandboxFacts, sandbox_config
 from sagong.node.pods.security import check_non_root
 from sagong.node.pods.spec import find_container, is_host_network, qos_class
@@ -57,6 +58,7 @@ class Launcher:
     objects: ApiObjects
     puller: ImagePuller
     devices: DevicePool
+    aligner: Aligner
     cgroups: CgroupTree
     mounts: ContainerMounts
     services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
@@ -107,7 +109,7 @@ class Launcher:
 
     def _sandbox_config(self, pod: Obj, attempt: int) -> Any:
         quality, uid = qos_class(pod), pod["metadata"]["uid"]
-        self.cgroups.create_pod(uid, quality, pod_limits(pod))
+        self.cgroups.create_pod(uid, quality, self.aligner.limits(pod))
         logs = self.log_directory(pod)
         logs.mkdir(parents=True, exist_ok=True)
         resolver = resolver_of(
@@ -239,6 +241,7 @@ class Launcher:
             devices=[*self.mounts.devices(container, volumes), *own.devices],
             annotations=own.annotations,
             cdi_devices=own.cdi_devices,
+            binding=self.aligner.binding(pod["metadata"]["uid"], action.name),
             memory_capacity_bytes=self.memory_capacity_bytes,
             may_lower_oom_score=self.config.may_lower_oom_score,
             target_id=target.id if target is not None else "",
@@ -274,7 +277,7 @@ class Launcher:
         shrinks last. Raises ResizeFailure.
         """
         uid, quality = after["metadata"]["uid"], qos_class(after)
-        old, new = pod_limits(before), pod_limits(after)
+        old, new = self.aligner.limits(before), self.aligner.limits(after)
         try:
             self.cgroups.create_pod(uid, quality, largest(old, new))
             for name in names:
@@ -305,6 +308,7 @@ class Launcher:
             container,
             memory_capacity_bytes=self.memory_capacity_bytes,
             may_lower=self.config.may_lower_oom_score,
+            binding=self.aligner.binding(pod["metadata"]["uid"], container["name"]),
         )
 
     async def _post_start(

@@ -20,10 +20,10 @@ from sagong.core.clock import Clock, format_time
 from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
-from sagong.node.devices.pool import DeviceFailure, DevicePool
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.admission import Refused
@@ -94,7 +94,7 @@ class Workshop:
     guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
-    devices: DevicePool
+    aligner: Aligner
     probes: ProbeCounts
 
 
@@ -265,11 +265,9 @@ class PodWorker:
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
-            try:
-                await self._shop.devices.allocate(self._pod)
-            except DeviceFailure as error:
+            refused = await self._shop.aligner.allocate(self._pod)
+            if refused is not None:
                 self._shop.tenancy.leave(self.uid)
-                refused = Refused("UnexpectedAdmissionError", str(error))
         if refused is not None:
             self._refuse(refused)
 
@@ -285,7 +283,7 @@ class PodWorker:
         before, self._memory = self._memory.allocation, memory
         if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
             self._shop.tenancy.leave(self.uid)
-            self._shop.devices.release(self.uid)
+            self._shop.aligner.release(self.uid)
         elif memory.allocation.allocated != before.allocated:
             self._shop.tenancy.take(self._as_allocated())
         for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
@@ -347,7 +345,8 @@ class PodWorker:
         if not resize.is_resized(self._pod, self._memory.allocation):
             pending = self._memory.allocation.pending
             return Room({}, {}) if pending is not None else None
-        return self._shop.tenancy.room(self.uid)
+        room = self._shop.tenancy.room(self.uid)
+        return replace(room, infeasible=self._shop.aligner.unresizable(self._pod))
 
     def _report(self, situation: Situation) -> None:
         if self._gone:
@@ -453,6 +452,7 @@ class PodWorker:
         ending = self._memory.ending
         grace = ending.grace_seconds if ending is not None else None
         await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
+        self._shop.view.note_stopped(sandbox.id for sandbox in seen.sandboxes)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
@@ -546,7 +546,7 @@ class PodWorker:
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
-        self._shop.devices.release(self.uid)
+        self._shop.aligner.release(self.uid)
         self._shop.probes.forget(self.uid)
         self._done = True
         self._left.set()
