@@ -28,16 +28,21 @@ _VERSIONS = {IpFamily.IPV4: (4,), IpFamily.IPV6: (6,), IpFamily.DUAL: (4, 6)}
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """One text each, of two ranges or addresses where the cluster is dual-stack."""
+    """One text each, of two ranges where the cluster is dual-stack."""
 
     cluster_cidr: str
     service_cidr: str
     cluster_dns: str
 
 
+DNS_IPV4, DNS_IPV6 = "10.96.0.10", "fd00:10:96::a"
+
+
 def ranges_of(family: IpFamily) -> Ranges:
+    """The name server has one address, of the first family: every pod has that, and of the three
+    name servers that a pod may have, two would be a waste."""
     return Ranges(
         family.joined(ipv4="10.244.0.0/16", ipv6="fd00:10:244::/48"),
         family.joined(ipv4="10.96.0.0/16", ipv6="fd00:10:96::/112"),
-        family.joined(ipv4="10.96.0.10", ipv6="fd00:10:96::a"),
+        family.joined(ipv4=DNS_IPV4, ipv6=DNS_IPV6).partition(",")[0],
     )

@@ -19,7 +19,7 @@ from sagong.client.client import Client
 from sagong.client.https import Https
 from sagong.client.kubeconfig import Context, KubeconfigError, merge_context, read_context
 from sagong.client.kubeconfig import remove_context as forget_context
-from sagong.cmd.ip_families import IpFamily, ranges_of
+from sagong.cmd.ip_families import DNS_IPV4, DNS_IPV6, IpFamily, ranges_of
 from sagong.cmd.sim import remove_simulated
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
@@ -465,5 +465,5 @@ def network_config(layout: Layout, node: str) -> NetworkConfig:
         node_name=node,
         state_dir=directory / "network",
         cni_conf_dir=directory / "cni",
-        dns_ips=tuple(ranges_of(IpFamily.DUAL).cluster_dns.split(",")),  # whichever there are
+        dns_ips=(DNS_IPV4, DNS_IPV6),  # whichever there is
     )

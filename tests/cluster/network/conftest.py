@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .machines import Machines, why_not
+from .machines import Machines, has_ipv6, why_not
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +15,8 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 @pytest.fixture(scope="module")
 def dual_machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    if not has_ipv6():
+        pytest.skip("this kernel has no IPv6")
     yield from _started(tmp_path_factory.mktemp("machines"), ipv6=True)
 
 

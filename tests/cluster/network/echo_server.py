@@ -4,6 +4,7 @@ Arguments: name, port, perhaps the address to listen on. Says "listening" once b
 """
 
 import http.server
+import os
 import socket
 import socketserver
 import sys
@@ -11,7 +12,8 @@ import threading
 
 NAME, PORT = sys.argv[1], int(sys.argv[2])
 # All addresses of both families, unless told otherwise.
-ADDRESS = sys.argv[3] if len(sys.argv) > 3 else "::"
+ANYWHERE = "::" if os.path.exists("/proc/net/if_inet6") else "0.0.0.0"
+ADDRESS = sys.argv[3] if len(sys.argv) > 3 else ANYWHERE
 FAMILY = socket.AF_INET6 if ":" in ADDRESS else socket.AF_INET
 
 

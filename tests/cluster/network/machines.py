@@ -211,3 +211,7 @@ def why_not() -> str | None:
         if shutil.which(program) is None:
             return f"needs {program}"
     return None if CNI_DIR else "needs the CNI plugins"
+
+
+def has_ipv6() -> bool:
+    return Path("/proc/net/if_inet6").exists()
