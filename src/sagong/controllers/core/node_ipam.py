@@ -77,8 +77,11 @@ def reconciler(
     # Ranges written but perhaps not yet seen in the cache, by node. Only this process's single
     # worker allocates, so cache and this together are all there is.
     given: dict[str, Sequence[str]] = {}
+    # What was taken when nothing was free: looking for it again is of use only once that differs.
+    full: frozenset[str] | None = None
 
     async def reconcile(key: Key, env: Env) -> Result:
+        nonlocal full
         seen = observe(key, env.cache)
         if seen is None:
             given.pop(key.name, None)
@@ -91,7 +94,11 @@ def reconciler(
             if name in seen.node_names and name != key.name
             for cidr in cidrs
         }
-        chosen = given.get(key.name) or plan_all(ranges, seen.taken | pending)
+        taken = seen.taken | pending
+        chosen = given.get(key.name)
+        if chosen is None and taken != full:
+            chosen = plan_all(ranges, taken)
+            full = taken if chosen is None else None
         node = env.cache.get("nodes", "", key.name)
         if chosen is None:
             if node is not None:
