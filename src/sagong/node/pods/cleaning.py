@@ -35,8 +35,9 @@ class Cleaner:
         """Network, claims, volumes and cgroups of a pod in which nothing runs. Raises on
         failure."""
         for sandbox in self.view.pod(uid).sandboxes:
-            if sandbox.ready:
+            if sandbox.ready or not sandbox.stopped:
                 await self.cri.stop_sandbox(sandbox.id)
+                self.view.note_stopped([sandbox.id])
         await self.volumes.tear_down(self.config.pod_dir(uid))
         await self._remove_cgroup(uid)
         # Last: a driver that has gone for good keeps nothing else from being cleaned up.

@@ -60,6 +60,9 @@ class SeenSandbox:
     ready: bool
     created_at: float
     ips: tuple[str, ...] = ()
+    # We have had it stopped: its network is taken down. One that died by itself is not ready
+    # either, but holds its network namespace, link and address until somebody stops it.
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -461,6 +461,7 @@ class PodWorker:
         ending = self._memory.ending
         grace = ending.grace_seconds if ending is not None else None
         await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
+        self._shop.view.note_stopped(sandbox.id for sandbox in seen.sandboxes)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
