@@ -145,8 +145,11 @@ def _number(port: Obj, pod: Obj) -> int | None:
     return None
 
 
-def zones_of(cache: Cache) -> dict[str, str]:
-    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in cache.list("nodes")}
+def zones_of(pods: Iterable[Obj], cache: Cache) -> dict[str, str]:
+    """The zones of the pods' nodes by name, "" for one without; nodes that are gone are missing."""
+    names = {pod["spec"].get("nodeName") or "" for pod in pods}
+    nodes = (cache.get("nodes", "", name) for name in names)
+    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in nodes if n is not None}
 
 
 def services_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
