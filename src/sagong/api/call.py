@@ -5,10 +5,10 @@ server; the HTTPS transport writes a Call as a request. Authorisation, admission
 only Calls, so there is one path through the server.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from sagong.api.types import Encoded, Obj, Resource
 
@@ -116,6 +116,14 @@ class Single:
         return self.encoded.obj
 
 
+class Kept(Protocol):
+    """Remembers the bytes that were made of a list's objects for as long as it holds just them."""
+
+    def body(self, form: str, make: Callable[[], bytes]) -> bytes:
+        """The objects in some form: what ``make`` makes of them, or made of them before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The answer to a list: shared objects, and the list's own metadata."""
@@ -126,6 +134,7 @@ class Listing:
     continue_: str = ""
     remaining: int | None = None
     warnings: Sequence[str] = ()
+    kept: Kept | None = None
 
 
 class EventType(StrEnum):

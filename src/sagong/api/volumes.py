@@ -143,6 +143,12 @@ def unique_name(driver: str, handle: str) -> str:
     return f"kubernetes.io/csi/{driver}^{handle}"
 
 
+def split_unique_name(text: str) -> tuple[str, str]:
+    """Driver and handle of such a name."""
+    driver, _, handle = text.removeprefix("kubernetes.io/csi/").partition("^")
+    return driver, handle
+
+
 def attachment_name(handle: str, driver: str, node: str) -> str:
     """The VolumeAttachment of a CSI volume on a node, as attacher, node and sidecars compute it."""
     return f"csi-{hashlib.sha256(f'{handle}{driver}{node}'.encode()).hexdigest()}"

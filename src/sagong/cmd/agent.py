@@ -24,6 +24,7 @@ from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.network.dns.upstream import parse_stub_domain
 from sagong.network.ingress.config import Ports
 from sagong.node.agent import NodeAgent
+from sagong.node.alignment.settings import AlignmentSettings
 from sagong.node.certificates import (
     CertificatePair,
     CertificateRefused,
@@ -75,6 +76,8 @@ class AgentConfig:
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
     static_pod_dir: Path | None = None
+    reserved: Mapping[str, str] = field(default_factory=dict)  # kubeReserved and systemReserved
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
 
     @property
     def cgroup_name(self) -> str:
@@ -204,6 +207,8 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         may_lower_oom_score=containerd.may_lower_oom_score(),
         drain_seconds=config.drain_seconds,
         static_pod_dir=config.static_pod_dir,
+        reserved=config.reserved,
+        alignment=config.alignment,
     )
 
 

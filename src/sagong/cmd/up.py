@@ -5,7 +5,6 @@ programs were killed, brings back what is not there and leaves alone what runs.
 """
 
 import asyncio
-import ipaddress
 import shutil
 import socket
 import sys
@@ -24,7 +23,7 @@ from sagong.cmd.sim import remove_simulated
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
 from sagong.local import containerd, kubelet_directory, network_namespaces, processes
-from sagong.local.addresses import default_route_address
+from sagong.local.addresses import NoNodeAddress, default_route_address, node_address
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
@@ -137,7 +136,12 @@ def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
     if nodes == 0:
         return [], _own_address()
     if nodes == 1:
-        address = primary_address()
+        try:
+            address = node_address()
+        except NoNodeAddress as error:
+            raise UpError(
+                f"{error}; use `sagong up --nodes 2`, whose nodes get a network of their own"
+            ) from error
         return [Place(_hostname(), address, None, 1)], address
     bridge = network_namespaces.find_bridge() or network_namespaces.create_bridge()
     bridge = network_namespaces.create_bridge(bridge.name, bridge.subnet)
@@ -159,20 +163,6 @@ def _own_address() -> str:
 
 def _hostname() -> str:
     return socket.gethostname().lower().replace("_", "-") or "node-1"
-
-
-def primary_address() -> str:
-    """This machine's address on its default route. Raises UpError if it has none of its own."""
-    try:
-        address = default_route_address()
-    except OSError as error:
-        raise UpError(
-            "this machine has no address besides loopback, which pods cannot reach; "
-            "use `sagong up --nodes 2`, whose nodes get a network of their own"
-        ) from error
-    if ipaddress.ip_address(address).is_loopback:
-        raise UpError("the default route leads to loopback; name another with a route")
-    return address
 
 
 async def _start_server(config: UpConfig, address: str) -> None:

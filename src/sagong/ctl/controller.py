@@ -59,6 +59,10 @@ class Cache(Protocol):
         """Objects with a value in a declared index (``Watch.indexes``, e.g. pods by node)."""
         ...
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        """How many objects there are, or how many have a value in an index; looks at none."""
+        ...
+
     def following(self, resource: str) -> Following:
         """For whoever concludes something from hearing nothing: it may be us who do not hear."""
         ...

@@ -59,20 +59,22 @@ async def _set(client: Client, resource: str, obj: Obj, field: str) -> None:
 
 
 def service_address(cidr: str) -> str:
-    """The first address of the service range, which is the API's."""
-    return str(next(ipaddress.ip_network(cidr).hosts()))
+    """The first address of the (first) service range, which is the API's."""
+    return str(ipaddress.ip_network(cidr.partition(",")[0])[1])
 
 
 def kubernetes_service(cidr: str, port: int) -> Obj:
+    """Of one family even where the cluster has two, as upstream's is."""
+    address = service_address(cidr)
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": dict(_LABELS)},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": service_address(cidr),
-            "clusterIPs": [service_address(cidr)],
-            "ipFamilies": ["IPv4"],
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ipFamilies": ["IPv6" if ":" in address else "IPv4"],
             "ipFamilyPolicy": "SingleStack",
             "sessionAffinity": "None",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],

@@ -12,6 +12,7 @@ from sagong.api.types import Encoded, Resource
 from sagong.core.tasks import Tasks
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.keys import REGISTRY, path_of, prefix_of, scope_of, split_key
+from sagong.server.pages import Bodies
 from sagong.server.sharing import Settling
 from sagong.store.errors import StoreError
 from sagong.store.interface import Batch, Store
@@ -31,6 +32,7 @@ class Caches:
         self._by_name: dict[str, ResourceCache] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._settling = Settling()
+        self._bodies = Bodies()
 
     async def start(self, tasks: Tasks) -> None:
         """Load everything, then follow in the background."""
@@ -47,7 +49,7 @@ class Caches:
         prefix = prefix_of(resource)
         cache = self._by_prefix.get(prefix)
         if cache is None:
-            cache = self._by_prefix[prefix] = ResourceCache(resource)
+            cache = self._by_prefix[prefix] = ResourceCache(resource, self._bodies)
             cache.floor = self.revision
         self._by_name[resource.name] = cache
         return cache
@@ -97,7 +99,7 @@ class Caches:
         cache = self._by_name.get(resource)
         if cache is None:
             return ()
-        return [item.encoded for item in cache.items(scope_of(namespace))[0]]
+        return cache.page(scope_of(namespace)).encoded
 
     def version(self, resource: str) -> int:
         cache = self._by_name.get(resource)

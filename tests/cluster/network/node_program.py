@@ -48,6 +48,10 @@ class ToldCache:
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return self._resources[resource].with_index(index, value)
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        objects = self._resources[resource]
+        return len(objects) if index is None else objects.count(index, value)
+
 
 async def main() -> None:
     node, directory, settings = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])

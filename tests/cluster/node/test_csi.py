@@ -125,11 +125,14 @@ async def test_a_driver_is_refused_and_told_why(node: Node, driver: CsiDriver) -
 
 
 async def test_a_persistent_volume_is_staged_once_and_published_for_each_pod(
-    node: Node, driver: CsiDriver
+    node: Node, driver: CsiDriver, tmp_path: Path
 ) -> None:
+    # As on a machine whose /var/lib/kubelet leads to the agent's directory.
+    view = tmp_path / "kubelet"
+    view.symlink_to(node.config.data_dir)
     await describe_driver(node, podInfoOnMount=True)
     await make_claim(node, csi={"volumeAttributes": {"colour": "blue"}}, mountOptions=["noatime"])
-    async with node.running_agent() as agent, driver.serving(registry(node)):
+    async with node.running_agent(plugin_view=view) as agent, driver.serving(registry(node)):
         await wait_registered(node, driver)
         await node.create(claim_pod("first", f"echo kept >/v/f; {FOREVER}"))
         first = await node.wait_pod("first", is_ready)
@@ -142,10 +145,10 @@ async def test_a_persistent_volume_is_staged_once_and_published_for_each_pod(
         uid = second["metadata"]["uid"]
         root = node.config.data_dir
         assert publish.target_path == (
-            f"{root}/pods/{uid}/volumes/kubernetes.io~csi/pv-claim/mount"
+            f"{view}/pods/{uid}/volumes/kubernetes.io~csi/pv-claim/mount"
         )
         assert publish.staging_target_path == stage.staging_target_path
-        assert stage.staging_target_path.startswith(f"{root}/plugins/kubernetes.io/csi/{NAME}/")
+        assert stage.staging_target_path.startswith(f"{view}/plugins/kubernetes.io/csi/{NAME}/")
         assert stage.staging_target_path.endswith("/globalmount")
         assert stage.volume_capability.mount.fs_type == "ext4"
         assert list(stage.volume_capability.mount.mount_flags) == ["noatime"]

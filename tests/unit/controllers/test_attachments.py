@@ -7,7 +7,7 @@ import pytest
 from sagong.api.types import Obj
 from sagong.controllers.storage import attach_detach, expansion
 from sagong.controllers.storage.attach_detach import Seen, Wanted, plan
-from sagong.controllers.storage.attachable import Volume, needs_volumes
+from sagong.controllers.storage.attachable import Volume, in_use_as, needs_volumes
 
 from .objects import meta, pod
 
@@ -73,6 +73,12 @@ def test_steps(case: Seen, waited: float, create: int, delete: int, shown: int) 
     found = plan(case, unneeded_since={NAME: 1000.0 - waited}, now=1000.0)
     counts = (len(found.create), len(found.delete), len(found.attached))
     assert counts == (create, delete, shown)
+
+
+def test_what_is_in_use_is_known_without_its_volume() -> None:
+    assert in_use_as(attachment(), node(in_use=True)) == VOLUME
+    assert in_use_as(attachment(), node()) is None
+    assert in_use_as(attachment(), None) is None
 
 
 def test_the_attachment_says_what_the_driver_needs() -> None:

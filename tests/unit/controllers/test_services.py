@@ -9,7 +9,7 @@ from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
 from sagong.controllers.core import endpoints, load_balancer, servicecidr
 from sagong.controllers.discovery import endpointslice, mirroring
-from sagong.controllers.discovery.backends import Backend, backends_of
+from sagong.controllers.discovery.backends import Backend, backends_of, families_of
 from sagong.controllers.networking import ingress
 
 from .objects import meta, pod
@@ -37,7 +37,7 @@ def backend(number: int, *, port: int | None = 8080, ready: bool = True, **more:
 
 
 def behind(found: Obj, *pods: Obj) -> list[Backend]:
-    return backends_of(found, pods, {"n": "z"})
+    return [b for f in families_of(found) for b in backends_of(found, pods, {"n": "z"}, f)]
 
 
 GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -152,6 +152,39 @@ def test_a_pod_without_the_named_port_has_an_address_only() -> None:
 def test_hints_follow_the_distribution(distribution: str, wanted: Obj | None) -> None:
     (made,) = slices_of(service(trafficDistribution=distribution), backend(0)).create
     assert made["endpoints"][0].get("hints") == wanted
+
+
+def dual(number: int) -> Obj:
+    found = backend(number)
+    ips = [found["status"]["podIP"], f"fd00:10:244::{number + 1:x}"]
+    found["status"]["podIPs"] = [{"ip": ip} for ip in ips]
+    return found
+
+
+def test_each_family_of_a_service_has_slices_of_its_own() -> None:
+    found, pods = service(ipFamilies=["IPv4", "IPv6"]), [dual(0), dual(1), backend(2)]
+    made = named(list(slices_of(found, *pods).create))
+    shown = [(s["addressType"], [e["addresses"] for e in s["endpoints"]]) for s in made]
+    assert shown == [
+        ("IPv4", [["10.244.0.1"], ["10.244.0.2"], ["10.244.0.3"]]),
+        ("IPv6", [["fd00:10:244::1"], ["fd00:10:244::2"]]),
+    ]
+    again = slices_of(found, *pods, slices=made)
+    assert (again.create, again.update, again.delete) == ([], [], [])
+    single = slices_of(service(ipFamilies=["IPv6"]), *pods, slices=made)
+    assert [s["addressType"] for s in single.delete] == ["IPv4"]
+    assert (single.create, single.update) == ([], [])
+
+
+def test_endpoints_are_of_the_primary_family_alone() -> None:
+    made = endpoints.plan(endpoints.Seen(service(), behind(service(), dual(0)), None))
+    assert made is not None
+    assert made["subsets"][0]["addresses"][0]["ip"] == "10.244.0.1"
+    found = service(ipFamilies=["IPv6", "IPv4"])
+    seen = endpoints.Seen(found, backends_of(found, [dual(0)], {}, families_of(found)[0]), None)
+    made = endpoints.plan(seen)
+    assert made is not None
+    assert made["subsets"][0]["addresses"][0]["ip"] == "fd00:10:244::1"
 
 
 def by_hand(*subsets: Obj, **more: Any) -> Obj:

@@ -76,7 +76,9 @@ def test_shares() -> None:
 
 def backend(number: int, zone: str, *, ready: bool = True) -> Backend:
     where = ("default", f"p{number}", f"u{number}")
-    return Backend(f"10.0.0.{number}", where, f"n-{zone}", zone, "", ready, ready, False, ())
+    return Backend(
+        f"10.0.0.{number}", "IPv4", where, f"n-{zone}", zone, "", ready, ready, False, ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -227,3 +227,88 @@ async def test_repair_restores_and_removes_reservations() -> None:
     await cluster.allocator.repair()
 
     assert cluster.objects.addresses() == {spec["clusterIP"]}
+
+
+DUAL = "10.96.0.0/28,fd00:96::/112"
+
+
+async def test_a_service_of_two_families_has_an_address_of_each() -> None:
+    cluster = Cluster(DUAL)
+
+    plain = await cluster.write("plain", {"ports": [port()]})
+    preferring = await cluster.write("a", {"ipFamilyPolicy": "PreferDualStack", "ports": [port()]})
+    other = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"], "ports": [port()]}
+    turned = await cluster.write("b", other)
+
+    assert (plain["ipFamilies"], len(plain["clusterIPs"])) == (["IPv4"], 1)
+    assert preferring["ipFamilies"] == ["IPv4", "IPv6"]
+    assert [":" in ip for ip in preferring["clusterIPs"]] == [False, True]
+    assert turned["ipFamilies"] == ["IPv6", "IPv4"]
+    assert turned["clusterIP"] == turned["clusterIPs"][0]
+    assert cluster.objects.addresses() == {
+        ip for spec in (plain, preferring, turned) for ip in spec["clusterIPs"]
+    }
+
+
+async def test_a_second_address_is_added_and_given_back() -> None:
+    cluster = Cluster(DUAL)
+    single = await cluster.write("a", {"ports": [port()]})
+
+    both = await cluster.write("a", {"ipFamilyPolicy": "RequireDualStack", "ports": [port()]})
+    again = await cluster.write("a", {"ipFamilyPolicy": "SingleStack", "ports": [port()]})
+
+    assert both["clusterIPs"][0] == single["clusterIP"]
+    assert len(both["clusterIPs"]) == 2
+    assert (again["clusterIPs"], again["ipFamilies"]) == (single["clusterIPs"], ["IPv4"])
+    assert cluster.objects.addresses() == set(single["clusterIPs"])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            {"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5", "fd00:96::5"]},
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs",
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"]},
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families",
+        ),
+    ],
+)
+async def test_two_families_need_a_policy_that_says_so(change: Obj, why: str) -> None:
+    with pytest.raises(Invalid, match=why):
+        await Cluster(DUAL).write("a", {"ports": [port()], **change})
+
+
+async def test_a_second_address_is_released_by_the_policy_alone() -> None:
+    cluster = Cluster(DUAL)
+    spec = await cluster.write("a", {"ipFamilyPolicy": "PreferDualStack", "ports": [port()]})
+
+    fewer = {**spec, "clusterIPs": spec["clusterIPs"][:1]}
+    with pytest.raises(Invalid, match="must be 'SingleStack' to release the secondary cluster IP"):
+        await cluster.write("a", fewer)
+
+
+async def test_a_preferring_service_is_left_alone_by_the_cluster_s_change() -> None:
+    cluster = Cluster()
+    spec = await cluster.write("a", {"ipFamilyPolicy": "PreferDualStack", "ports": [port()]})
+    assert spec["ipFamilies"] == ["IPv4"]
+    cluster.allocator = ServiceAllocator(
+        cluster.objects,
+        cluster.objects,
+        cidr=DUAL,
+        port_range=range(30000, 30004),
+        ids=SeededIds(1),
+    )
+
+    same = await cluster.write("a", {**spec, "ports": [port(81)]})
+    required = await cluster.write("a", {**spec, "ipFamilyPolicy": "RequireDualStack"})
+
+    assert same["ipFamilies"] == ["IPv4"]
+    assert required["ipFamilies"] == ["IPv4", "IPv6"]
+
+
+async def test_headless_without_selector_is_of_both_families_anywhere() -> None:
+    spec = await Cluster().write("a", {"clusterIP": "None"})
+    assert (spec["ipFamilyPolicy"], spec["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])

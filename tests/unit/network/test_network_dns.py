@@ -50,6 +50,10 @@ class World:
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return self.resources[resource].with_index(index, value)
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        objects = self.resources[resource]
+        return len(objects) if index is None else objects.count(index, value)
+
     def service(self, name: str, ip: str, *ports: tuple[str, str, int], **spec: Any) -> None:
         self.resources["services"].put(
             {

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from sagong.cli import options
+from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
-from sagong.cmd.up import UpError, primary_address
+from sagong.local.addresses import NoNodeAddress, node_address
 from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
@@ -36,6 +37,7 @@ _FILE_KEYS = {
     "podLogsDir": "log_dir",
     "staticPodPath": "static_pod_dir",
     "labels": "labels",
+    **RESERVATION_KEYS,
 }
 
 
@@ -74,6 +76,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
 )
+@reservation_options
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.
@@ -82,16 +85,19 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     """
     pin = settings.pop("ca_cert_hash")
     try:
-        address = node_ip or primary_address()
-    except UpError as error:
+        address = node_ip or node_address()
+    except NoNodeAddress as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
     try:
         for stub in settings["stub_domains"]:
             parse_stub_domain(stub)
     except ValueError as error:
         raise click.BadParameter(f"--stub-domain: {error}") from error
+    reserved, alignment = take_reservations(settings)
     agent = AgentConfig(
         node_ip=address,
+        reserved=reserved,
+        alignment=alignment,
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),
         labels=dict(label.partition("=")[::2] for label in labels),
         **settings,

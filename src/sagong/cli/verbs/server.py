@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sagong.api.address_pools import parse_pool
+from sagong.api.address_ranges import NODE_PREFIX_IPV6, node_ranges, parse_ranges
 from sagong.cli import options
 from sagong.cmd.access_files import AccessFiles
 from sagong.cmd.server import ServerConfig, run_server
@@ -51,8 +52,15 @@ _FILE_KEYS = {
     type=_FILE,
     help='A CSV of static tokens: token,user,uid,"group,group".',
 )
-@click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
-@click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
+@click.option(
+    "--service-cidr",
+    "--service-cluster-ip-range",
+    default="10.96.0.0/16",
+    show_default=True,
+    metavar="CIDR[,CIDR]",
+    help="Two, of IPv4 and IPv6, make the cluster dual-stack; the first is the default.",
+)
+@click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True, metavar="CIDR[,CIDR]")
 @click.option(
     "--node-grace-seconds", default=50.0, show_default=True, help="Silence before NotReady."
 )
@@ -120,6 +128,11 @@ def command(config: Path | None, listen: str, advertise_address: str, **settings
             parse_pool(pool)
     except ValueError as error:
         raise click.BadParameter(f"--load-balancer-pool: {error}") from error
+    try:
+        parse_ranges(settings["service_cidr"])
+        node_ranges(settings["cluster_cidr"], 24, NODE_PREFIX_IPV6)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     size, age, backups = (settings.pop(f"audit_log_max{n}") for n in ("size", "age", "backup"))
     server = ServerConfig(
         access=_access({name: settings.pop(name) for name in _ACCESS}),

@@ -15,6 +15,7 @@ from sagong.controllers.discovery.backends import (
     Backend,
     Port,
     backends_of,
+    families_of,
     is_headless,
     pods_of,
     selects,
@@ -66,7 +67,8 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     portless = not service["spec"].get("ports")
     backends = [
         b
-        for b in backends_of(service, pods_of(service, cache), {})
+        # This older API knows one family alone.
+        for b in backends_of(service, pods_of(service, cache), {}, families_of(service)[0])
         if (publish_all or not b.terminating) and (b.ports or portless)
     ]
     return Seen(service, backends, cache.get(RESOURCE, key.namespace, key.name))

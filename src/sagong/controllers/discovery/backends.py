@@ -1,8 +1,10 @@
 """Which pods stand behind a service, and how: what both endpoint APIs are made of. Pure."""
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sagong.api.address_ranges import family_of
 from sagong.api.meta import condition, is_deleting, labels_of, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.ctl.controller import Cache
@@ -23,9 +25,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One pod of a service."""
+    """One pod of a service, at its address of one family."""
 
     address: str
+    family: str  # "IPv4" or "IPv6"
     pod: tuple[str, str, str]  # namespace, name, uid
     node: str
     zone: str
@@ -51,14 +54,27 @@ def pods_of(service: Obj, cache: Cache) -> list[Obj]:
     ]
 
 
-def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> list[Backend]:
-    """Backends in the order of their addresses. ``zones`` gives a node's zone by its name."""
+def families_of(service: Obj) -> Sequence[str]:
+    """The address families of a service, its primary one first."""
+    spec = service["spec"]
+    if families := spec.get("ipFamilies"):
+        return tuple(families)
+    return (family_of(spec.get("clusterIP") or ""),)  # written before services had families
+
+
+def backends_of(
+    service: Obj, pods: Iterable[Obj], zones: Mapping[str, str], family: str
+) -> list[Backend]:
+    """Backends of a family in the order of their addresses; pods without an address of it are none.
+
+    ``zones`` gives a node's zone by its name.
+    """
     publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
     found = []
     for pod in pods:
         status = pod.get("status") or {}
-        address = status.get("podIP")
-        if not address or status.get("phase") in ("Succeeded", "Failed"):
+        address = next((ip for ip in _addresses_of(pod) if family_of(ip) == family), None)
+        if address is None or status.get("phase") in ("Succeeded", "Failed"):
             continue
         ready = condition(pod, "Ready")
         serving = ready is not None and ready["status"] == "True"
@@ -67,6 +83,7 @@ def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> 
         found.append(
             Backend(
                 address=address,
+                family=family,
                 pod=(namespace_of(pod), name_of(pod), uid_of(pod)),
                 node=node,
                 zone=zones.get(node, ""),
@@ -80,7 +97,16 @@ def backends_of(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> 
     return sorted(found, key=lambda b: (_address_order(b.address), b.pod))
 
 
+def _addresses_of(pod: Obj) -> Sequence[str]:
+    status = pod.get("status") or {}
+    if ips := status.get("podIPs"):
+        return [entry["ip"] for entry in ips]
+    return [status["podIP"]] if status.get("podIP") else []
+
+
 def _address_order(address: str) -> tuple[int, ...]:
+    if ":" in address:
+        return tuple(ipaddress.IPv6Address(address).packed)
     parts = address.split(".")
     return tuple(int(p) for p in parts) if all(p.isdigit() for p in parts) else (256,)
 
@@ -119,8 +145,11 @@ def _number(port: Obj, pod: Obj) -> int | None:
     return None
 
 
-def zones_of(cache: Cache) -> dict[str, str]:
-    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in cache.list("nodes")}
+def zones_of(pods: Iterable[Obj], cache: Cache) -> dict[str, str]:
+    """The zones of the pods' nodes by name, "" for one without; nodes that are gone are missing."""
+    names = {pod["spec"].get("nodeName") or "" for pod in pods}
+    nodes = (cache.get("nodes", "", name) for name in names)
+    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in nodes if n is not None}
 
 
 def services_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
@@ -144,7 +173,7 @@ def _face(pod: Obj) -> tuple[object, ...]:
     ready = condition(pod, "Ready")
     return (
         labels_of(pod),
-        status.get("podIP"),
+        _addresses_of(pod),
         status.get("phase") in ("Succeeded", "Failed"),
         ready["status"] if ready else None,
         is_deleting(pod),

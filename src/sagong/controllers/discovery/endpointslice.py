@@ -1,8 +1,8 @@
-"""Keep EndpointSlices equal to the pods that a service selects.
+"""Keep EndpointSlices equal to the pods that a service selects, for each of its address families.
 
 Reads: Service, Pod, Node, EndpointSlice.  Writes: EndpointSlice (create, update, delete).
-Invariant: an endpoint is in one slice of its ports only; a slice holds at most 100 endpoints, and
-only slices whose content changes are written.
+Invariant: an endpoint is in one slice of its family and ports only; a slice holds at most 100
+endpoints, and only slices whose content changes are written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ from sagong.controllers.discovery.backends import (
     Backend,
     Port,
     backends_of,
+    families_of,
     is_headless,
     pods_of,
     selects,
@@ -92,11 +93,13 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         for s in cache.with_index(RESOURCE, "service", str(key))
         if labels_of(s).get(MANAGED_BY_LABEL) == MANAGED_BY
     ]
-    zones = zones_of(cache)
+    pods = pods_of(service, cache)
+    zones = zones_of(pods, cache)
     publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
     backends = [
         b
-        for b in backends_of(service, pods_of(service, cache), zones)
+        for family in families_of(service)
+        for b in backends_of(service, pods, zones, family)
         # What is left of a pod whose node is gone would take traffic until somebody cleans up.
         if publish_all or not b.node or b.node in zones
     ]
@@ -106,14 +109,27 @@ def observe(key: Key, cache: Cache) -> Seen | None:
 
 def plan(seen: Seen) -> Plan:
     """Fill the slices there are, each with the ports it has, before making new ones."""
+    families = families_of(seen.service)
+    plans = [_plan_family(seen, family) for family in families]
+    # The type of a slice cannot change: those of a family that the service gave up go.
+    gone = [s for s in seen.slices if s["addressType"] not in families]
+    return Plan(
+        [s for p in plans for s in p.create],
+        [s for p in plans for s in p.update],
+        [*(s for p in plans for s in p.delete), *gone],
+    )
+
+
+def _plan_family(seen: Seen, family: str) -> Plan:
     groups: dict[tuple[Port, ...], list[Backend]] = {}
     for backend in seen.backends:
-        groups.setdefault(backend.ports, []).append(backend)
+        if backend.family == family:
+            groups.setdefault(backend.ports, []).append(backend)
     # A service without backends keeps one empty slice, so that its absence means something.
     groups = groups or {(): []}
     create: list[Obj] = []
     update: list[Obj] = []
-    unused = list(seen.slices)
+    unused = [s for s in seen.slices if s["addressType"] == family]
     for ports, backends in groups.items():
         mine = [s for s in unused if _ports_equal(s.get("ports"), ports)]
         if not backends:
@@ -121,17 +137,26 @@ def plan(seen: Seen) -> Plan:
         unused = [s for s in unused if s not in mine]
         hints = _hints_of(seen, backends)
         left = {b.pod[2]: _endpoint(b, hints.get(b.pod[2])) for b in backends}
-        kept, made, spare = _fill(seen.service, ports, left, mine)
+        kept, made, spare = _fill(_Kind(seen.service, family, ports), left, mine)
         update += kept
         create += made
         unused += spare
     return Plan(create, update, unused)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Which slices of a service: an endpoint may be in any of the same kind."""
+
+    service: Obj
+    family: str
+    ports: tuple[Port, ...]
+
+
 def _fill(
-    service: Obj, ports: tuple[Port, ...], endpoints: dict[str, Obj], slices: Sequence[Obj]
+    kind: _Kind, endpoints: dict[str, Obj], slices: Sequence[Obj]
 ) -> tuple[list[Obj], list[Obj], list[Obj]]:
-    """Spread endpoints over slices of their ports: (to update, to create, no longer needed).
+    """Spread endpoints over slices of their kind: (to update, to create, no longer needed).
 
     ``endpoints`` by the uid of their pod.
     """
@@ -154,13 +179,13 @@ def _fill(
         if not staying and (endpoints or index > 0):
             spare.append(current)
             continue
-        wanted = _slice(service, ports, staying, current)
+        wanted = _slice(kind, staying, current)
         if wanted != current:
             update.append(wanted)
     chunks = [newcomers[i : i + ENDPOINTS_MAX] for i in range(0, len(newcomers), ENDPOINTS_MAX)]
     if not endpoints and not slices:
         chunks = [[]]
-    return update, [_slice(service, ports, chunk, None) for chunk in chunks], spare
+    return update, [_slice(kind, chunk, None) for chunk in chunks], spare
 
 
 def _hints_of(seen: Seen, backends: Sequence[Backend]) -> Mapping[str, Obj]:
@@ -205,10 +230,9 @@ def _endpoint(backend: Backend, hints: Obj | None) -> Obj:
     return endpoint
 
 
-def _slice(
-    service: Obj, ports: tuple[Port, ...], endpoints: Sequence[Obj], current: Obj | None
-) -> Obj:
+def _slice(kind: _Kind, endpoints: Sequence[Obj], current: Obj | None) -> Obj:
     """A whole slice; fields of an existing one that are not ours stay."""
+    service = kind.service
     wanted: Obj = deep_copy(current) if current else {"metadata": {}}
     metadata = wanted["metadata"]
     labels = {k: v for k, v in labels_of(service).items() if k not in _OURS}
@@ -223,9 +247,9 @@ def _slice(
         metadata["ownerReferences"] = [reference]
     wanted["apiVersion"] = "discovery.k8s.io/v1"
     wanted["kind"] = "EndpointSlice"
-    wanted["addressType"] = "IPv4"
+    wanted["addressType"] = kind.family
     wanted["endpoints"] = list(endpoints)
-    wanted["ports"] = [_port(p) for p in ports]
+    wanted["ports"] = [_port(p) for p in kind.ports]
     for field in ("endpoints", "ports"):
         # An empty list reads back as null: compare like with like.
         if not wanted[field] and current is not None and not current.get(field):

@@ -21,6 +21,7 @@ from sagong.controllers.storage.attachable import (
     ATTACHMENTS,
     DRIVERS,
     Volume,
+    in_use_as,
     needs_volumes,
     volume_of,
     volumes_of,
@@ -132,7 +133,7 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     for attachment in attachments:
         source = attachment["spec"]["source"].get("persistentVolumeName") or ""
         found = cache.get(VOLUMES, "", source)
-        volume = volume_of(found, cache) if found is not None else None
+        volume = volume_of(found, cache) if found is not None else in_use_as(attachment, node)
         if volume is not None:
             volumes[name_of(attachment)] = volume
     if node is None:

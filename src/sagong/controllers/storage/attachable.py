@@ -16,6 +16,7 @@ from sagong.api.volumes import (
     attachment_name,
     is_reserved_for,
     phase_of,
+    split_unique_name,
     unique_name,
 )
 from sagong.ctl.controller import Cache
@@ -55,6 +56,19 @@ def volume_of(obj: Obj, cache: Cache) -> Volume | None:
     modes = set(obj["spec"].get("accessModes") or ())
     exclusive = bool(modes) and modes <= EXCLUSIVE
     return Volume(name_of(obj), source["driver"], source["volumeHandle"], exclusive)
+
+
+def in_use_as(attachment: Obj, node: Obj | None) -> Volume | None:
+    """What a node still has of an attachment whose PersistentVolume is gone."""
+    if node is None:
+        return None
+    source = attachment["spec"]["source"].get("persistentVolumeName") or ""
+    for text in (node.get("status") or {}).get("volumesInUse") or ():
+        driver, handle = split_unique_name(text)
+        volume = Volume(source, driver, handle)
+        if volume.attachment_name(name_of(node)) == name_of(attachment):
+            return volume
+    return None
 
 
 def needs_volumes(pod: Obj) -> bool:

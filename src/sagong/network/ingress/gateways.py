@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sagong.api.gateway import attach, is_granted, is_ours, listener_secrets, parent_key
 from sagong.api.meta import key_of, name_of, namespace_of
 from sagong.api.types import Obj
+from sagong.core.durations import seconds
 from sagong.network.ingress.ingresses import Cluster, servers_of
 from sagong.network.ingress.model import (
     Backend,
@@ -180,7 +181,7 @@ def _backend(route: Obj, rule: Obj, path: Match, seen: Gateways, cluster: Cluste
             return Backend(label, redirect=_redirect(said.get("requestRedirect") or {}, path))
         changes += _changes(said, path)
     servers = tuple(_servers(route, rule, seen, cluster))
-    timeout = _seconds((rule.get("timeouts") or {}).get("request") or "")
+    timeout = seconds((rule.get("timeouts") or {}).get("request") or "0")
     return Backend(label, servers, tuple(changes), timeout_seconds=timeout)
 
 
@@ -231,10 +232,3 @@ def _redirect(said: Obj, path: Match) -> Redirect:
         path=(new.get("replaceFullPath") or "") if not is_prefix else "",
         prefix=(path.path, new.get("replacePrefixMatch") or "/") if is_prefix else None,
     )
-
-
-def _seconds(duration: str) -> float:
-    """A duration of the Gateway API (GEP-2257): ``1h30m``, ``500ms``."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    parts = re.findall(r"(\d{1,5})(h|ms|m|s)", duration)
-    return sum(int(number) * units[unit] for number, unit in parts)

@@ -6,15 +6,31 @@ for ever; TCP finds out by itself. Upstream does the same for UDP services only.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
+from sagong.core.netlink import (
+    NETFILTER,
+    Netlink,
+    NetlinkError,
+    attribute,
+    attributes,
+    nested,
+)
 
 log = logging.getLogger(__name__)
 
 _UDP = 17
+
+# linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h: messages of connection tracking (subsystem
+# 1), each with a header of family, version and a number that is not used; attributes.
+_GET, _DELETE = 0x101, 0x102
+_HEADER = bytes((socket.AF_INET, 0, 0, 0))
+_ORIGINAL, _REPLY = 1, 2
+_TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
+_IP_SOURCE, _IP_DESTINATION = 1, 2
+_PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 
 # (service address, service port) -> the (address, port) pairs that may answer for it. A node port
 # has the address "": it is on every address of the node.
@@ -60,48 +76,60 @@ class Conntrack:
 
 def _forget(services: UdpServices) -> int:
     try:
-        with NFCTSocket() as socket:
-            flows = [flow for flow in map(_flow, socket.dump()) if flow is not None]
+        with Netlink(NETFILTER) as kernel:
+            every = kernel.dump(_GET, _HEADER)
+            flows = [flow for flow in map(read_flow, every) if flow is not None]
             stale = plan_forgotten(flows, services)
             for flow in stale:
-                _delete(socket, flow)
+                _delete(kernel, flow)
     except OSError as error:
         log.warning("stale UDP flows were not removed: %s", error)
         return 0
     return len(stale)
 
 
-def _delete(socket: Any, flow: Flow) -> None:
-    original = NFCTAttrTuple(
-        saddr=flow.source,
-        daddr=flow.destination,
-        proto=_UDP,
-        sport=flow.source_port,
-        dport=flow.destination_port,
-    )
+def _delete(kernel: Netlink, flow: Flow) -> None:
     try:
-        socket.entry("del", tuple_orig=original)
-    except OSError as error:
+        kernel.change(_DELETE, _HEADER + original_of(flow))
+    except NetlinkError as error:
         log.debug("flow %s is gone already: %s", flow, error)
 
 
-def _flow(message: Any) -> Flow | None:
-    original = message.get_attr("CTA_TUPLE_ORIG")
-    reply = message.get_attr("CTA_TUPLE_REPLY")
+def original_of(flow: Flow) -> bytes:
+    """The attribute that names a flow to the kernel: what its client sent."""
+    addresses = nested(
+        _TUPLE_IP,
+        attribute(_IP_SOURCE, socket.inet_aton(flow.source)),
+        attribute(_IP_DESTINATION, socket.inet_aton(flow.destination)),
+    )
+    protocol = nested(
+        _TUPLE_PROTOCOL,
+        attribute(_PROTOCOL, bytes([_UDP])),
+        attribute(_SOURCE_PORT, flow.source_port.to_bytes(2)),
+        attribute(_DESTINATION_PORT, flow.destination_port.to_bytes(2)),
+    )
+    return nested(_ORIGINAL, addresses, protocol)
+
+
+def read_flow(message: bytes) -> Flow | None:
+    """The flow of a message of the kernel's; None if it is not UDP over IPv4."""
+    found = attributes(message[len(_HEADER) :])
+    original, reply = _tuple(found.get(_ORIGINAL, b"")), _tuple(found.get(_REPLY, b""))
     if original is None or reply is None:
         return None
-    protocol = original.get_attr("CTA_TUPLE_PROTO")
-    if protocol is None or protocol.get_attr("CTA_PROTO_NUM") != _UDP:
+    return Flow(*original, answering=reply[0], answering_port=reply[1])
+
+
+def _tuple(data: bytes) -> tuple[str, int, str, int] | None:
+    """Source and destination with their ports, of a UDP packet over IPv4."""
+    parts = attributes(data)
+    addresses = attributes(parts.get(_TUPLE_IP, b""))
+    protocol = attributes(parts.get(_TUPLE_PROTOCOL, b""))
+    if protocol.get(_PROTOCOL) != bytes([_UDP]) or _IP_SOURCE not in addresses:
         return None
-    addresses, answer = original.get_attr("CTA_TUPLE_IP"), reply.get_attr("CTA_TUPLE_IP")
-    answer_protocol = reply.get_attr("CTA_TUPLE_PROTO")
-    if addresses.get_attr("CTA_IP_V4_SRC") is None:
-        return None
-    return Flow(
-        source=addresses.get_attr("CTA_IP_V4_SRC"),
-        source_port=protocol.get_attr("CTA_PROTO_SRC_PORT"),
-        destination=addresses.get_attr("CTA_IP_V4_DST"),
-        destination_port=protocol.get_attr("CTA_PROTO_DST_PORT"),
-        answering=answer.get_attr("CTA_IP_V4_SRC"),
-        answering_port=answer_protocol.get_attr("CTA_PROTO_SRC_PORT"),
+    return (
+        socket.inet_ntoa(addresses[_IP_SOURCE]),
+        int.from_bytes(protocol[_SOURCE_PORT]),
+        socket.inet_ntoa(addresses[_IP_DESTINATION]),
+        int.from_bytes(protocol[_DESTINATION_PORT]),
     )

@@ -144,7 +144,7 @@ def plan(situation: Situation) -> Plan:
     if memory.stage is Stage.RUNNING:
         memory = _ending(situation)
     if memory.stage is Stage.TERMINATING:
-        if not situation.seen.running and not _has_ready_sandbox(situation):
+        if not situation.seen.running and not _has_sandbox(situation):
             memory = replace(memory, stage=Stage.TERMINATED)
         else:
             return Plan((Terminate(),), memory)
@@ -159,8 +159,9 @@ def replace_memory(situation: Situation, memory: Memory) -> Situation:
     return replace(situation, memory=memory)
 
 
-def _has_ready_sandbox(situation: Situation) -> bool:
-    return any(sandbox.ready for sandbox in situation.seen.sandboxes)
+def _has_sandbox(situation: Situation) -> bool:
+    """Whether one is up, or died without being taken down."""
+    return any(sandbox.ready or not sandbox.stopped for sandbox in situation.seen.sandboxes)
 
 
 def _ending(situation: Situation) -> Memory:
@@ -256,7 +257,7 @@ def _plan_sandbox(situation: Situation, steps: "_Steps", sandbox: SeenSandbox | 
     """Make a sandbox; what is left of an earlier one is stopped first."""
     if sandbox is not None:
         gone = "Pod sandbox changed, it will be killed and re-created."
-        if situation.seen.running or any(s.ready for s in situation.seen.sandboxes):
+        if situation.seen.running or _has_sandbox(situation):
             steps.add(KillSandbox(gone))
             return steps.plan()
     steps.set_up_volumes()

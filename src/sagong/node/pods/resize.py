@@ -114,17 +114,20 @@ def agree(pod: Obj, allocation: Allocation, room: Room) -> Allocation:
     """The allocation after the node has looked at what the spec asks for."""
     if not is_resized(pod, allocation):
         return replace(allocation, pending=None)
-    pending = _refusal(pod, room)
+    pending = _refusal(pod, allocation, room)
     if pending is not None:
         return replace(allocation, pending=pending)
     return replace(allocation, allocated=wanted(pod), pending=None, error="")
 
 
-def _refusal(pod: Obj, room: Room) -> Pending | None:
+def _refusal(pod: Obj, allocation: Allocation, room: Room) -> Pending | None:
     if is_static(pod):
         return Pending("Infeasible", "In-place resize of static-pods is not supported")
-    if room.infeasible:
-        return Pending("Infeasible", room.infeasible)
+    asking = replace(allocation, allocated=wanted(pod), actuated=allocation.allocated)
+    changed = {r for name in asking.allocated for r in changed_resources(asking, name)}
+    for resource, text in room.infeasible.items():
+        if resource in changed:
+            return Pending("Infeasible", text)
     requests = pod_requests(pod)
     for name in RESIZABLE:
         asked, has = requests.get(name, 0), room.allocatable.get(name, 0)

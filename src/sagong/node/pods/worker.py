@@ -20,10 +20,11 @@ from sagong.core.clock import Clock, format_time
 from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
-from sagong.node.devices.pool import DeviceFailure, DevicePool
+from sagong.node.dra.claims import ClaimFailure
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.admission import Refused
@@ -69,6 +70,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any moment
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
@@ -94,7 +96,7 @@ class Workshop:
     guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
-    devices: DevicePool
+    aligner: Aligner
     probes: ProbeCounts
 
 
@@ -265,11 +267,9 @@ class PodWorker:
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
-            try:
-                await self._shop.devices.allocate(self._pod)
-            except DeviceFailure as error:
+            refused = await self._shop.aligner.allocate(self._pod)
+            if refused is not None:
                 self._shop.tenancy.leave(self.uid)
-                refused = Refused("UnexpectedAdmissionError", str(error))
         if refused is not None:
             self._refuse(refused)
 
@@ -285,7 +285,7 @@ class PodWorker:
         before, self._memory = self._memory.allocation, memory
         if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
             self._shop.tenancy.leave(self.uid)
-            self._shop.devices.release(self.uid)
+            self._shop.aligner.release(self.uid)
         elif memory.allocation.allocated != before.allocated:
             self._shop.tenancy.take(self._as_allocated())
         for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
@@ -341,13 +341,15 @@ class PodWorker:
             room=self._room(),
             host_ips=self._shop.config.host_ips,
             crash_back_off_max_seconds=self._shop.config.crash_back_off_max_seconds,
+            device_health=self._shop.launcher.device_health(self._pod),
         )
 
     def _room(self) -> Room | None:
         if not resize.is_resized(self._pod, self._memory.allocation):
             pending = self._memory.allocation.pending
             return Room({}, {}) if pending is not None else None
-        return self._shop.tenancy.room(self.uid)
+        room = self._shop.tenancy.room(self.uid)
+        return replace(room, infeasible=self._shop.aligner.unresizable(self._pod))
 
     def _report(self, situation: Situation) -> None:
         if self._gone:
@@ -429,6 +431,7 @@ class PodWorker:
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
+            await self._shop.launcher.claims.prepare(self._pod)
             sandbox_id = await self._shop.launcher.create_sandbox(
                 self._as_allocated(), action.attempt
             )
@@ -436,6 +439,11 @@ class PodWorker:
             sandbox = self._shop.view.pod(self.uid).sandbox
             for ip in sandbox.ips[:1] if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
+        except ClaimFailure as error:
+            text = f"Failed to prepare dynamic resources: {error}"
+            about = pod_reference(self._pod)
+            self._shop.events.emit(about, "Warning", "FailedPrepareDynamicResources", text)
+            return CLAIM_RETRY_SECONDS
         except SandboxFailure as error:
             self._is_unsure = True
             log.info("pod %s: %s", describe(self._pod), error)
@@ -453,6 +461,7 @@ class PodWorker:
         ending = self._memory.ending
         grace = ending.grace_seconds if ending is not None else None
         await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
+        self._shop.view.note_stopped(sandbox.id for sandbox in seen.sandboxes)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
@@ -546,7 +555,7 @@ class PodWorker:
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
-        self._shop.devices.release(self.uid)
+        self._shop.aligner.release(self.uid)
         self._shop.probes.forget(self.uid)
         self._done = True
         self._left.set()

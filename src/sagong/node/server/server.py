@@ -17,6 +17,7 @@ from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.tasks import task_group
 from sagong.node.agent import NodeAgent
+from sagong.node.config import NodeConfig
 from sagong.node.pods.model import SeenPod
 from sagong.node.server.access import Access
 from sagong.node.server.certificates import ServingCertificate, server_context
@@ -164,6 +165,7 @@ def configuration(agent: NodeAgent) -> Obj:
         "evictionHard": dict(config.eviction_hard),
         "evictionSoft": dict(config.eviction_soft),
         "evictionPressureTransitionPeriod": f"{config.eviction_transition_seconds:g}s",
+        **_policies(config),
         "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),
         "staticPodPath": str(config.static_pod_dir or ""),
         "imageGCHighThresholdPercent": config.image_gc_high_percent,
@@ -176,6 +178,25 @@ def configuration(agent: NodeAgent) -> Obj:
         "containerRuntimeEndpoint": config.runtime_endpoint,
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    }
+
+
+def _policies(config: NodeConfig) -> Obj:
+    own = config.alignment
+    return {
+        "systemReserved": dict(config.reserved),
+        "reservedSystemCPUs": own.reserved_cpus,
+        "reservedMemory": [
+            {"numaNode": node, "limits": dict(limits)}
+            for node, limits in sorted(own.reserved_memory.items())
+        ],
+        "cpuManagerPolicy": own.cpu_policy,
+        "cpuManagerPolicyOptions": dict(own.cpu_options),
+        "cpuManagerReconcilePeriod": f"{own.reconcile_seconds:g}s",
+        "memoryManagerPolicy": own.memory_policy,
+        "topologyManagerPolicy": own.topology_policy,
+        "topologyManagerScope": own.topology_scope,
+        "topologyManagerPolicyOptions": dict(own.topology_options),
     }
 
 

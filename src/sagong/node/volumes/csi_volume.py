@@ -148,7 +148,8 @@ class CsiMounter:
 
     def _is_used_besides(self, directory: Path, record: CsiRecord) -> bool:
         return any(
-            other.key == record.key and place != directory
+            # One directory may have two paths: drivers see it as /var/lib/kubelet.
+            other.key == record.key and not place.samefile(directory)
             for place, other in self.places.all_records()
         )
 

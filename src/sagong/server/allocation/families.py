@@ -20,17 +20,21 @@ def set_families(spec: Obj, old: Obj | None, configured: Sequence[str], errors: 
     """
     if spec.get("type") == "ExternalName":
         return
+    if old is not None and _prefers_what_it_has(spec, old):
+        return
     ips, families = spec.get("clusterIPs") or [], list(spec.get("ipFamilies") or ())
+    is_free = ips[:1] == ["None"] and not spec.get("selector")
     if spec.get("ipFamilyPolicy") is None:
-        dual = len(ips) == 2 or len(families) == 2
-        spec["ipFamilyPolicy"] = "RequireDualStack" if dual else "SingleStack"
+        before = (old or {}).get("ipFamilyPolicy")
+        # Whoever fills in the endpoints of a headless service may be of any family.
+        spec["ipFamilyPolicy"] = before or ("RequireDualStack" if is_free else "SingleStack")
     if old is not None:
         ips, families = _shrunk(spec, old, ips, families, errors)
     _check_policy(spec, ips, families, errors)
     _infer_from_ips(ips, families, configured, errors)
     if errors:
         return
-    if ips[:1] == ["None"] and not spec.get("selector"):
+    if is_free:
         families = families or [configured[0]]
         if len(families) == 1 and spec["ipFamilyPolicy"] != "SingleStack":
             families.append(_other(families[0]))
@@ -38,6 +42,14 @@ def set_families(spec: Obj, old: Obj | None, configured: Sequence[str], errors: 
         families = _for_cluster(spec, families, configured, errors)
     if not errors:
         spec["ipFamilies"] = families
+
+
+def _prefers_what_it_has(spec: Obj, old: Obj) -> bool:
+    """A service that prefers two families is not given or deprived of one because the cluster's
+    are others than they were: only a change of its own does that."""
+    if (spec.get("ipFamilyPolicy"), old.get("ipFamilyPolicy")) != ("PreferDualStack",) * 2:
+        return False
+    return all(spec.get(field) == old.get(field) for field in ("type", "clusterIPs", "ipFamilies"))
 
 
 def _other(family: str) -> str:

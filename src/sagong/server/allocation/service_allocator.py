@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sagong.api.address_ranges import parse_ranges
 from sagong.api.call import Call, Verb
 from sagong.api.errors import AlreadyExists, InternalError, NotFound, invalid
 from sagong.api.meta import name_of, namespace_of
@@ -80,13 +81,11 @@ class ServiceAllocator:
     def __init__(
         self, storage: Storage, lister: Lister, *, cidr: str, port_range: range, ids: Ids
     ) -> None:
-        """``cidr``: the range made at start-up; its family is the cluster's."""
-        network = parse_cidr(cidr)
-        if network is None:
-            raise ValueError(f"not a range of addresses: {cidr}")
+        """``cidr``: the range made at start-up, or two of different families, with a comma between
+        them; the first one's family is what a service has that asks for none."""
         self._storage = storage
         self._lister = lister
-        self._default_range = network
+        self._default_ranges = parse_ranges(cidr)
         self._ports = port_range
         self._port_band = port_band(port_range)
         self._ids = ids
@@ -147,7 +146,7 @@ class ServiceAllocator:
             "apiVersion": _RANGES.api_version,
             "kind": _RANGES.kind,
             "metadata": {"name": DEFAULT_RANGE},
-            "spec": {"cidrs": [str(self._default_range)]},
+            "spec": {"cidrs": [str(network) for network in self._default_ranges]},
         }
         try:
             await self._storage.execute(Call(Verb.CREATE, _RANGES, body=body), _SERVER)
@@ -186,8 +185,8 @@ class ServiceAllocator:
     # Addresses
 
     def _families(self) -> Sequence[str]:
-        """The cluster's families; the default range's first."""
-        first = f"IPv{self._default_range.version}"
+        """The cluster's families; the first default range's first."""
+        first = f"IPv{self._default_ranges[0].version}"
         others = {f"IPv{n.version}" for n in self._networks()} - {first}
         return [first, *sorted(others)]
 
@@ -201,7 +200,7 @@ class ServiceAllocator:
             for text in (obj.get("spec") or {}).get("cidrs") or ()
         ]
         found = [n for n in map(parse_cidr, texts) if n is not None]
-        return found if stored else [self._default_range]
+        return found if stored else list(self._default_ranges)
 
     async def _allocate_addresses(
         self, service: Obj, old: Obj | None, reservation: _Reservation, *, dry_run: bool

@@ -270,29 +270,30 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None:
             return
         head = self._shared.heads.of(exchange, response.status, response.headers)
-        body = response.body
         if response.status in BODILESS:
             transport.write(head + b"\r\n")
             return
-        head = b"%bContent-Length: %d\r\n\r\n" % (head, len(body))
+        parts = response.parts
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+        head = b"%bContent-Length: %d\r\n\r\n" % (head, size)
         if exchange.method == "HEAD":
             transport.write(head)
-        elif len(body) <= PIECE_BYTES:
-            transport.write(head + body)
+        elif size <= PIECE_BYTES:
+            transport.write(b"".join((head, *parts)))
         else:
-            transport.write(head)
-            await self._send_pieces(body)
+            await self._send_pieces((head, *parts))
 
-    async def _send_pieces(self, body: bytes) -> None:
-        view = memoryview(body)
-        for start in range(0, len(view), PIECE_BYTES):
-            if self._transport is None:
-                raise ConnectionResetError
-            self._transport.write(view[start : start + PIECE_BYTES])
-            if self._paused:
-                await self.drain()
-            else:
-                await asyncio.sleep(0)
+    async def _send_pieces(self, parts: tuple[bytes, ...]) -> None:
+        for part in parts:
+            view = memoryview(part)
+            for start in range(0, len(view), PIECE_BYTES):
+                if self._transport is None:
+                    raise ConnectionResetError
+                self._transport.write(view[start : start + PIECE_BYTES])
+                if self._paused:
+                    await self.drain()
+                elif len(view) > PIECE_BYTES:
+                    await asyncio.sleep(0)
 
     def _wake(self) -> None:
         if self._drained is not None and not self._drained.done():

@@ -108,9 +108,12 @@ class Request:
 
 
 class Response:
-    """A whole answer; ``sent`` if its handler has written it already."""
+    """A whole answer; ``sent`` if its handler has written it already.
 
-    __slots__ = ("body", "headers", "sent", "status")
+    A large body may be given as parts, which are sent as they are.
+    """
+
+    __slots__ = ("_parts", "headers", "sent", "status")
 
     def __init__(
         self,
@@ -118,16 +121,25 @@ class Response:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        parts: tuple[bytes, ...] | None = None,
         text: str | None = None,
         sent: bool = False,
     ) -> None:
         self.status = status
         self.headers: dict[str, str] = dict(headers) if headers else {}
-        self.body = body
+        self._parts = (body,) if parts is None else parts
         self.sent = sent
         if text is not None:
-            self.body = text.encode()
+            self._parts = (text.encode(),)
             self.headers.setdefault("Content-Type", "text/plain; charset=utf-8")
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        return self._parts
+
+    @property
+    def body(self) -> bytes:
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 # What a handler gives back: ours, or aiohttp's from those who took over the connection.

@@ -10,7 +10,7 @@ from sagong.api.call import Listing, Single
 from sagong.api.protobuf.encoding import kubernetes_encoder
 from sagong.api.tables.column import Printer
 from sagong.api.tables.table import partial_metadata, table_of
-from sagong.api.types import Obj, Resource
+from sagong.api.types import Encoded, Obj, Resource
 from sagong.server.http.exchange import Exchange
 from sagong.server.http.messages import Request, Response
 from sagong.server.http.negotiation import JSON, PROTOBUF_TYPE, Accepted, Shape
@@ -46,12 +46,18 @@ def _encoded(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -
 
 
 def _sent(data: bytes, accepted: Accepted, exchange: Exchange, status: int) -> Response:
+    return _in_parts((data,), accepted, exchange, status)
+
+
+def _in_parts(
+    parts: tuple[bytes, ...], accepted: Accepted, exchange: Exchange, status: int
+) -> Response:
     headers = {"Content-Type": accepted.media_type}
-    if len(data) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
-        data = compress(data)
+    if sum(map(len, parts)) >= GZIP_BYTES_MIN and accepts_gzip(exchange.incoming):
+        parts = (compress(b"".join(parts)),)
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
-    return Response(body=data, status=status, headers=headers)
+    return Response(parts=parts, status=status, headers=headers)
 
 
 def _as_yaml(data: bytes) -> bytes:
@@ -109,8 +115,11 @@ class Presenter:
         accepted, metadata = self._accepted, list_metadata(answer)
         if accepted.shape is Shape.PLAIN and accepted.media_type == PROTOBUF_TYPE:
             return _sent(_joined_messages(answer, metadata), accepted, self._exchange, 200)
+        if accepted.shape is Shape.PLAIN and accepted.media_type == JSON_TYPE:
+            return _in_parts(json_parts(answer, metadata), accepted, self._exchange, 200)
         if accepted.shape is Shape.PLAIN:
-            return _encoded(joined(answer, metadata), accepted, self._exchange, 200)
+            data = b"".join(json_parts(answer, metadata))
+            return _encoded(data, accepted, self._exchange, 200)
         objs = [encoded.obj for encoded in answer.items]
         if accepted.shape is Shape.TABLE:
             obj = self._table(answer.resource, objs, metadata)
@@ -167,24 +176,34 @@ def _joined_messages(answer: Listing, metadata: Obj) -> bytes:
     return encoder.list_body(resource.api_version, resource.list_kind, metadata, items)
 
 
-def joined(answer: Listing, metadata: Obj) -> bytes:
-    """A list's JSON from its items' bytes, decoding none.
-
-    Items of built-in kinds do not repeat the type, as upstream's typed lists do not; it stands
-    first in every stored object, so it is cut off.
-    """
+def json_parts(answer: Listing, metadata: Obj) -> tuple[bytes, ...]:
+    """A list's JSON from its items' bytes, decoding none."""
     resource = answer.resource
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         resource.list_kind.encode(),
         resource.api_version.encode(),
         orjson.dumps(metadata),
     )
+    if answer.kept is None:
+        items = _joined(resource, answer.items)
+    else:
+        form = f"json {resource.api_version}"
+        items = answer.kept.body(form, lambda: _joined(resource, answer.items))
+    return (head, items, b"]}\n")
+
+
+def _joined(resource: Resource, objects: Sequence[Encoded]) -> bytes:
+    """The items of a list.
+
+    Those of built-in kinds do not repeat the type, as upstream's typed lists do not; it stands
+    first in every stored object, so it is cut off.
+    """
     type_ = b'{"apiVersion":"%b","kind":"%b",' % (
         resource.api_version.encode(),
         resource.kind.encode(),
     )
-    items = [item.data for item in answer.items]
+    items = [item.data for item in objects]
     cut = len(type_)
     if resource.custom or not items or not all(data.startswith(type_) for data in items):
-        return b"".join([head, b",".join(items), b"]}\n"])
-    return b"".join([head, b"{", b",{".join([data[cut:] for data in items]), b"]}\n"])
+        return b",".join(items)
+    return b"{" + b",{".join([data[cut:] for data in items])

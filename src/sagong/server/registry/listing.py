@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sagong.api import errors
 from sagong.api.call import Call, Listing, Options
 from sagong.api.types import Encoded, Obj
+from sagong.server import pages
 from sagong.server.cache import Item
 from sagong.server.keys import prefix_of, scope_of
 from sagong.server.registry.answers import shown
@@ -27,6 +28,7 @@ class Page:
     revision: int
     next: str = ""
     remaining: int = 0
+    whole: pages.Page | None = None  # the cache's own, if it is just that
 
 
 async def list_(backend: Backend, call: Call) -> Listing:
@@ -35,16 +37,21 @@ async def list_(backend: Backend, call: Call) -> Listing:
     check_list_options(options)
     predicate = predicate_of(served, options)
     scope = scope_of(call.namespace)
+    items: Sequence[Encoded]
+    kept: pages.Page | None = None
     if served.converter is not None:
         page, items = await _converted(backend, served, scope, options, predicate)
     else:
         page = await _page(backend, served, scope, options, predicate)
-        items = [shown(served, item.encoded) for item in page.items]
-    if not page.next:
-        return Listing(call.resource, items, str(page.revision))
-    token = encode(Continuation(page.revision, page.next))
-    remaining = page.remaining if predicate is None else None
-    return Listing(call.resource, items, str(page.revision), token, remaining)
+        if page.whole is not None and not served.is_converted:
+            items, kept = page.whole.encoded, page.whole
+        else:
+            items = [shown(served, item.encoded) for item in page.items]
+    token, remaining = "", None
+    if page.next:
+        token = encode(Continuation(page.revision, page.next))
+        remaining = page.remaining if predicate is None else None
+    return Listing(call.resource, items, str(page.revision), token, remaining, kept=kept)
 
 
 async def _converted(
@@ -162,8 +169,8 @@ def _now(
     cache = backend.cache(served)
     revision = backend.caches.revision
     if predicate is None:
-        items, left = cache.items(scope, start=start, limit=limit)
-        return Page(items, revision, _after(items) if left else "", left)
+        page = cache.page(scope, start=start, limit=limit)
+        return Page(page.items, revision, _after(page.items) if page.left else "", page.left, page)
     items, _ = cache.items(scope, start=start)
     return _cut([i for i in items if predicate(i.encoded.obj)], limit, revision)
 
@@ -207,7 +214,7 @@ async def _at(
     """The list as it was at a revision; from the cache if nothing of the kind changed since."""
     if backend.cache(served).version <= revision <= backend.caches.revision:
         page = _now(backend, served, scope, limit, predicate, start)
-        return Page(page.items, revision, page.next, page.remaining)
+        return replace(page, revision=revision)
     prefix = prefix_of(served.storage)
     try:
         # With a selector the store's limit would count what is not selected.

@@ -1,0 +1,152 @@
+"""Network devices, their addresses and the routes of the main table, as the kernel has them.
+
+The numbers are those of ``linux/rtnetlink.h``, ``if_link.h`` and ``if_addr.h``.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sagong.core.netlink import (
+    CREATE,
+    EXCLUSIVE,
+    REPLACE,
+    ROUTE,
+    Attributes,
+    Netlink,
+    attribute,
+    attributes,
+)
+
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, SCOPE_NOWHERE = 0, 253, 254, 255
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+
+_LINK = struct.Struct("=BxHiII")  # family, type, index, flags, mask of the flags to change
+_ADDRESS = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
+# family, lengths of destination and source, service, table, protocol, scope, type, flags
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_INDEX = struct.Struct("=i")
+
+_LINK_UP = 1
+_LINK_ADDRESS = 1
+_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_LABEL = 1, 2, 3
+_ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_GATEWAY, _ROUTE_SOURCE, _ROUTE_TABLE = 1, 4, 5, 7, 15
+_MAIN_TABLE = 254
+_UNICAST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAddress:
+    """An IPv4 address of a device."""
+
+    device: int  # its index
+    address: str
+    prefix_length: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the main table; "" and 0 are what it does not have."""
+
+    destination: str  # address/length
+    protocol: int
+    gateway: str = ""
+    source: str = ""
+    device: int = 0
+    scope: int = SCOPE_UNIVERSE
+
+
+class Links(Netlink):
+    """What can be asked of, and changed at, the devices of this network namespace."""
+
+    def __init__(self) -> None:
+        super().__init__(ROUTE)
+
+    def set_up(self, device: int) -> None:
+        self.change(_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, _LINK_UP, _LINK_UP))
+
+    def remove(self, device: int) -> None:
+        self.change(_DELLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, 0, 0))
+
+    def hardware_address(self, device: int) -> bytes:
+        """b"" if the device has none."""
+        answer = self.get(_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, 0, 0))
+        return attributes(answer[_LINK.size :]).get(_LINK_ADDRESS, b"")
+
+    def addresses(self) -> Iterator[LinkAddress]:
+        for answer in self.dump(_GETADDR, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)):
+            _, prefix_length, _, _, device = _ADDRESS.unpack_from(answer)
+            found = attributes(answer[_ADDRESS.size :])
+            # The address of a peer, if there is one, is the other attribute.
+            own = found.get(_ADDRESS_LOCAL) or found.get(_ADDRESS_ADDRESS)
+            if own:
+                label = found.get(_ADDRESS_LABEL, b"").rstrip(b"\0").decode()
+                yield LinkAddress(device, socket.inet_ntoa(own), prefix_length, label)
+
+    def add_address(self, added: LinkAddress, scope: int) -> None:
+        """Raises NetlinkError with EEXIST if the device has it."""
+        header = _ADDRESS.pack(socket.AF_INET, added.prefix_length, 0, scope, added.device)
+        packed = socket.inet_aton(added.address)
+        label = attribute(_ADDRESS_LABEL, added.label.encode() + b"\0")
+        payload = header + attribute(_ADDRESS_LOCAL, packed) + attribute(_ADDRESS_ADDRESS, packed)
+        self.change(_NEWADDR, payload + label, CREATE | EXCLUSIVE)
+
+    def remove_address(self, removed: LinkAddress) -> None:
+        """Raises NetlinkError with EADDRNOTAVAIL if it is not there."""
+        header = _ADDRESS.pack(socket.AF_INET, removed.prefix_length, 0, 0, removed.device)
+        self.change(_DELADDR, header + attribute(_ADDRESS_LOCAL, socket.inet_aton(removed.address)))
+
+    def routes(self) -> Iterator[Route]:
+        for answer in self.dump(_GETROUTE, _ROUTE.pack(socket.AF_INET, *[0] * 8)):
+            _, length, _, _, table, protocol, scope, _, _ = _ROUTE.unpack_from(answer)
+            found = attributes(answer[_ROUTE.size :])
+            if _ROUTE_TABLE in found:
+                table = _INDEX.unpack(found[_ROUTE_TABLE])[0]
+            if table == _MAIN_TABLE:
+                yield Route(
+                    destination=f"{_text(found, _ROUTE_DESTINATION) or '0.0.0.0'}/{length}",
+                    protocol=protocol,
+                    gateway=_text(found, _ROUTE_GATEWAY),
+                    source=_text(found, _ROUTE_SOURCE),
+                    device=_INDEX.unpack(found.get(_ROUTE_DEVICE, bytes(4)))[0],
+                    scope=scope,
+                )
+
+    def replace_route(self, route: Route) -> None:
+        self.change(_NEWROUTE, _route(route, _UNICAST), CREATE | REPLACE)
+
+    def remove_route(self, destination: str, protocol: int) -> None:
+        """Whatever its gateway and scope."""
+        self.change(_DELROUTE, _route(Route(destination, protocol, scope=SCOPE_NOWHERE), 0))
+
+
+def index_of(device: str) -> int | None:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return None
+
+
+def _text(found: Attributes, number: int) -> str:
+    packed = found.get(number)
+    return socket.inet_ntoa(packed) if packed else ""
+
+
+def _route(route: Route, kind: int) -> bytes:
+    address, _, length = route.destination.partition("/")
+    header = _ROUTE.pack(
+        socket.AF_INET, int(length), 0, 0, _MAIN_TABLE, route.protocol, route.scope, kind, 0
+    )
+    given = [attribute(_ROUTE_DESTINATION, socket.inet_aton(address))]
+    if route.gateway:
+        given.append(attribute(_ROUTE_GATEWAY, socket.inet_aton(route.gateway)))
+    if route.source:
+        given.append(attribute(_ROUTE_SOURCE, socket.inet_aton(route.source)))
+    if route.device:
+        given.append(attribute(_ROUTE_DEVICE, _INDEX.pack(route.device)))
+    return header + b"".join(given)
