@@ -52,6 +52,7 @@ from sagong.network.routes.addresses import (
     remove_local_address,
 )
 from sagong.network.routes.announcing import announce, balancer_addresses, plan_announced
+from sagong.network.routes.bridge import ensure_bridge
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -353,6 +354,8 @@ class NodeNetwork:
         )
         if len(cidrs) < len(of_cluster):
             return
+        if IPV6 in of_cluster and self._bridge_is_filtered:
+            ensure_bridge(self._config.bridge, self._config.node_name)
         links = PodLinks(
             pod_cidrs=cidrs,
             bridge=self._config.bridge,

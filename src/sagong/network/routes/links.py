@@ -25,7 +25,7 @@ _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 
-_LINK = struct.Struct("=BxHiII")  # family, type, index, flags, mask of the flags to change
+LINK_HEADER = struct.Struct("=BxHiII")  # family, type, index, flags, mask of the flags to change
 _ADDRESS = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
 # family, lengths of destination and source, service, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -73,18 +73,18 @@ class Links(Netlink):
         super().__init__(ROUTE)
 
     def set_up(self, device: int) -> None:
-        self.change(_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, _LINK_UP, _LINK_UP))
+        self.change(_NEWLINK, LINK_HEADER.pack(socket.AF_UNSPEC, 0, device, _LINK_UP, _LINK_UP))
 
     def remove(self, device: int) -> None:
-        self.change(_DELLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, 0, 0))
+        self.change(_DELLINK, LINK_HEADER.pack(socket.AF_UNSPEC, 0, device, 0, 0))
 
     def hardware_address(self, device: int) -> bytes:
         """b"" if the device has none."""
         return self._link(device).get(_LINK_ADDRESS, b"")
 
     def _link(self, device: int) -> Attributes:
-        answer = self.get(_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, device, 0, 0))
-        return attributes(answer[_LINK.size :])
+        answer = self.get(_GETLINK, LINK_HEADER.pack(socket.AF_UNSPEC, 0, device, 0, 0))
+        return attributes(answer[LINK_HEADER.size :])
 
     def addresses(self) -> Iterator[LinkAddress]:
         """Of IPv4, then of IPv6."""

@@ -16,6 +16,7 @@ from sagong.core.netlink import (
     nested,
 )
 from sagong.network.routes.links import (
+    LINK_HEADER,
     SCOPE_UNIVERSE,
     LinkAddress,
     Links,
@@ -35,7 +36,6 @@ _OVERHEAD_BYTES = {4: 50, 16: 70}
 # linux/rtnetlink.h, neighbour.h, if_link.h.
 _NEWLINK, _GETLINK = 16, 18
 _NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
-_LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _U32 = struct.Struct("=I")
 _LINK_ADDRESS, _LINK_NAME, _LINK_MTU, _LINK_INFO = 1, 3, 4, 18
@@ -121,7 +121,7 @@ class TunnelLinks(Links):
             attribute(_VXLAN_PORT, PORT.to_bytes(2)),
         )
         payload = (
-            _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0),
+            LINK_HEADER.pack(socket.AF_UNSPEC, 0, 0, 0, 0),
             attribute(_LINK_NAME, DEVICE.encode() + b"\0"),
             attribute(_LINK_ADDRESS, tunnel.hardware_address),
             attribute(_LINK_MTU, _U32.pack(self._mtu_to(tunnel) - _OVERHEAD_BYTES[len(local)])),
