@@ -33,6 +33,10 @@ from sagong.node.cri.errors import RuntimeFailure
 from sagong.node.devices.pod_resources import PodResources
 from sagong.node.devices.pool import DevicePool
 from sagong.node.devices.registration import DeviceRegistration
+from sagong.node.dra.books import ClaimBooks
+from sagong.node.dra.cdi import knows_cdi
+from sagong.node.dra.claims import PodClaims
+from sagong.node.dra.drivers import DraDrivers
 from sagong.node.eviction.evictor import Evictor
 from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
@@ -124,13 +128,31 @@ class NodeAgent:
         self.probe_counts = ProbeCounts()
         topology = read_topology()
         self._devices = DevicePool(
-            config.data_dir / "device-plugins", topology, self._status_due.set
+            config.data_dir / "device-plugins", topology, self._devices_changed
         )
         self.aligner = self._make_aligner(topology)
         self._keeper = CpuKeeper(self.aligner, self.cri, self._seen_pods)
-        self.storage = node_storage(
-            config, self._client, clock, node=self._node, use_changed=self._status_due.set
+        drivers = DraDrivers(
+            config.name, self._client, self._claims_changed, config.slice_wipe_seconds
         )
+        self.claims = PodClaims(self._client, drivers, ClaimBooks(config.data_dir))
+        self.storage = node_storage(
+            config,
+            self._client,
+            clock,
+            node=self._node,
+            use_changed=self._status_due.set,
+            handlers={"DRAPlugin": drivers},
+        )
+
+    def _devices_changed(self, resource: str) -> None:
+        self._status_due.set()
+        for uid in self._devices.holders(resource):
+            self._wake(uid)
+
+    def _claims_changed(self, driver: str) -> None:
+        for uid in self.claims.pods_of(driver):
+            self._wake(uid)
 
     def _make_aligner(self, topology: Topology) -> Aligner:
         config = self.config
@@ -194,12 +216,17 @@ class NodeAgent:
         static = self._static_pods(shop, tasks)
         self._devices.load()
         self.aligner.load()
+        self.claims.books.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
         start("device plugins", DeviceRegistration(self._devices).run)
         resources = PodResources(
-            self.config.data_dir / "pod-resources", self._devices, self.aligner, self.pods
+            self.config.data_dir / "pod-resources",
+            self._devices,
+            self.aligner,
+            self.claims,
+            self.pods,
         )
         start("pod resources", resources.run)
         start("processors", self._keeper.run)
@@ -211,6 +238,7 @@ class NodeAgent:
         await self.cache.wait_synced()
         self._take_over(shop, static, tasks)
         start("mirrors of static pods", static.keep_mirrors)
+        start("DRA drivers", self.claims.drivers.run)
         start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
@@ -244,6 +272,8 @@ class NodeAgent:
             puller=ImagePuller(self.cri, self._clock),
             devices=self._devices,
             aligner=self.aligner,
+            claims=self.claims,
+            knows_cdi=await knows_cdi(self.cri),
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -266,7 +296,7 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes, self.claims),
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,

@@ -58,6 +58,11 @@ class NodeConfig:
     # Processors and memory of their own for pods (node/alignment).
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
 
+    # Devices by ResourceClaims: descriptions for runtimes without CDI, and how long the slices of
+    # a driver that has gone are left.
+    cdi_dirs: Sequence[Path] = (Path("/etc/cdi"), Path("/var/run/cdi"))
+    slice_wipe_seconds: float = 30.0
+
     # Sysctls beyond the safe ones that pods may set; may end in "*" (allowedUnsafeSysctls).
     allowed_unsafe_sysctls: Sequence[str] = ()
 

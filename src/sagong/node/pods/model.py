@@ -203,3 +203,5 @@ class Situation:
     room: Room | None = None  # set while the pod asks for other resources than it has
     host_ips: Sequence[str] = ()
     crash_back_off_max_seconds: float = 300.0
+    # By main container what its status tells of devices (allocatedResourcesStatus).
+    device_health: Mapping[str, Sequence[Obj]] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from sagong.node.alignment.aligner import Aligner
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
+from sagong.node.dra.claims import ClaimFailure
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods import lifecycle, resize, resize_events
 from sagong.node.pods.admission import Refused
@@ -69,6 +70,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any moment
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
@@ -339,6 +341,7 @@ class PodWorker:
             room=self._room(),
             host_ips=self._shop.config.host_ips,
             crash_back_off_max_seconds=self._shop.config.crash_back_off_max_seconds,
+            device_health=self._shop.launcher.device_health(self._pod),
         )
 
     def _room(self) -> Room | None:
@@ -428,13 +431,19 @@ class PodWorker:
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
+            await self._shop.launcher.claims.prepare(self._pod)
             sandbox_id = await self._shop.launcher.create_sandbox(
                 self._as_allocated(), action.attempt
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
             sandbox = self._shop.view.pod(self.uid).sandbox
-            for ip in sandbox.ips[:1] if sandbox is not None else ():
+            for ip in sandbox.ips if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
+        except ClaimFailure as error:
+            text = f"Failed to prepare dynamic resources: {error}"
+            about = pod_reference(self._pod)
+            self._shop.events.emit(about, "Warning", "FailedPrepareDynamicResources", text)
+            return CLAIM_RETRY_SECONDS
         except SandboxFailure as error:
             self._is_unsure = True
             log.info("pod %s: %s", describe(self._pod), error)
