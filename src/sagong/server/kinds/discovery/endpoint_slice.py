@@ -145,7 +145,14 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     checks.unchanged(new.get("addressType"), old.get("addressType"), where, errors)
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    if new.get("addressType") != "FQDN":
+        return []
+    return ["spec.addressType: FQDN endpoints are deprecated"]  # with upstream's path
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate,
     validate_update=validate_update,
     default=default,

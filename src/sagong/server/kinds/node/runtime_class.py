@@ -5,6 +5,7 @@ from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.core.pod_resources import validate_resources
 from sagong.server.kinds.core.pod_scheduling import validate_tolerations
+from sagong.server.kinds.node_labels import DEPRECATED
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -23,6 +24,15 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     checks.unchanged(new.get("handler"), old.get("handler"), Path("handler"), errors)
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    selector = (new.get("scheduling") or {}).get("nodeSelector") or {}
+    return [f"scheduling.nodeSelector: {DEPRECATED[key]}" for key in selector if key in DEPRECATED]
+
+
 STRATEGY = Strategy(
-    validate=validate, validate_update=validate_update, has_status=False, unconditional_update=False
+    warnings=warnings,
+    validate=validate,
+    validate_update=validate_update,
+    has_status=False,
+    unconditional_update=False,
 )
