@@ -117,7 +117,7 @@ class Controller:
     component: str = ""  # source of its Events; "" means "<name>-controller"
     # Objects of the reconciled resource that are none of its business are not even queued; those
     # that were its business before a change are.
-    concerns: Callable[[Obj], bool] | None = None
+    concerns: Callable[[Obj, Cache], bool] | None = None
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:
@@ -127,11 +127,11 @@ def owned(resource: str, owner_kind: str | None = None) -> Watch:
     """
 
     def wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-        keys = set()
+        keys: dict[Key, None] = {}  # an ordered set
         for obj in (old, new):
             ref = controller_of(obj) if obj else None
             if ref and obj and owner_kind in (None, ref["kind"]):
-                keys.add(Key(namespace_of(obj), ref["name"]))
+                keys[Key(namespace_of(obj), ref["name"])] = None
         return keys
 
     return Watch(resource, wakes)

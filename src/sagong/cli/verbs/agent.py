@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from sagong.api.address_ranges import parse_ranges
 from sagong.cli import options
 from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
-from sagong.local.addresses import NoNodeAddress, node_address
+from sagong.local.addresses import NoNodeAddress, node_addresses
 from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
@@ -29,6 +30,7 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "encapsulation": "encapsulation",
     "stubDomains": "stub_domains",
     "ingressHTTPPort": "ingress_http_port",
     "ingressHTTPSPort": "ingress_https_port",
@@ -47,7 +49,9 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @options.config_file(_FILE_KEYS)
 @click.option("--node-name", default=default_node_name, help="[default: this machine's name]")
-@click.option("--node-ip", default="", help="[default: the address of the default route]")
+@click.option(
+    "--node-ip", default="", metavar="IP[,IP]", help="[default: the address of the default route]"
+)
 @click.option("--data-dir", type=_PATH, default=Path("/var/lib/sagong/agent"), show_default=True)
 @click.option("--run-dir", type=_PATH, default=Path("/run/sagong/agent"), show_default=True)
 @click.option("--kubeconfig", type=_PATH, help="How to reach the server, if not by joining.")
@@ -59,6 +63,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
+@click.option(
+    "--encapsulation",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="VXLAN (UDP 4789) for pods of other nodes; auto: of nodes behind a router.",
+)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
 @click.option(
     "--stub-domain",
@@ -85,7 +96,12 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     """
     pin = settings.pop("ca_cert_hash")
     try:
-        address = node_ip or node_address()
+        ranges = parse_ranges(settings["cluster_cidr"])
+        parse_ranges(settings["service_cidr"])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    try:
+        address = node_ip or node_addresses(network.version for network in ranges)
     except NoNodeAddress as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
     try:
