@@ -74,6 +74,7 @@ CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any momen
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
+SHUTDOWN_MESSAGE = "Pod was terminated in response to imminent node shutdown."
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
 
@@ -118,6 +119,7 @@ class PodWorker:
         self._gone = False  # the API object is no more
         self._done = False
         self._left = asyncio.Event()
+        self._ended = asyncio.Event()  # what it held has been released
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -184,10 +186,23 @@ class PodWorker:
         if self.is_ending:
             return
         self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
-        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._end(Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds))
+
+    def shut_down(self, *, grace_seconds: float) -> None:
+        """End the pod because the machine goes down."""
+        if not self.is_ending:
+            reason, text = "Terminated", SHUTDOWN_MESSAGE
+            self._end(Ending(reason, text, is_disruption=True, grace_seconds=grace_seconds))
+
+    def _end(self, ending: Ending) -> None:
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
         self._interrupt()
         self._wake.set()
+
+    async def wait_ended(self) -> None:
+        """Until nothing of the pod runs here, and its status says so."""
+        await self._ended.wait()
+        await self._writer.wait_written()
 
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
@@ -546,6 +561,8 @@ class PodWorker:
             self._volumes = None
             await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
+        self._report(self._situation(self._shop.view.pod(self.uid)))
+        self._ended.set()
 
     async def _delete_pod(self) -> None:
         """The last word: final status, the API object, then everything that is left here."""
