@@ -127,11 +127,11 @@ def owned(resource: str, owner_kind: str | None = None) -> Watch:
     """
 
     def wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-        keys = set()
+        keys: dict[Key, None] = {}  # an ordered set
         for obj in (old, new):
             ref = controller_of(obj) if obj else None
             if ref and obj and owner_kind in (None, ref["kind"]):
-                keys.add(Key(namespace_of(obj), ref["name"]))
+                keys[Key(namespace_of(obj), ref["name"])] = None
         return keys
 
     return Watch(resource, wakes)

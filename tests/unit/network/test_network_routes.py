@@ -48,12 +48,28 @@ def test_a_route_for_every_other_node_that_has_what_it_takes() -> None:
     }
 
 
+def test_routes_are_of_the_families_that_nodes_have() -> None:
+    both = node("b", "192.0.2.2", None)
+    both["spec"]["podCIDRs"] = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    own = node("a", "192.0.2.1", None)
+    for obj, ip in ((own, "fd00::1"), (both, "fd00::2")):
+        found = (obj["status"]["addresses"][-1], {"type": "InternalIP", "address": ip})
+        obj["status"]["addresses"] = list(found)
+    assert plan_routes([own, both], "a", "10.96.0.0/16,fd00:96::/112") == {
+        "10.96.0.0/16": Hop(source="192.0.2.1"),
+        "fd00:96::/112": Hop(source="fd00::1"),
+        "10.244.1.0/24": Hop(gateway="192.0.2.2"),
+        "fd00:10:244:1::/64": Hop(gateway="fd00::2"),
+    }
+    assert plan_routes([own, both], "a", "10.96.0.0/16").keys() >= {"fd00:10:244:1::/64"}
+
+
 def test_before_this_node_is_known_there_is_no_route_to_services() -> None:
     assert plan_routes([], "a", "10.96.0.0/16") == {}
 
 
 def links(*plugins: str) -> PodLinks:
-    return PodLinks("10.244.3.0/24", "sagong-cni0", Path("/state/ipam"), frozenset(plugins))
+    return PodLinks(("10.244.3.0/24",), "sagong-cni0", Path("/state/ipam"), frozenset(plugins))
 
 
 def test_the_cni_configuration_uses_what_is_installed() -> None:
@@ -70,6 +86,10 @@ def test_where_bridges_are_not_filtered_every_packet_is_routed() -> None:
     (link,) = plan_conflist(replace(links(), bridge_is_filtered=False))["plugins"]
     assert link["type"] == "ptp"
     assert link["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
+    both = replace(links(), bridge_is_filtered=False, pod_cidrs=("10.244.3.0/24", "fd00:3::/64"))
+    (link,) = plan_conflist(both)["plugins"]
+    assert link["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24"}], [{"subnet": "fd00:3::/64"}]]
+    assert link["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
 
 
 def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_the_longest_stub_domain_is_asked(tmp_path: Path) -> None:
     await resolver("127.0.0.3", port, "192.0.2.3")
     stubs = {("corp", "example"): ("127.0.0.2",), ("lab", "corp", "example"): ("127.0.0.3",)}
     upstream = Upstream(
-        resolv_conf, own_ip="10.96.0.10", clock=SystemClock(), port=port, stub_domains=stubs
+        resolv_conf, own_ips=("10.96.0.10",), clock=SystemClock(), port=port, stub_domains=stubs
     )
     for name, address in (
         ("other.example", "192.0.2.1"),

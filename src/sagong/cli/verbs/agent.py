@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from sagong.api.address_ranges import parse_ranges
 from sagong.cli import options
 from sagong.cli.node_shutdown import SHUTDOWN_KEYS, shutdown_options, take_shutdown
 from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
-from sagong.local.addresses import NoNodeAddress, node_address
+from sagong.local.addresses import NoNodeAddress, node_addresses
 from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
@@ -49,7 +50,9 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @options.config_file(_FILE_KEYS)
 @click.option("--node-name", default=default_node_name, help="[default: this machine's name]")
-@click.option("--node-ip", default="", help="[default: the address of the default route]")
+@click.option(
+    "--node-ip", default="", metavar="IP[,IP]", help="[default: the address of the default route]"
+)
 @click.option("--data-dir", type=_PATH, default=Path("/var/lib/sagong/agent"), show_default=True)
 @click.option("--run-dir", type=_PATH, default=Path("/run/sagong/agent"), show_default=True)
 @click.option("--kubeconfig", type=_PATH, help="How to reach the server, if not by joining.")
@@ -88,7 +91,12 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     """
     pin = settings.pop("ca_cert_hash")
     try:
-        address = node_ip or node_address()
+        ranges = parse_ranges(settings["cluster_cidr"])
+        parse_ranges(settings["service_cidr"])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    try:
+        address = node_ip or node_addresses(network.version for network in ranges)
     except NoNodeAddress as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
     try:

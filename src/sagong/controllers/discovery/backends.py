@@ -156,14 +156,14 @@ def services_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[
     """The services that select a pod, as it was or as it is; none if nothing they see changed."""
     if old is not None and new is not None and _face(old) == _face(new):
         return []
-    keys = set()
+    keys: dict[Key, None] = {}  # an ordered set
     for pod in (old, new):
         if pod is None:
             continue
         labels = labels_of(pod).items()
         for service in cache.list("services", namespace_of(pod)):
             if selects(service) and service["spec"]["selector"].items() <= labels:
-                keys.add(Key(namespace_of(service), name_of(service)))
+                keys[Key(namespace_of(service), name_of(service))] = None
     return keys
 
 

@@ -46,7 +46,7 @@ def _node_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]
         return []
     node = new or old
     pods = cache.with_index("pods", "node", name_of(node)) if node else ()
-    return {key for pod in pods for key in services_of_pod(None, pod, cache)}
+    return dict.fromkeys(key for pod in pods for key in services_of_pod(None, pod, cache))
 
 
 CONTROLLER = Controller(

@@ -5,13 +5,14 @@ and goes on resolving while the API server is away.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dnslib import CNAME, QTYPE, RR, A, DNSError, DNSRecord
+from dnslib import AAAA, CNAME, QTYPE, RR, A, DNSError, DNSRecord
 
 from sagong.api.types import Obj
 from sagong.core.clock import Clock
@@ -45,7 +46,7 @@ CHAIN_MAX = 8  # names that an external name may lead through within the cluster
 class DnsConfig:
     """Where the server is, and what it is the authority of."""
 
-    ip: str = "10.96.0.10"
+    ips: tuple[str, ...] = ("10.96.0.10",)
     domain: str = "cluster.local"
     port: int = 53
     resolv_conf: Path = Path("/etc/resolv.conf")
@@ -57,14 +58,14 @@ class DnsServer:
     """Tell it of every change with ``changed`` after the cache has it; ``run`` serves."""
 
     def __init__(self, config: DnsConfig, cache: Cache, *, clock: Clock) -> None:
-        """The address must be one of this machine's when ``run`` is called."""
+        """The addresses must be this machine's when ``run`` is called."""
         self._config = config
-        self._zone = Zone(tuple(config.domain.lower().split(".")), config.ip)
+        self._zone = Zone(tuple(config.domain.lower().split(".")), config.ips)
         self._view = ClusterView(cache)
         self._templates: dict[bytes, Template] = {}
         self._upstream = Upstream(
             config.resolv_conf,
-            own_ip=config.ip,
+            own_ips=config.ips,
             clock=clock,
             port=config.upstream_port,
             stub_domains=config.stub_domains,
@@ -84,29 +85,29 @@ class DnsServer:
                 try:
                     await self._serve(tasks)
                 except OSError as error:
-                    where = f"{self._config.ip}:{self._config.port}"
-                    log.error("cluster DNS cannot listen on %s: %s", where, error)
+                    log.error("cluster DNS cannot listen: %s", error)
                 await asyncio.sleep(BIND_RETRY_SECONDS)
 
     async def _serve(self, tasks: Tasks) -> None:
-        address = (self._config.ip, self._config.port)
         loop = asyncio.get_running_loop()
-        stream_server = await asyncio.start_server(self._connected, *address)
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self, tasks), local_addr=address
-            )
-            try:
-                self.serving.set()
-                log.info("cluster DNS answers on %s:%d", *address)
-                await asyncio.Event().wait()
-            finally:
-                self.serving.clear()
-                transport.close()
-        finally:
-            stream_server.close()
-            for writer in tuple(self._connections):
-                writer.close()
+        async with contextlib.AsyncExitStack() as listening:
+            for ip in self._config.ips:
+                address = (ip, self._config.port)
+                streams = await asyncio.start_server(self._connected, *address)
+                listening.callback(streams.close)
+                transport, _ = await loop.create_datagram_endpoint(
+                    lambda: _Datagrams(self, tasks), local_addr=address
+                )
+                listening.callback(transport.close)
+            listening.callback(self._close_connections)
+            self.serving.set()
+            listening.callback(self.serving.clear)
+            log.info("cluster DNS answers on %s", ", ".join(self._config.ips))
+            await asyncio.Event().wait()
+
+    def _close_connections(self) -> None:
+        for writer in tuple(self._connections):
+            writer.close()
 
     def answer_nowait(self, question: Question, *, bytes_max: int) -> bytes | None:
         """The answer if the cluster alone knows it; None: a resolver must be asked."""
@@ -170,7 +171,7 @@ class DnsServer:
                             ".".join(name),
                             record.type,
                             ttl=record.ttl_seconds,
-                            rdata=A(record.data),
+                            rdata=(AAAA if record.type is Type.AAAA else A)(record.data),
                         )
                     )
                 return bytes(reply.pack())

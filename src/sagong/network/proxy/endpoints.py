@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sagong.api.types import Obj
 from sagong.network.proxy.services import ServicePort
+from sagong.network.tables.family import IPV4, Family
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,11 +52,13 @@ class Chosen:
         return tuple(sorted({*self.cluster, *self.local}))
 
 
-def endpoints_of(slices: Iterable[Obj], port: ServicePort) -> tuple[Endpoint, ...]:
-    """The IPv4 endpoints behind a service port, each address once, sorted."""
+def endpoints_of(
+    slices: Iterable[Obj], port: ServicePort, family: Family = IPV4
+) -> tuple[Endpoint, ...]:
+    """The endpoints of a family behind a service port, each address once, sorted."""
     found: dict[tuple[str, int], Endpoint] = {}
     for slice_ in slices:
-        if slice_.get("addressType") != "IPv4":
+        if slice_.get("addressType") != family.name:
             continue
         number = _port_number(slice_, port)
         if number is None:

@@ -1,4 +1,4 @@
-"""Keep the node's nftables table in step with Services and EndpointSlices.
+"""Keep the node's nftables table of one address family in step with Services and EndpointSlices.
 
 Reads: Service, EndpointSlice, Node (addresses; of its own the zone).  Writes: the ``sagong`` table.
 Only services that changed are planned again, and only what changed of them is sent to nft.
@@ -59,12 +59,16 @@ class ServiceProxy:
         nft: Nft,
         conntrack: Conntrack,
         clock: Clock,
+        checks_changed: asyncio.Event | None = None,
     ) -> None:
+        """``checks_changed`` is set when services ask for other health checks, or their local
+        endpoints are others; proxies of two families may share one."""
         self._cache = cache
         self._here = Here(node_name)
         self._config = config
+        self.family = config.family
         self._conntrack = conntrack
-        self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock)
+        self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock, family=config.family)
         self._planned: dict[Key, _Planned] = {}
         self._checks: dict[int, LocalEndpoints] = {}
         self._dirty: dict[Key, None] = {}
@@ -72,8 +76,7 @@ class ServiceProxy:
         self._nodes_dirty = True
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
         self._lock = asyncio.Lock()  # one sync at a time
-        # Set when services ask for other health checks, or their local endpoints are others.
-        self.checks_changed = asyncio.Event()
+        self.checks_changed = checks_changed or asyncio.Event()
 
     @property
     def health(self) -> Health:
@@ -114,7 +117,8 @@ class ServiceProxy:
             self._dirty.update(dict.fromkeys(self._planned))
         if self._nodes_dirty:
             self._nodes_dirty = False
-            ips = filter(None, map(internal_ip, self._cache.list(NODES)))
+            nodes = self._cache.list(NODES)
+            ips = filter(None, (internal_ip(node, self.family) for node in nodes))
             self._table.ruleset.put(NODES, plan_nodes(ips))
         dirty, self._dirty = self._dirty, {}
         for key in dirty:
@@ -146,7 +150,7 @@ class ServiceProxy:
                 self.checks_changed.set()
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
-        addresses = tuple(internal_ip(node) if node else None for node in (old, new))
+        addresses = tuple(internal_ip(n, self.family) if n else None for n in (old, new))
         if addresses[0] != addresses[1] or old is None:
             self._nodes_dirty = True
             self._table.wake()
@@ -164,10 +168,10 @@ class ServiceProxy:
 
     def _plan_service(self, key: Key) -> None:
         service = self._cache.get(SERVICES, key.namespace, key.name)
-        ports = service_ports(service) if service is not None else ()
+        ports = service_ports(service, self.family) if service is not None else ()
         slices = tuple(self._cache.with_index(SLICES, SERVICE_INDEX, str(key))) if ports else ()
         planned = _Planned(
-            tuple((p, choose(endpoints_of(slices, p), p, self._here)) for p in ports)
+            tuple((p, choose(endpoints_of(slices, p, self.family), p, self._here)) for p in ports)
         )
         before = self._planned.get(key)
         if before == planned:
@@ -202,7 +206,7 @@ class ServiceProxy:
             # The node itself answers there; its flows are nobody's to forget.
             if address[0] in self._config.own_service_ips and not flows[address]:
                 del flows[address]
-        await self._conntrack.forget(flows)
+        await self._conntrack.forget(flows, self.family)
 
 
 def _udp_addresses(planned: _Planned) -> dict[tuple[str, int], set[tuple[str, int]]]:

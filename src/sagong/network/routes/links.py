@@ -30,10 +30,12 @@ _ADDRESS = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
 # family, lengths of destination and source, service, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _INDEX = struct.Struct("=i")
+_TIMES = struct.Struct("=IIII")  # preferred, valid (seconds), created, updated
+_FOREVER = 0xFFFFFFFF
 
 _LINK_UP = 1
 _LINK_ADDRESS = 1
-_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_LABEL = 1, 2, 3
+_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_LABEL, _ADDRESS_TIMES = 1, 2, 3, 6
 _ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_GATEWAY, _ROUTE_SOURCE, _ROUTE_TABLE = 1, 4, 5, 7, 15
 _MAIN_TABLE = 254
 _UNICAST = 1
@@ -41,7 +43,7 @@ _UNICAST = 1
 
 @dataclass(frozen=True, slots=True)
 class LinkAddress:
-    """An IPv4 address of a device."""
+    """An address of a device."""
 
     device: int  # its index
     address: str
@@ -79,43 +81,37 @@ class Links(Netlink):
         return attributes(answer[_LINK.size :]).get(_LINK_ADDRESS, b"")
 
     def addresses(self) -> Iterator[LinkAddress]:
-        for answer in self.dump(_GETADDR, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)):
-            _, prefix_length, _, _, device = _ADDRESS.unpack_from(answer)
-            found = attributes(answer[_ADDRESS.size :])
-            # The address of a peer, if there is one, is the other attribute.
-            own = found.get(_ADDRESS_LOCAL) or found.get(_ADDRESS_ADDRESS)
-            if own:
-                label = found.get(_ADDRESS_LABEL, b"").rstrip(b"\0").decode()
-                yield LinkAddress(device, socket.inet_ntoa(own), prefix_length, label)
+        """Of IPv4, then of IPv6."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for answer in self.dump(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, 0)):
+                yield from _addresses(answer)
 
     def add_address(self, added: LinkAddress, scope: int) -> None:
-        """Raises NetlinkError with EEXIST if the device has it."""
-        header = _ADDRESS.pack(socket.AF_INET, added.prefix_length, 0, scope, added.device)
-        packed = socket.inet_aton(added.address)
-        label = attribute(_ADDRESS_LABEL, added.label.encode() + b"\0")
+        """Raises NetlinkError with EEXIST if the device has it.
+
+        The scope of an IPv6 address is in itself: one of this host is deprecated from the beginning
+        instead, which keeps it from being a source as well, and is there for ever.
+        """
+        family, packed = _packed(added.address)
+        header = _ADDRESS.pack(family, added.prefix_length, 0, scope, added.device)
         payload = header + attribute(_ADDRESS_LOCAL, packed) + attribute(_ADDRESS_ADDRESS, packed)
-        self.change(_NEWADDR, payload + label, CREATE | EXCLUSIVE)
+        if family == socket.AF_INET:
+            payload += attribute(_ADDRESS_LABEL, added.label.encode() + b"\0")
+        elif scope == SCOPE_HOST:
+            payload += attribute(_ADDRESS_TIMES, _TIMES.pack(0, _FOREVER, 0, 0))
+        self.change(_NEWADDR, payload, CREATE | EXCLUSIVE)
 
     def remove_address(self, removed: LinkAddress) -> None:
         """Raises NetlinkError with EADDRNOTAVAIL if it is not there."""
-        header = _ADDRESS.pack(socket.AF_INET, removed.prefix_length, 0, 0, removed.device)
-        self.change(_DELADDR, header + attribute(_ADDRESS_LOCAL, socket.inet_aton(removed.address)))
+        family, packed = _packed(removed.address)
+        header = _ADDRESS.pack(family, removed.prefix_length, 0, 0, removed.device)
+        self.change(_DELADDR, header + attribute(_ADDRESS_LOCAL, packed))
 
     def routes(self) -> Iterator[Route]:
-        for answer in self.dump(_GETROUTE, _ROUTE.pack(socket.AF_INET, *[0] * 8)):
-            _, length, _, _, table, protocol, scope, _, _ = _ROUTE.unpack_from(answer)
-            found = attributes(answer[_ROUTE.size :])
-            if _ROUTE_TABLE in found:
-                table = _INDEX.unpack(found[_ROUTE_TABLE])[0]
-            if table == _MAIN_TABLE:
-                yield Route(
-                    destination=f"{_text(found, _ROUTE_DESTINATION) or '0.0.0.0'}/{length}",
-                    protocol=protocol,
-                    gateway=_text(found, _ROUTE_GATEWAY),
-                    source=_text(found, _ROUTE_SOURCE),
-                    device=_INDEX.unpack(found.get(_ROUTE_DEVICE, bytes(4)))[0],
-                    scope=scope,
-                )
+        """Of IPv4, then of IPv6."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for answer in self.dump(_GETROUTE, _ROUTE.pack(family, *[0] * 8)):
+                yield from _routes(answer)
 
     def replace_route(self, route: Route) -> None:
         self.change(_NEWROUTE, _route(route, _UNICAST), CREATE | REPLACE)
@@ -123,6 +119,34 @@ class Links(Netlink):
     def remove_route(self, destination: str, protocol: int) -> None:
         """Whatever its gateway and scope."""
         self.change(_DELROUTE, _route(Route(destination, protocol, scope=SCOPE_NOWHERE), 0))
+
+
+def _addresses(answer: bytes) -> Iterator[LinkAddress]:
+    _, prefix_length, _, _, device = _ADDRESS.unpack_from(answer)
+    found = attributes(answer[_ADDRESS.size :])
+    # The address of a peer, if there is one, is the other attribute.
+    own = _text(found, _ADDRESS_LOCAL) or _text(found, _ADDRESS_ADDRESS)
+    if own:
+        label = found.get(_ADDRESS_LABEL, b"").rstrip(b"\0").decode()
+        yield LinkAddress(device, own, prefix_length, label)
+
+
+def _routes(answer: bytes) -> Iterator[Route]:
+    family, length, _, _, table, protocol, scope, _, _ = _ROUTE.unpack_from(answer)
+    found = attributes(answer[_ROUTE.size :])
+    if _ROUTE_TABLE in found:
+        table = _INDEX.unpack(found[_ROUTE_TABLE])[0]
+    if table != _MAIN_TABLE:
+        return
+    everywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
+    yield Route(
+        destination=f"{_text(found, _ROUTE_DESTINATION) or everywhere}/{length}",
+        protocol=protocol,
+        gateway=_text(found, _ROUTE_GATEWAY),
+        source=_text(found, _ROUTE_SOURCE),
+        device=_INDEX.unpack(found.get(_ROUTE_DEVICE, bytes(4)))[0],
+        scope=scope,
+    )
 
 
 def index_of(device: str) -> int | None:
@@ -134,19 +158,27 @@ def index_of(device: str) -> int | None:
 
 def _text(found: Attributes, number: int) -> str:
     packed = found.get(number)
-    return socket.inet_ntoa(packed) if packed else ""
+    if not packed:
+        return ""
+    return socket.inet_ntop(socket.AF_INET6 if len(packed) == 16 else socket.AF_INET, packed)
+
+
+def _packed(address: str) -> tuple[socket.AddressFamily, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
 
 
 def _route(route: Route, kind: int) -> bytes:
     address, _, length = route.destination.partition("/")
+    family, packed = _packed(address)
     header = _ROUTE.pack(
-        socket.AF_INET, int(length), 0, 0, _MAIN_TABLE, route.protocol, route.scope, kind, 0
+        family, int(length), 0, 0, _MAIN_TABLE, route.protocol, route.scope, kind, 0
     )
-    given = [attribute(_ROUTE_DESTINATION, socket.inet_aton(address))]
+    given = [attribute(_ROUTE_DESTINATION, packed)]
     if route.gateway:
-        given.append(attribute(_ROUTE_GATEWAY, socket.inet_aton(route.gateway)))
+        given.append(attribute(_ROUTE_GATEWAY, _packed(route.gateway)[1]))
     if route.source:
-        given.append(attribute(_ROUTE_SOURCE, socket.inet_aton(route.source)))
+        given.append(attribute(_ROUTE_SOURCE, _packed(route.source)[1]))
     if route.device:
         given.append(attribute(_ROUTE_DEVICE, _INDEX.pack(route.device)))
     return header + b"".join(given)

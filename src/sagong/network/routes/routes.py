@@ -6,6 +6,7 @@ protocol number of their own, which is how they are told from everybody else's.
 """
 
 import errno
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sagong.api.types import Obj
 from sagong.core.netlink import NetlinkError
 from sagong.network.routes.links import SCOPE_LINK, Links, Route, index_of
 from sagong.network.routes.nodes import internal_ip, pod_cidr
+from sagong.network.tables.family import FAMILIES, range_of
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +35,21 @@ class Hop:
 Routes = Mapping[str, Hop]
 
 
-def plan_routes(nodes: Iterable[Obj], node_name: str, service_cidr: str) -> Routes:
-    """The routes that this node should have.
+def plan_routes(nodes: Iterable[Obj], node_name: str, service_cidrs: str) -> Routes:
+    """The routes that this node should have, of both families where nodes have both.
 
-    The one to the services is for the node's own programs on a host without a default route: a
+    Those to the services are for the node's own programs on a host without a default route: a
     packet needs some route before its service address is rewritten, and then gets another.
     """
     routes: dict[str, Hop] = {}
-    for node in nodes:
-        address, cidr = internal_ip(node), pod_cidr(node)
+    for node, family in itertools.product(nodes, FAMILIES):
+        address, cidr = internal_ip(node, family), pod_cidr(node, family)
+        if address is None:
+            continue
         if name_of(node) == node_name:
-            if address is not None:
+            if service_cidr := range_of(service_cidrs, family):
                 routes[service_cidr] = Hop(source=address)
-        elif address is not None and cidr is not None:
+        elif cidr is not None:
             routes[cidr] = Hop(gateway=address)
     return routes
 

@@ -452,7 +452,7 @@ class PodWorker:
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
             sandbox = self._shop.view.pod(self.uid).sandbox
-            for ip in sandbox.ips[:1] if sandbox is not None else ():
+            for ip in sandbox.ips if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
         except ClaimFailure as error:
             text = f"Failed to prepare dynamic resources: {error}"

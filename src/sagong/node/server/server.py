@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class NodeServerSettings:
 
     certificate_dir: Path
     client_ca_pem: bytes  # of the cluster; b"" accepts tokens only
-    host: str = "0.0.0.0"
+    hosts: Sequence[str] = ("0.0.0.0",)
 
 
 class NodeServer:
@@ -79,15 +79,16 @@ class NodeServer:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            site = web.TCPSite(
-                runner,
-                self._settings.host,
-                self._port,
-                ssl_context=self._certificate.context,
-                backlog=BACKLOG,
-                reuse_address=True,
-            )
-            await site.start()
+            for host in self._settings.hosts:
+                site = web.TCPSite(
+                    runner,
+                    host,
+                    self._port,
+                    ssl_context=self._certificate.context,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                )
+                await site.start()
             yield
         finally:
             await runner.cleanup()

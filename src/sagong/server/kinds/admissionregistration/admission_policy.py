@@ -42,17 +42,29 @@ def _default_match(match: Obj) -> None:
 
 
 VALIDATING = Strategy(
-    validate=validate_validating_policy, default=default_validating_policy, has_generation=True
+    validate=validate_validating_policy,
+    default=default_validating_policy,
+    has_generation=True,
+    unconditional_update=False,
 )
 MUTATING = Strategy(
-    validate=validate_mutating_policy, default=default_policy, has_generation=True, has_status=False
+    validate=validate_mutating_policy,
+    default=default_policy,
+    has_generation=True,
+    unconditional_update=False,
+    has_status=False,
 )
 VALIDATING_BINDING = Strategy(
     validate=validate_validating_binding,
     default=default_binding,
     has_generation=True,
+    unconditional_update=False,
     has_status=False,
 )
 MUTATING_BINDING = Strategy(
-    validate=validate_policy_binding, default=default_binding, has_generation=True, has_status=False
+    validate=validate_policy_binding,
+    default=default_binding,
+    has_generation=True,
+    unconditional_update=False,
+    has_status=False,
 )

@@ -77,4 +77,5 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     name_rule="path-segment",
+    unconditional_update=False,
 )

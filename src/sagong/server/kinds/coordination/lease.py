@@ -22,4 +22,10 @@ def validate(lease: Obj, errors: ErrorList) -> None:
         errors.forbidden(path.child("preferredHolder"), message)
 
 
-STRATEGY = Strategy(validate=validate, default=default, has_status=False, create_on_update=True)
+STRATEGY = Strategy(
+    validate=validate,
+    default=default,
+    has_status=False,
+    create_on_update=True,
+    unconditional_update=False,
+)

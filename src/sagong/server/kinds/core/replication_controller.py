@@ -60,7 +60,7 @@ def validate(obj: Obj, errors: ErrorList) -> None:
 
 
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
-    validate_replica_status(new, errors)
+    validate_replica_status(new, errors, "fullyLabeledReplicas")
 
 
 STRATEGY = Strategy(

@@ -206,4 +206,5 @@ STRATEGY = Strategy(
     selectable_fields=selectable_fields,
     selectable_field_names=("spec.clusterIP", "spec.type"),
     name_rule="label1035",
+    create_on_update=True,
 )

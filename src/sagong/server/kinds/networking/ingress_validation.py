@@ -129,13 +129,7 @@ def validate_ingress_class(obj: Obj, errors: ErrorList) -> None:
     controller, where = spec.get("controller") or "", _SPEC.child("controller")
     if len(controller) > _CONTROLLER_MAX:
         errors.too_long(where, _CONTROLLER_MAX)
-    if checks.required(controller, where, errors):
-        domain, slash, path = controller.partition("/")
-        if not slash or not path:
-            message = 'must be a domain-prefixed path (such as "acme.io/foo")'
-            errors.invalid(where, controller, message)
-        else:
-            checks.dns_subdomain(domain, where, errors)
+    checks.domain_prefixed_path(controller, where, errors)
     parameters = spec.get("parameters")
     if parameters is not None:
         _validate_parameters(parameters, _SPEC.child("parameters"), errors)

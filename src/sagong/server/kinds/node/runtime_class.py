@@ -26,4 +26,6 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     checks.unchanged(new.get("handler"), old.get("handler"), Path("handler"), errors)
 
 
-STRATEGY = Strategy(validate=validate, validate_update=validate_update, has_status=False)
+STRATEGY = Strategy(
+    validate=validate, validate_update=validate_update, has_status=False, unconditional_update=False
+)

@@ -10,9 +10,8 @@ from sagong.server.kinds.strategy import Strategy
 def validate(obj: Obj, errors: ErrorList) -> None:
     validate_label_selector(obj.get("nodeTopology"), Path("nodeTopology"), errors)
     checks.dns_subdomain(obj.get("storageClassName") or "", Path("storageClassName"), errors)
-    for field in ("capacity", "maximumVolumeSize"):
-        if obj.get(field) is not None:
-            checks.not_negative_quantity(obj[field], Path(field), errors)
+    if obj.get("capacity") is not None:
+        checks.not_negative_quantity(obj["capacity"], Path("capacity"), errors)
 
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
@@ -20,4 +19,9 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
         checks.unchanged(new.get(field), old.get(field), Path(field), errors)
 
 
-STRATEGY = Strategy(validate=validate, validate_update=validate_update, has_status=False)
+STRATEGY = Strategy(
+    validate=validate,
+    validate_update=validate_update,
+    has_status=False,
+    unconditional_update=False,
+)
