@@ -1,4 +1,4 @@
-"""What is reserved on a node, and how it shuts down: from flags and from a file as the kubelet's."""
+"""What a node keeps back, and how it shuts down: from flags and from a file as the kubelet's."""
 
 from pathlib import Path
 from typing import Any
