@@ -23,6 +23,7 @@ from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.network.dns.upstream import parse_stub_domain
 from sagong.network.ingress.config import Ports
+from sagong.network.routes.tunnel import Encapsulation
 from sagong.node.agent import NodeAgent
 from sagong.node.alignment.settings import AlignmentSettings
 from sagong.node.certificates import (
@@ -76,6 +77,7 @@ class AgentConfig:
     max_pods: int = 110
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
+    encapsulation: str = "auto"
     static_pod_dir: Path | None = None
     reserved: Mapping[str, str] = field(default_factory=dict)  # kubeReserved and systemReserved
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -242,6 +244,7 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         dns_ips=config.cluster_dns_ips,
         dns_domain=config.cluster_domain,
         stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
+        encapsulation=Encapsulation(config.encapsulation),
         ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 

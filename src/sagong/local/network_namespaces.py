@@ -97,9 +97,10 @@ def create_bridge(
             _ip("link", "add", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
         address = f"{bridge.gateway}/{bridge.subnet.prefixlen}"
         _ip("addr", "replace", address, "dev", name)
-    _ip("link", "set", name, "up")
     if ipv6:
-        _add_ipv6(f"{bridge.ipv6_gateway}/64", name)
+        _accept_at_once(name)
+        _ip("addr", "replace", f"{bridge.ipv6_gateway}/64", "dev", name, "nodad")
+    _ip("link", "set", name, "up")
     _remember_forwarding(name)
     _FORWARD_SWITCH.write_text("1\n")
     if nat and _json("route", "show", "default"):
@@ -150,10 +151,12 @@ def create_node_network(
     _ip("link", "set", host_end, "master", bridge.name, "up")
     _ip(*inside, "link", "set", "lo", "up")
     _ip(*inside, "addr", "replace", f"{link.address}/{bridge.subnet.prefixlen}", "dev", "eth0")
+    if ipv6:
+        _accept_at_once("eth0", "nsenter", f"--net={link.namespace}")
     _ip(*inside, "link", "set", "eth0", "up")
     _ip(*inside, "route", "replace", "default", "via", str(bridge.gateway))
     if link.ipv6_address is not None:
-        _add_ipv6(f"{link.ipv6_address}/64", "eth0", *inside)
+        _ip(*inside, "addr", "replace", f"{link.ipv6_address}/64", "dev", "eth0", "nodad")
         # Without a default route a program of the node could not even ask for a service.
         _ip(*inside, "-6", "route", "replace", "default", "via", str(bridge.ipv6_gateway))
     return link
@@ -228,9 +231,10 @@ def _host_networks() -> Iterable[ipaddress.IPv4Network]:
             yield ipaddress.IPv4Network(destination, strict=False)
 
 
-def _add_ipv6(interface: str, device: str, *inside: str) -> None:
-    # Nobody else is there who could have it: waiting for duplicates would hold everything up.
-    _ip(*inside, "addr", "replace", interface, "dev", device, "nodad")
+def _accept_at_once(device: str, *inside: str) -> None:
+    """Do without asking whether somebody else has an address of IPv6: nobody is there who could,
+    and for a second or two the device would forward nothing."""
+    _run((*inside, "tee", f"/proc/sys/net/ipv6/conf/{device}/accept_dad"), stdin="0\n")
 
 
 def _is_namespace(path: Path) -> bool:

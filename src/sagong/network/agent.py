@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sagong.api.address_ranges import family_of
 from sagong.api.meta import key_of, name_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
+from sagong.core.netlink import NetlinkError
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
@@ -52,6 +52,7 @@ from sagong.network.routes.addresses import (
     remove_local_address,
 )
 from sagong.network.routes.announcing import announce, balancer_addresses, plan_announced
+from sagong.network.routes.bridge import ensure_bridge
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -60,14 +61,22 @@ from sagong.network.routes.cni import (
     write_conflist,
 )
 from sagong.network.routes.nodes import pod_cidrs
-from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
+from sagong.network.routes.routes import (
+    apply_routes,
+    is_on_link,
+    plan_far_routes,
+    plan_routes,
+    remove_link,
+)
 from sagong.network.routes.sysctl import BRIDGE_FILTERS, Sysctls, load_bridge_filter, settings_of
+from sagong.network.routes.tunnel import Encapsulation, far_nodes, plan_tunnel
+from sagong.network.routes.vxlan import DEVICE, NoTunnelError, apply_tunnel
 from sagong.network.tables.family import (
     FAMILIES,
     IPV6,
     Family,
     families_in,
-    family_named,
+    family_of_address,
     range_of,
 )
 from sagong.network.tables.nft import Nft
@@ -101,6 +110,7 @@ class NetworkConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
     stub_domains: StubDomains = field(default_factory=dict)
     ingress_ports: Ports = field(default_factory=Ports)
+    encapsulation: Encapsulation = Encapsulation.AUTO
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -130,6 +140,7 @@ class NodeNetwork:
         self._nodes_changed = asyncio.Event()
         self._balancers_changed = asyncio.Event()
         self._bridge_is_filtered = True
+        self._unreachable: frozenset[str] = frozenset()
         self._sysctls = _kernel_settings(config)
         checks_changed = asyncio.Event()
         self.proxies = tuple(
@@ -306,12 +317,33 @@ class NodeNetwork:
         return plan_announced(services, nodes, self._config.node_name, serving)
 
     async def _sync_routes(self) -> tuple[str, ...]:
-        nodes = tuple(self._cache.list(NODES))
-        self._configure_cni(nodes)
-        routes = plan_routes(nodes, self._config.node_name, self._config.service_cidr)
-        return await asyncio.to_thread(apply_routes, routes)
+        nodes, name = tuple(self._cache.list(NODES)), self._config.node_name
+        failures: tuple[str, ...] = ()
+        mode, mtu = self._config.encapsulation, None
+        far = await asyncio.to_thread(far_nodes, nodes, name, mode, is_on_link)
+        tunnel = plan_tunnel(nodes, name, far)
+        try:
+            mtu = await asyncio.to_thread(apply_tunnel, tunnel)
+        except NoTunnelError as error:
+            self._say_unreachable(far, error)
+            far, tunnel = frozenset(), None
+        except NetlinkError as error:
+            failures = (f"{DEVICE} cannot be set up: {error}",)
+        self._configure_cni(nodes, mtu)
+        for proxy in self.proxies:
+            proxy.put_far_nodes(far)
+        routes = plan_routes(nodes, name, self._config.service_cidr, far)
+        routes = {**routes, **plan_far_routes(tunnel)}
+        return failures + await asyncio.to_thread(apply_routes, routes)
 
-    def _configure_cni(self, nodes: tuple[Obj, ...]) -> None:
+    def _say_unreachable(self, far: frozenset[str], error: Exception) -> None:
+        """Once for the same nodes: it will not change by itself."""
+        if far != self._unreachable:
+            self._unreachable = far
+            names = ", ".join(sorted(far))
+            log.error("%s: routers between us and %s must know the pods of nodes", error, names)
+
+    def _configure_cni(self, nodes: tuple[Obj, ...], mtu: int | None) -> None:
         """Write the configuration as soon as this node has been given its pod CIDR."""
         own = next((n for n in nodes if name_of(n) == self._config.node_name), None)
         of_cluster = self._config.families
@@ -322,12 +354,15 @@ class NodeNetwork:
         )
         if len(cidrs) < len(of_cluster):
             return
+        if IPV6 in of_cluster and self._bridge_is_filtered:
+            ensure_bridge(self._config.bridge, self._config.node_name)
         links = PodLinks(
             pod_cidrs=cidrs,
             bridge=self._config.bridge,
             ipam_dir=self._config.state_dir / "ipam",
             plugins=installed_plugins(self._config.cni_bin_dirs),
             bridge_is_filtered=self._bridge_is_filtered,
+            mtu=mtu,
         )
         if write_conflist(self._config.cni_conf_dir, plan_conflist(links)):
             log.info("pods of this node get addresses of %s", ", ".join(cidrs))
@@ -342,6 +377,7 @@ async def remove_network(config: NetworkConfig) -> None:
         await Nft().apply(removal(TABLE, family) + removal(POLICY_TABLE, family))
     await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
+    await asyncio.to_thread(remove_link, DEVICE)
     await asyncio.to_thread(_hold_balancers, frozenset())
     await asyncio.to_thread(remove_link, config.bridge)
     for ip in config.dns_ips:
@@ -383,7 +419,7 @@ def _ingress_server(
 def _resolver(config: NetworkConfig) -> str:
     """The cluster's name server, in the proxy's words; "" if it is somebody else's."""
     ip = next(iter(config.dns_ips), "")
-    return family_named(family_of(ip)).with_port(ip, 53) if ip else ""
+    return family_of_address(ip).with_port(ip, 53) if ip else ""
 
 
 def _rules_config(config: NetworkConfig, family: Family) -> Config:

@@ -163,7 +163,8 @@ class Node:
 class Machines:
     """Two nodes, told the same objects as one API would tell them."""
 
-    def __init__(self, directory: Path, *, ipv6: bool = False) -> None:
+    def __init__(self, directory: Path, *, ipv6: bool = False, far: bool = False) -> None:
+        """``far`` nodes reach each other by the host, as by a router; it knows no pods."""
         self.bridge = net.create_bridge(BRIDGE, SUBNET, nat=False, ipv6=ipv6)
         self.nodes: list[Node] = []
         self._objects: dict[tuple[str, str, str], Obj] = {}
@@ -171,6 +172,20 @@ class Machines:
             link = net.create_node_network(name, self.bridge, index=index, ipv6=ipv6)
             cidrs = [f"10.244.{index}.0/24", *([f"fd00:10:244:{index}::/64"] if ipv6 else [])]
             self.nodes.append(Node(name, link, cidrs, directory / name))
+            if far:
+                self._set_apart(link)
+
+    def _set_apart(self, link: net.NodeLink) -> None:
+        """The node's link has nobody but the host."""
+        gateway = str(self.bridge.gateway)
+        prefix = self.bridge.subnet.prefixlen
+        for command in (
+            f"addr add {link.address}/32 dev eth0",
+            f"addr del {link.address}/{prefix} dev eth0",
+            f"route add {gateway} dev eth0 scope link",
+            f"route replace default via {gateway}",
+        ):
+            run(link.namespace, "ip", *command.split())
 
     def put(self, resource: str, obj: Obj) -> None:
         metadata = obj["metadata"]
@@ -215,3 +230,14 @@ def why_not() -> str | None:
 
 def has_ipv6() -> bool:
     return Path("/proc/net/if_inet6").exists()
+
+
+def has_vxlan() -> bool:
+    name = f"{net.PREFIX}try"
+    made = subprocess.run(
+        ["ip", "link", "add", name, "type", "vxlan", "id", "77", "dstport", "4788"],
+        capture_output=True,
+        check=False,
+    )
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+    return made.returncode == 0

@@ -31,6 +31,7 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "encapsulation": "encapsulation",
     "stubDomains": "stub_domains",
     "ingressHTTPPort": "ingress_http_port",
     "ingressHTTPSPort": "ingress_https_port",
@@ -64,6 +65,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
+@click.option(
+    "--encapsulation",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="VXLAN (UDP 4789) for pods of other nodes; auto: of nodes behind a router.",
+)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
 @click.option(
     "--stub-domain",

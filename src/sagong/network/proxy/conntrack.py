@@ -10,7 +10,6 @@ import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sagong.api.address_ranges import family_of
 from sagong.core.netlink import (
     NETFILTER,
     Netlink,
@@ -19,7 +18,7 @@ from sagong.core.netlink import (
     attributes,
     nested,
 )
-from sagong.network.tables.family import IPV4, IPV6, Family, family_named
+from sagong.network.tables.family import IPV4, IPV6, Family, family_of_address
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +96,14 @@ def _header(family: Family) -> bytes:
 
 def _delete(kernel: Netlink, flow: Flow) -> None:
     try:
-        kernel.change(_DELETE, _header(_family(flow.source)) + original_of(flow))
+        kernel.change(_DELETE, _header(family_of_address(flow.source)) + original_of(flow))
     except NetlinkError as error:
         log.debug("flow %s is gone already: %s", flow, error)
 
 
 def original_of(flow: Flow) -> bytes:
     """The attribute that names a flow to the kernel: what its client sent."""
-    family = _family(flow.source)
+    family = family_of_address(flow.source)
     source, destination = _ADDRESSES[family]
     addresses = nested(
         _TUPLE_IP,
@@ -145,7 +144,3 @@ def _tuple(data: bytes) -> tuple[str, int, str, int] | None:
                 int.from_bytes(protocol[_DESTINATION_PORT]),
             )
     return None
-
-
-def _family(address: str) -> Family:
-    return family_named(family_of(address))

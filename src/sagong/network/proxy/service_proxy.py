@@ -74,6 +74,7 @@ class ServiceProxy:
         self._dirty: dict[Key, None] = {}
         self._all_dirty = True
         self._nodes_dirty = True
+        self._far: frozenset[str] = frozenset()
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
         self._lock = asyncio.Lock()  # one sync at a time
         self.checks_changed = checks_changed or asyncio.Event()
@@ -91,6 +92,14 @@ class ServiceProxy:
                 self._touch(Key(*v.split("/", 1)) for v in (service_of_slice(obj) if obj else ()))
         elif resource == NODES:
             self._node_changed(old, new)
+
+    def put_far_nodes(self, names: frozenset[str]) -> None:
+        """The nodes that share no link with this one: no router takes packets of pods to them, so
+        that they go under this node's address."""
+        if names != self._far:
+            self._far = names
+            self._nodes_dirty = True
+            self._table.wake()
 
     async def run(self) -> None:
         """Write the whole table, then every change. The cache must have synced before."""
@@ -118,7 +127,8 @@ class ServiceProxy:
         if self._nodes_dirty:
             self._nodes_dirty = False
             nodes = self._cache.list(NODES)
-            ips = filter(None, (internal_ip(node, self.family) for node in nodes))
+            near = (node for node in nodes if name_of(node) not in self._far)
+            ips = filter(None, (internal_ip(node, self.family) for node in near))
             self._table.ruleset.put(NODES, plan_nodes(ips))
         dirty, self._dirty = self._dirty, {}
         for key in dirty:

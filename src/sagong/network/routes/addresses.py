@@ -3,10 +3,9 @@
 import errno
 import socket
 
-from sagong.api.address_ranges import family_of
 from sagong.core.netlink import NetlinkError
 from sagong.network.routes.links import SCOPE_HOST, LinkAddress, Links
-from sagong.network.tables.family import family_named
+from sagong.network.tables.family import family_of_address
 
 BALANCER_LABEL = "lo:sagong-lb"  # tells balancers' addresses from all others on the device
 
@@ -50,4 +49,4 @@ def remove_local_address(address: str) -> None:
 
 
 def _on(device: int, address: str, label: str) -> LinkAddress:
-    return LinkAddress(device, address, family_named(family_of(address)).bits, label)
+    return LinkAddress(device, address, family_of_address(address).bits, label)

@@ -76,9 +76,14 @@ def family_named(name: str) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
+def family_of_address(address: str) -> Family:
+    """Of a valid address or range."""
+    return family_named(family_of(address))
+
+
 def families_in(ranges: str) -> tuple[Family, ...]:
     """The families of a cluster's ranges, in their order."""
-    return tuple(family_named(family_of(text)) for text in ranges.split(","))
+    return tuple(map(family_of_address, ranges.split(",")))
 
 
 def range_of(ranges: str, family: Family) -> str:
