@@ -1,11 +1,11 @@
 """Options of an agent: how long a shutdown of its machine waits for pods (the kubelet's names)."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from sagong.api.cel.times import duration_of
 from sagong.node.shutdown.groups import Period, ShutdownSettings
 
 SHUTDOWN_KEYS = {
@@ -13,7 +13,8 @@ SHUTDOWN_KEYS = {
     "shutdownGracePeriodCriticalPods": "shutdown_grace_period_critical_pods",
     "shutdownGracePeriodByPodPriority": "shutdown_grace_period_by_pod_priority",
 }
-_NANOS = 1_000_000_000
+# Go's durations, as far as whole seconds can come of them.
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?|0")
 _OPTIONS = (
     click.option("--shutdown-grace-period", default="0s", show_default=True),
     click.option(
@@ -50,11 +51,12 @@ def take_shutdown(settings: dict[str, Any]) -> ShutdownSettings:
     return made
 
 
-def _seconds(text: str) -> int:
-    nanos = duration_of(str(text)).nanos
-    if 0 < nanos < _NANOS:
-        raise ValueError(f"{text}: must be either zero or otherwise >= 1 sec")
-    return nanos // _NANOS
+def _seconds(text: Any) -> int:
+    match = _DURATION.fullmatch(str(text))
+    if match is None or not match[0]:
+        raise ValueError(f"{text}: not a duration of whole seconds, as 1m30s")
+    hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _periods(value: str | Sequence[Mapping[str, int]]) -> Sequence[Period]:
