@@ -78,6 +78,7 @@ class AgentConfig:
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
     encapsulation: str = "auto"
+    node_port_addresses: Sequence[str] = ()  # ranges, or "primary": the node's own addresses
     static_pod_dir: Path | None = None
     reserved: Mapping[str, str] = field(default_factory=dict)  # kubeReserved and systemReserved
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -86,6 +87,12 @@ class AgentConfig:
     @property
     def node_ips(self) -> Sequence[str]:
         return _split(self.node_ip)
+
+    @property
+    def node_port_ranges(self) -> Sequence[str]:
+        if "primary" in self.node_port_addresses:
+            return self.node_ips
+        return self.node_port_addresses
 
     @property
     def cluster_dns_ips(self) -> Sequence[str]:
@@ -245,6 +252,7 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         dns_domain=config.cluster_domain,
         stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
         encapsulation=Encapsulation(config.encapsulation),
+        node_port_ranges=config.node_port_ranges,
         ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 

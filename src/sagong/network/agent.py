@@ -111,6 +111,8 @@ class NetworkConfig:
     stub_domains: StubDomains = field(default_factory=dict)
     ingress_ports: Ports = field(default_factory=Ports)
     encapsulation: Encapsulation = Encapsulation.AUTO
+    # Ranges of addresses that node ports are reached at; none of a family: all of it.
+    node_port_ranges: Sequence[str] = ()
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -433,6 +435,7 @@ def _rules_config(config: NetworkConfig, family: Family) -> Config:
         config.bridge,
         own_service_ips=frozenset(filter(family.has, config.dns_ips)),
         family=family,
+        node_port_ranges=tuple(filter(family.has, config.node_port_ranges)),
     )
 
 

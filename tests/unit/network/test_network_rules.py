@@ -1,12 +1,13 @@
 """Given services and slices, exactly these chains and map elements."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Here, choose, endpoints_of
-from sagong.network.proxy.rules import SPREAD_MAX, Config, plan_port
+from sagong.network.proxy.rules import SPREAD_MAX, Config, frame, plan_port
 from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
 from sagong.network.tables.family import IPV6
 from sagong.network.tables.fragment import Fragment
@@ -393,3 +394,32 @@ def test_a_service_of_both_families_has_rules_in_the_table_of_each() -> None:
 
 def test_a_service_of_one_family_is_nothing_to_the_other() -> None:
     assert service_ports(service(), IPV6) == ()
+
+
+@pytest.mark.parametrize(
+    ("node_ip", "sources"),
+    [
+        ("", "198.51.100.0/24, 203.0.113.0/24"),
+        ("192.0.2.1", "198.51.100.0/24, 203.0.113.0/24"),
+        ("203.0.113.7", "198.51.100.0/24, 203.0.113.0/24, 192.0.2.8"),
+    ],
+)
+def test_a_node_in_the_ranges_may_ask_from_the_balancer_s_address(
+    node_ip: str, sources: str
+) -> None:
+    obj = service(
+        type="LoadBalancer",
+        loadBalancerSourceRanges=["203.0.113.0/24", "198.51.100.0/24", "203.0.113.0/28"],
+        status={"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}},
+    )
+    config = replace(CONFIG, node_ip=node_ip)
+    chains = short(planned(obj, slice_(endpoint("10.244.0.2")), config=config))
+    assert chains["firewall"] == (f"ip saddr != {{ {sources} }} drop",)
+
+
+def test_node_ports_are_reached_where_they_are_asked_for() -> None:
+    everywhere = frame(CONFIG).chains["services"][-1]
+    assert everywhere.startswith("fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto")
+    some = replace(CONFIG, node_port_ranges=("192.0.2.0/24", "198.51.100.1"))
+    for chain in ("services", "nodeport-endpoints-check"):
+        assert " ip daddr { 192.0.2.0/24, 198.51.100.1 } meta" in frame(some).chains[chain][-1]

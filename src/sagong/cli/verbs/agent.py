@@ -1,7 +1,9 @@
 """``sagong agent``: a node, as root."""
 
 import asyncio
+import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ _FILE_KEYS = {
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
     "encapsulation": "encapsulation",
+    "nodePortAddresses": "node_port_addresses",
     "stubDomains": "stub_domains",
     "ingressHTTPPort": "ingress_http_port",
     "ingressHTTPSPort": "ingress_https_port",
@@ -71,6 +74,13 @@ _PATH = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     help="VXLAN (UDP 4789) for pods of other nodes; auto: of nodes behind a router.",
+)
+@click.option(
+    "--nodeport-addresses",
+    "node_port_addresses",
+    multiple=True,
+    metavar="CIDR,...|primary",
+    help="Where node ports are reached; primary: at the node's addresses. [default: everywhere]",
 )
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
 @click.option(
@@ -113,6 +123,7 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     except ValueError as error:
         raise click.BadParameter(f"--stub-domain: {error}") from error
     reserved, alignment = take_reservations(settings)
+    settings["node_port_addresses"] = _node_port_addresses(settings["node_port_addresses"])
     agent = AgentConfig(
         node_ip=address,
         reserved=reserved,
@@ -125,6 +136,16 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     if pin and agent.ca_file is None and agent.kubeconfig is None:
         agent = _with_pinned_ca(agent, pin)
     _run(agent)
+
+
+def _node_port_addresses(given: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+    if found == ("primary",):
+        return found
+    try:
+        return tuple(str(ipaddress.ip_network(part)) for part in found)
+    except ValueError as error:
+        raise click.BadParameter(f"--nodeport-addresses: {error}") from error
 
 
 def _with_pinned_ca(agent: AgentConfig, pin: str) -> AgentConfig:

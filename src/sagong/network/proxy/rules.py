@@ -18,9 +18,11 @@ upstream's nftables mode of kube-proxy.
 
 import base64
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sagong.api.address_ranges import Network
 from sagong.network.proxy.endpoints import Chosen, Endpoint
 from sagong.network.proxy.services import ServicePort
 from sagong.network.tables.family import IPV4, Family
@@ -44,6 +46,9 @@ class Config:
     # Addresses of cluster IPs that this node itself answers while no endpoint is behind them.
     own_service_ips: frozenset[str] = frozenset()
     family: Family = IPV4
+    # Where node ports are reached: addresses of the node in these; none: all of its addresses.
+    node_port_ranges: tuple[str, ...] = ()
+    node_ip: str = ""  # this node's own, "" while it is not known
 
 
 def _maps(family: Family) -> Mapping[str, str]:
@@ -77,17 +82,20 @@ def _look_up(family: Family) -> str:
     return f"{family.word} daddr . meta l4proto . th dport vmap"
 
 
-def _node_port_look_up(family: Family) -> str:
+def _node_port_look_up(config: Config) -> str:
     # Loopback is excluded: the kernel drops what comes back from there unless route_localnet is
     # set, and IPv6 has no such switch.
-    local = f"fib daddr type local {family.word} daddr != {family.loopback}"
+    ip, loopback = config.family.word, config.family.loopback
+    local = f"fib daddr type local {ip} daddr != {loopback}"
+    if config.node_port_ranges:
+        local += f" {ip} daddr {{ {', '.join(config.node_port_ranges)} }}"
     return f"{local} meta l4proto . th dport vmap"
 
 
 def frame(config: Config) -> Fragment:
     """What is there without any service."""
     family, ip = config.family, config.family.word
-    look_up, node_port = _look_up(family), _node_port_look_up(family)
+    look_up, node_port = _look_up(family), _node_port_look_up(config)
     pre_dnat = ("ct state new jump firewall-check",)
     endpoints_check = "ct state new jump service-endpoints-check"
     cluster_ips_check = "ct state new jump cluster-ips-check"
@@ -214,12 +222,27 @@ def _external(port: ServicePort, chains: Mapping[str, tuple[str, ...]], config: 
         elements.update(_refused(port, config, addresses=port.external_ips_all, verdict="drop"))
     if port.source_ranges and port.load_balancer_ips:
         firewall = _chain("firewall", port)
-        own[firewall] = (
-            f"{config.family.word} saddr != {{ {', '.join(port.source_ranges)} }} drop",
-        )
+        sources = ", ".join(_allowed_sources(port, config))
+        own[firewall] = (f"{config.family.word} saddr != {{ {sources} }} drop",)
         for ip in port.load_balancer_ips:
             elements["firewall-ips", _tuple(port, ip)] = f"goto {firewall}"
     return Fragment(own, {}, elements)
+
+
+def _allowed_sources(port: ServicePort, config: Config) -> tuple[str, ...]:
+    """The ranges, and the balancer's own addresses if this node is in one of them: a node that has
+    such an address itself takes it as the source of what it sends there."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in port.source_ranges]
+    # Ranges that overlap are no set.
+    allowed = [str(n) for n in ipaddress.collapse_addresses(networks)]  # type: ignore[type-var]
+    if config.node_ip and _within(config.node_ip, networks):
+        allowed += [ip for ip in port.load_balancer_ips if not _within(ip, networks)]
+    return tuple(allowed)
+
+
+def _within(ip: str, networks: Iterable[Network]) -> bool:
+    address = ipaddress.ip_address(ip)
+    return any(address in network for network in networks)
 
 
 def _external_rules(

@@ -6,7 +6,7 @@ Only services that changed are planned again, and only what changed of them is s
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sagong.api.meta import key_of, labels_of, name_of
 from sagong.api.types import Key, Obj
@@ -165,10 +165,20 @@ class ServiceProxy:
             self._nodes_dirty = True
             self._table.wake()
         if new and name_of(new) == self._here.node_name:
+            self._put_node_ip(internal_ip(new, self.family) or "")
             zone = labels_of(new).get(ZONE_LABEL, "")
             if zone != self._here.zone:
                 self._here = Here(self._here.node_name, zone)
                 self._all_dirty = True
+                self._table.wake()
+
+    def _put_node_ip(self, ip: str) -> None:
+        if ip == self._config.node_ip:
+            return
+        self._config = replace(self._config, node_ip=ip)
+        for key, planned in self._planned.items():
+            if any(port.source_ranges for port, _ in planned.ports):
+                self._table.ruleset.put(key, self._fragment(planned))
                 self._table.wake()
 
     def _touch(self, keys: Iterable[Key]) -> None:
