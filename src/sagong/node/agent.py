@@ -322,6 +322,7 @@ class NodeAgent:
             tenancy=self._tenancy,
             aligner=self.aligner,
             probes=self.probe_counts,
+            worker=self.workers.get,
         )
 
     async def _features(self) -> Features:

@@ -7,7 +7,7 @@ is going on for it, an image pull for example.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
 from sagong.node.dra.claims import ClaimFailure
 from sagong.node.plugins.channel import PluginFailure
-from sagong.node.pods import lifecycle, resize, resize_events
+from sagong.node.pods import lifecycle, preemption, resize, resize_events
 from sagong.node.pods.admission import Refused
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
@@ -99,6 +99,7 @@ class Workshop:
     tenancy: Tenancy
     aligner: Aligner
     probes: ProbeCounts
+    worker: "Callable[[str], PodWorker | None]"  # of another pod, by its uid
 
 
 class PodWorker:
@@ -194,10 +195,22 @@ class PodWorker:
             reason, text = "Terminated", SHUTDOWN_MESSAGE
             self._end(Ending(reason, text, is_disruption=True, grace_seconds=grace_seconds))
 
+    def preempt(self) -> None:
+        """End the pod because a critical one needs its room."""
+        if self.is_ending:
+            return
+        text = preemption.MESSAGE
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Preempting", text)
+        self._end(Ending("Preempting", text, is_disruption=True, disruption=preemption.DISRUPTION))
+
     def _end(self, ending: Ending) -> None:
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
         self._interrupt()
         self._wake.set()
+
+    async def wait_released(self) -> None:
+        """Until the pod has let go of all that it held."""
+        await self._ended.wait()
 
     async def wait_ended(self) -> None:
         """Until nothing of the pod runs here, and its status says so."""
@@ -281,12 +294,23 @@ class PodWorker:
             self._shop.tenancy.take(self._as_allocated())
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
+        if refused is not None and (victims := self._shop.tenancy.victims(self._as_allocated())):
+            await self._take_place_of(victims)
+            refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
             refused = await self._shop.aligner.allocate(self._pod)
             if refused is not None:
                 self._shop.tenancy.leave(self.uid)
         if refused is not None:
             self._refuse(refused)
+
+    async def _take_place_of(self, victims: Sequence[str]) -> None:
+        """Until those pods have ended, each within its own grace."""
+        found = [worker for uid in victims if (worker := self._shop.worker(uid)) is not None]
+        for worker in found:
+            worker.preempt()
+        for worker in found:
+            await worker.wait_released()
 
     def _refuse(self, refused: Refused) -> None:
         about = pod_reference(self._pod)
