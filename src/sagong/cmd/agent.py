@@ -36,6 +36,7 @@ from sagong.node.config import NodeAddress, NodeConfig
 from sagong.node.identity import Kept, keep_certificate, read_pem, write_pair
 from sagong.node.server.certificates import SERVING
 from sagong.node.server.server import NodeServer, NodeServerSettings
+from sagong.node.shutdown.groups import ShutdownSettings
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class AgentConfig:
     static_pod_dir: Path | None = None
     reserved: Mapping[str, str] = field(default_factory=dict)  # kubeReserved and systemReserved
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
 
     @property
     def node_ips(self) -> Sequence[str]:
@@ -226,6 +228,7 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         static_pod_dir=config.static_pod_dir,
         reserved=config.reserved,
         alignment=config.alignment,
+        shutdown=config.shutdown,
     )
 
 

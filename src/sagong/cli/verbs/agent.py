@@ -11,6 +11,7 @@ import click
 
 from sagong.api.address_ranges import parse_ranges
 from sagong.cli import options
+from sagong.cli.node_shutdown import SHUTDOWN_KEYS, shutdown_options, take_shutdown
 from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
 from sagong.local.addresses import NoNodeAddress, node_addresses
@@ -43,6 +44,7 @@ _FILE_KEYS = {
     "staticPodPath": "static_pod_dir",
     "labels": "labels",
     **RESERVATION_KEYS,
+    **SHUTDOWN_KEYS,
 }
 
 
@@ -98,6 +100,7 @@ _PATH = click.Path(path_type=Path)
     "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
 )
 @reservation_options
+@shutdown_options
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.
@@ -125,6 +128,7 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
         node_ip=address,
         reserved=reserved,
         alignment=alignment,
+        shutdown=take_shutdown(settings),
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),
         labels=dict(label.partition("=")[::2] for label in labels),
         **settings,

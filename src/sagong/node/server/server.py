@@ -198,6 +198,12 @@ def _policies(config: NodeConfig) -> Obj:
         "topologyManagerPolicy": own.topology_policy,
         "topologyManagerScope": own.topology_scope,
         "topologyManagerPolicyOptions": dict(own.topology_options),
+        "shutdownGracePeriod": f"{config.shutdown.grace_seconds}s",
+        "shutdownGracePeriodCriticalPods": f"{config.shutdown.critical_seconds}s",
+        "shutdownGracePeriodByPodPriority": [
+            {"priority": period.priority, "shutdownGracePeriodSeconds": period.seconds}
+            for period in config.shutdown.by_priority
+        ],
     }
 
 
