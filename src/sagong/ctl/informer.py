@@ -62,6 +62,10 @@ class SharedCache:
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return self._resources[resource].with_index(index, value)
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        objects = self._resources[resource]
+        return len(objects) if index is None else objects.count(index, value)
+
     def following(self, resource: str) -> Following:
         return self._resources[resource].following
 

@@ -33,6 +33,10 @@ from sagong.node.cri.errors import RuntimeFailure
 from sagong.node.devices.pod_resources import PodResources
 from sagong.node.devices.pool import DevicePool
 from sagong.node.devices.registration import DeviceRegistration
+from sagong.node.dra.books import ClaimBooks
+from sagong.node.dra.cdi import knows_cdi
+from sagong.node.dra.claims import PodClaims
+from sagong.node.dra.drivers import DraDrivers
 from sagong.node.eviction.evictor import Evictor
 from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
@@ -64,6 +68,9 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.probes.counts import ProbeCounts
 from sagong.node.registration import Registration
+from sagong.node.shutdown.login import Login
+from sagong.node.shutdown.shutdown import STATUS as SHUTDOWN_STATUS
+from sagong.node.shutdown.shutdown import GracefulShutdown
 from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
 from sagong.node.volumes.storage import node_storage
@@ -120,17 +127,41 @@ class NodeAgent:
         self._status_due = asyncio.Event()
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self.shutdown = GracefulShutdown(
+            config.shutdown,
+            Login(config.logind_settings_dir),
+            lambda: self.workers,
+            self._shutting_down,
+        )
         self._tenancy: Tenancy | None = None
         self.probe_counts = ProbeCounts()
         topology = read_topology()
         self._devices = DevicePool(
-            config.data_dir / "device-plugins", topology, self._status_due.set
+            config.data_dir / "device-plugins", topology, self._devices_changed
         )
         self.aligner = self._make_aligner(topology)
         self._keeper = CpuKeeper(self.aligner, self.cri, self._seen_pods)
-        self.storage = node_storage(
-            config, self._client, clock, node=self._node, use_changed=self._status_due.set
+        drivers = DraDrivers(
+            config.name, self._client, self._claims_changed, config.slice_wipe_seconds
         )
+        self.claims = PodClaims(self._client, drivers, ClaimBooks(config.data_dir))
+        self.storage = node_storage(
+            config,
+            self._client,
+            clock,
+            node=self._node,
+            use_changed=self._status_due.set,
+            handlers={"DRAPlugin": drivers},
+        )
+
+    def _devices_changed(self, resource: str) -> None:
+        self._status_due.set()
+        for uid in self._devices.holders(resource):
+            self._wake(uid)
+
+    def _claims_changed(self, driver: str) -> None:
+        for uid in self.claims.pods_of(driver):
+            self._wake(uid)
 
     def _make_aligner(self, topology: Topology) -> Aligner:
         config = self.config
@@ -167,6 +198,16 @@ class NodeAgent:
             self._tenancy.pressures = pressures
         self._status_due.set()
 
+    def _shutting_down(self, goes_down: bool) -> None:
+        """The machine is about to go down, or that has been called off."""
+        if goes_down:
+            text = "Shutdown manager detected shutdown event"
+            about = node_reference(self._node())
+            self.events.emit(about, "Normal", "NodeShutdown", text)
+        if self._tenancy is not None:
+            self._tenancy.is_shutting_down = goes_down
+        self._status_due.set()
+
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
         await self._ready.wait()
@@ -194,12 +235,17 @@ class NodeAgent:
         static = self._static_pods(shop, tasks)
         self._devices.load()
         self.aligner.load()
+        self.claims.books.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
         start("device plugins", DeviceRegistration(self._devices).run)
         resources = PodResources(
-            self.config.data_dir / "pod-resources", self._devices, self.aligner, self.pods
+            self.config.data_dir / "pod-resources",
+            self._devices,
+            self.aligner,
+            self.claims,
+            self.pods,
         )
         start("pod resources", resources.run)
         start("processors", self._keeper.run)
@@ -211,9 +257,11 @@ class NodeAgent:
         await self.cache.wait_synced()
         self._take_over(shop, static, tasks)
         start("mirrors of static pods", static.keep_mirrors)
+        start("DRA drivers", self.claims.drivers.run)
         start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
+        start("graceful shutdown", self.shutdown.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -244,6 +292,8 @@ class NodeAgent:
             puller=ImagePuller(self.cri, self._clock),
             devices=self._devices,
             aligner=self.aligner,
+            claims=self.claims,
+            knows_cdi=await knows_cdi(self.cri),
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -266,12 +316,13 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes, self.claims),
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,
             aligner=self.aligner,
             probes=self.probe_counts,
+            worker=self.workers.get,
         )
 
     async def _features(self) -> Features:
@@ -442,6 +493,7 @@ class NodeAgent:
             status = await self.cri.status()
         except RuntimeFailure:
             return Health("container runtime is down", pressures=self.evictor.pressures)
+        going_down = self._tenancy is not None and self._tenancy.is_shutting_down
         conditions = {c.type: c for c in status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         age = self._follower.age_seconds
@@ -453,6 +505,7 @@ class NodeAgent:
             f"reason:{network.reason if network else ''} "
             f"message:{network.message if network else ''}",
             pleg="" if age < PLEG_UNHEALTHY_SECONDS else "PLEG is not healthy",
+            shutdown=SHUTDOWN_STATUS if going_down else "",
             pressures=self.evictor.pressures,
         )
 

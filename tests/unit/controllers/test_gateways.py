@@ -40,6 +40,9 @@ class Kept:
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return ()
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        return len(self.objects[resource]) if index is None else 0
+
 
 def gateway(**listener: Any) -> Obj:
     made = {"name": "http", "port": 80, "protocol": "HTTP", **listener}

@@ -7,6 +7,7 @@ prefix of whole elements. What is found is a backend, or a group of choices that
 request; those of less specific matches stand behind a group's own.
 """
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class Surroundings:
     ports: Ports
     resolver: str  # address and port of the cluster's name server, "" without one
     user: str = ""  # whom the workers run as; "" stays root
+    has_ipv6: bool = False  # whether the node has addresses of it
 
 
 def plan_files(sites: Sites, where: Surroundings) -> Mapping[str, bytes]:
@@ -120,14 +122,17 @@ def _frontend(
     *,
     is_tls: bool,
 ) -> str:
-    bind = f"bind {where.ports.address}:{port}"
+    tls = ""
     if is_tls:
         certificates = where.directory / f"certificates-{port}.list"
-        bind += f" ssl strict-sni alpn h2,http/1.1 crt-list {certificates}"
+        tls = f" ssl strict-sni alpn h2,http/1.1 crt-list {certificates}"
+    addresses = [f"{where.ports.address}:{port}"]
+    if where.has_ipv6 and not where.ports.address:
+        addresses.append(f":::{port} v6only")
     exact, prefix = (where.directory / f"{kind}-{port}.map" for kind in ("exact", "prefix"))
     lines = [
         f"frontend port-{port}",
-        f"    {bind}",
+        *(f"    bind {address}{tls}" for address in addresses),
         f"    http-request set-header X-Forwarded-Proto {'https' if is_tls else 'http'}",
         "    http-request set-header X-Forwarded-Host %[req.hdr(host)]",
         "    http-request set-header X-Real-IP %[src]",
@@ -295,13 +300,22 @@ def _redirect(redirect: Redirect) -> Iterator[str]:
         yield f"http-request redirect location {where} code {redirect.status}{condition}"
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _server(server: Server, where: Surroundings) -> str:
-    words = [f"{server.host}:{server.port}", f"weight {server.weight}"]
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    words = [f"{host}:{server.port}", f"weight {server.weight}"]
     if server.tls:
         words.append("ssl verify none")
     if server.http2:
         words.append("proto h2")
-    if not server.host.replace(".", "").isdigit():
+    if not _is_address(server.host):
         words.append("resolvers cluster init-addr none" if where.resolver else "init-addr none")
     return " ".join(words)
 

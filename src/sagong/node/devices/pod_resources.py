@@ -19,6 +19,7 @@ from sagong.api.types import Obj
 from sagong.core.protobuf import MessageSet
 from sagong.node.alignment.aligner import Aligner
 from sagong.node.devices.pool import DevicePool
+from sagong.node.dra.claims import PodClaims, Use
 from sagong.node.pods.model import Kind
 from sagong.node.pods.spec import all_containers, is_sidecar
 
@@ -38,6 +39,7 @@ class PodResources:
     directory: Path
     pool: DevicePool
     aligner: Aligner
+    claims: PodClaims
     pods: Callable[[], Sequence[Obj]]
 
     async def run(self) -> None:
@@ -102,14 +104,15 @@ class PodResources:
 
     def _of(self, pod: Obj) -> Obj:
         metadata = pod["metadata"]
-        containers = [self._container(str(metadata["uid"]), name) for name in _names(pod)]
+        containers = [self._container(pod, container) for container in _lasting(pod)]
         return {
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "containers": containers,
         }
 
-    def _container(self, uid: str, name: str) -> Obj:
+    def _container(self, pod: Obj, container: Obj) -> Obj:
+        uid, name = str(pod["metadata"]["uid"]), container["name"]
         devices = [
             self._devices(resource, ids)
             for resource, ids in sorted(self.pool.granted(uid, name).items())
@@ -119,7 +122,9 @@ class PodResources:
             for b in self.aligner.memory.own(uid, name)
         ]
         cpus = sorted(self.aligner.cpus.own(uid, name))
-        return {"name": name, "devices": devices, "cpu_ids": cpus, "memory": memory}
+        dynamic = [_dynamic(use) for use in self.claims.uses(pod, container)]
+        found: Obj = {"name": name, "devices": devices, "cpu_ids": cpus, "memory": memory}
+        return {**found, "dynamic_resources": dynamic}
 
     def _devices(self, resource: str, ids: Sequence[str]) -> Obj:
         found: Obj = {"resource_name": resource, "device_ids": list(ids)}
@@ -128,12 +133,28 @@ class PodResources:
         return found
 
 
+def _dynamic(use: Use) -> Obj:
+    claim = use.record.claim
+    resources = [
+        {
+            "cdi_devices": [{"name": name} for name in device.cdi_ids],
+            "driver_name": driver,
+            "pool_name": device.pool,
+            "device_name": device.device,
+            "share_id": device.share,
+        }
+        for driver, device in use.devices()
+    ]
+    names = {"claim_name": claim.name, "claim_namespace": claim.namespace}
+    return {**names, "claim_resources": resources}
+
+
 def _at(nodes: Sequence[int]) -> Obj:
     return {"nodes": [{"ID": node} for node in nodes]}
 
 
-def _names(pod: Obj) -> Iterator[str]:
+def _lasting(pod: Obj) -> Iterator[Obj]:
     """Sidecars and main containers: those that last."""
     for kind, container in all_containers(pod):
         if kind is Kind.MAIN or (kind is Kind.INIT and is_sidecar(container)):
-            yield container["name"]
+            yield container

@@ -84,9 +84,10 @@ class _Wish:
 
 
 class DevicePool:
-    """One an agent. ``changed`` is called when the node offers something else than before."""
+    """One an agent. ``changed`` is told of a resource of which the node offers something else
+    than before."""
 
-    def __init__(self, directory: Path, topology: Topology, changed: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, topology: Topology, changed: Callable[[str], None]) -> None:
         self.directory = directory
         self._topology = topology
         self._changed = changed
@@ -143,7 +144,7 @@ class DevicePool:
     def _note(self, resource: str, devices: dict[str, bool]) -> None:
         if self._devices.get(resource) != devices:
             self._devices[resource] = devices
-            self._changed()
+            self._changed(resource)
 
     # Pods
 
@@ -291,6 +292,19 @@ class DevicePool:
             {k: v for a in answers for k, v in a.annotations.items()},
             [device.name for a in answers for device in a.cdi_devices],
         )
+
+    def health(self, resource: str, device: str) -> str:
+        """As a pod's status tells it; of a plugin that has gone nothing is known."""
+        well = self._devices.get(resource, {}).get(device)
+        return "Unknown" if well is None else HEALTHY if well else "Unhealthy"
+
+    def holders(self, resource: str) -> Sequence[str]:
+        """Uids of pods that have devices of a resource."""
+        return [
+            uid
+            for uid, containers in self._grants.items()
+            if any(resource in grants for grants in containers.values())
+        ]
 
     def near(self, resource: str, ids: Sequence[str]) -> Sequence[int]:
         """The NUMA nodes of devices."""

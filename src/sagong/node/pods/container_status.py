@@ -67,6 +67,8 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     status["started"] = running and is_started(situation, container, latest)
     status["ready"] = is_ready(situation, kind, container, status)
     _add_resources(situation, container, running=running, status=status)
+    if kind is Kind.MAIN and (health := situation.device_health.get(container["name"])):
+        status["allocatedResourcesStatus"] = list(health)
     return status
 
 

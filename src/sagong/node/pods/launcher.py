@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
 from sagong.node.devices.pool import DeviceOptions, DevicePool
+from sagong.node.dra.cdi import CdiFailure, edits_of
+from sagong.node.dra.claims import ClaimFailure, PodClaims
+from sagong.node.dra.device_health import health_of
 from sagong.node.images.puller import ImagePuller
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
@@ -59,6 +62,8 @@ class Launcher:
     puller: ImagePuller
     devices: DevicePool
     aligner: Aligner
+    claims: PodClaims
+    knows_cdi: bool  # the runtime
     cgroups: CgroupTree
     mounts: ContainerMounts
     services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
@@ -131,6 +136,10 @@ class Launcher:
             raise ConfigFailure(f"container {action.name} is not in the pod's spec")
         kind, container = found
         about = container_reference(pod, kind, action.name)
+        try:
+            await self.claims.prepare(pod)
+        except ClaimFailure as error:
+            raise ConfigFailure(f"failed to prepare devices: {error}") from error
 
         def emit(type_: str, reason: str, message: str) -> None:
             self.events.emit(about, type_, reason, message)
@@ -232,7 +241,7 @@ class Launcher:
         ips = self.pod_ips(pod, action.sandbox)
         mounts += self.mounts.own_files(pod, container, action, ips, taken)
         target = seen.latest(container.get("targetContainerName") or "")
-        own = await self._devices(pod, action.name)
+        own = await self._devices(pod, container)
         return ContainerFacts(
             attempt=action.attempt,
             image_ref=image.id,
@@ -248,11 +257,26 @@ class Launcher:
             volume_groups=[v.group for v in volumes.values() if v.group is not None],
         )
 
-    async def _devices(self, pod: Obj, name: str) -> DeviceOptions:
+    async def _devices(self, pod: Obj, container: Obj) -> DeviceOptions:
+        """What plugins and claims give; CDI is carried out here for a runtime without it."""
         try:
-            return await self.devices.options(pod["metadata"]["uid"], name)
-        except PluginFailure as error:
+            own = await self.devices.options(pod["metadata"]["uid"], container["name"])
+            names = [*own.cdi_devices, *self.claims.cdi_devices(pod, container)]
+            if self.knows_cdi or not names:
+                return replace(own, cdi_devices=names)
+            edits = edits_of(names, self.config.cdi_dirs)
+        except (PluginFailure, CdiFailure) as error:
             raise ConfigFailure(f"failed to prepare devices: {error}") from error
+        return replace(
+            own,
+            environment={**own.environment, **edits.environment},
+            devices=[*own.devices, *edits.devices],
+            mounts=[*own.mounts, *edits.mounts],
+            cdi_devices=(),
+        )
+
+    def device_health(self, pod: Obj) -> Mapping[str, Sequence[Obj]]:
+        return health_of(pod, self.devices, self.claims)
 
     async def _pull(self, pod: Obj, action: StartContainer, wanted: Obj) -> Any:
         """The image of a container or of an image volume. Raises ImageFailure."""

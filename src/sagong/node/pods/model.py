@@ -143,6 +143,7 @@ class Ending:
     message: str
     is_refusal: bool = False  # nothing of the pod was ever started
     is_disruption: bool = False  # told by the condition DisruptionTarget
+    disruption: str = ""  # what that says, if not the message
     grace_seconds: float | None = None  # in place of the pod's own
 
 
@@ -203,3 +204,5 @@ class Situation:
     room: Room | None = None  # set while the pod asks for other resources than it has
     host_ips: Sequence[str] = ()
     crash_back_off_max_seconds: float = 300.0
+    # By main container what its status tells of devices (allocatedResourcesStatus).
+    device_health: Mapping[str, Sequence[Obj]] = field(default_factory=dict)

@@ -134,7 +134,8 @@ def _disruption(situation: Situation) -> dict[str, Obj]:
     ending = situation.memory.ending
     if ending is None or not ending.is_disruption:
         return {}
-    facts = {"status": "True", "reason": "TerminationByKubelet", "message": ending.message}
+    text = ending.disruption or ending.message
+    facts = {"status": "True", "reason": "TerminationByKubelet", "message": text}
     return {"DisruptionTarget": facts}
 
 
