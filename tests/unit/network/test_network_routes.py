@@ -7,6 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from sagong.api.types import Key
+from sagong.network.policy.model import pod_facts
+from sagong.network.proxy.endpoints import endpoints_of
+from sagong.network.proxy.services import ServicePort
 from sagong.network.routes.announcing import plan_announced
 from sagong.network.routes.cni import (
     CONFLIST_NAME,
@@ -15,8 +19,10 @@ from sagong.network.routes.cni import (
     remove_conflist,
     write_conflist,
 )
+from sagong.network.routes.nodes import internal_ip
 from sagong.network.routes.routes import Hop, plan_routes
 from sagong.network.routes.sysctl import SysctlError, Sysctls
+from sagong.network.tables.family import IPV6
 
 Obj = dict[str, Any]
 
@@ -175,3 +181,31 @@ def test_a_local_policy_is_answered_for_where_the_endpoints_are() -> None:
     serving = {f"default/s{i}": {"b"} for i in range(8)}
     assert plan_announced(services, nodes, "a", serving) == frozenset()
     assert len(plan_announced(services, nodes, "b", serving)) == 8
+
+
+HOSTILE = ["", "x", "192.0.2.300", "192.0.2.1 }; flush ruleset #", "fe80::1%eth0", "a.example.com"]
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_what_a_node_calls_an_address_and_is_none_reaches_no_rule(address: str) -> None:
+    own = node("a", "192.0.2.1", "10.244.0.0/24")
+    other = node("b", None, "10.244.1.0/24")
+    other["status"]["addresses"] = [{"type": "InternalIP", "address": address}]
+    assert internal_ip(other) is None
+    assert internal_ip(other, IPV6) is None
+    assert plan_routes([own, other], "a", "10.96.0.0/16").keys() == {"10.96.0.0/16"}
+    other["status"]["addresses"].append({"type": "InternalIP", "address": "192.0.2.2"})
+    assert internal_ip(other) == "192.0.2.2"
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_no_more_does_what_is_said_of_pods_and_endpoints(address: str) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n"}, "spec": {}, "status": {"podIP": address}}
+    assert pod_facts(pod) is None
+    slice_ = {
+        "addressType": "IPv4",
+        "ports": [{"port": 80}],
+        "endpoints": [{"addresses": [address]}, {"addresses": ["10.244.0.2"]}],
+    }
+    port = ServicePort(Key("n", "s"), "", "tcp", 80, "10.96.0.9")
+    assert [endpoint.ip for endpoint in endpoints_of([slice_], port)] == ["10.244.0.2"]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sagong.api.address_pools import AddressPool, choose_address
+from sagong.api.address_ranges import canonical_address
 from sagong.api.meta import (
     condition,
     deep_copy,
@@ -156,7 +157,8 @@ def node_addresses(node: Obj) -> list[str]:
     ready = condition(node, "Ready")
     if EXCLUDED_LABEL in labels_of(node) or ready is None or ready["status"] != "True":
         return []
-    given = (node.get("status") or {}).get("addresses") or ()
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    given = [a for a in addresses if canonical_address(a["address"]) is not None]
     outside = [a["address"] for a in given if a["type"] == "ExternalIP"]
     return outside or [a["address"] for a in given if a["type"] == "InternalIP"]
 

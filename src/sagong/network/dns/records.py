@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from sagong.api.address_ranges import canonical_address
 from sagong.api.meta import name_of, namespace_of
 from sagong.api.types import Obj
 from sagong.network.indexes import service_name_of
@@ -334,7 +335,9 @@ def _endpoints(slices: Iterable[Obj]) -> Iterable[_Endpoint]:
         for entry in slice_.get("endpoints") or ():
             if (entry.get("conditions") or {}).get("ready") is False:
                 continue
-            ip = entry["addresses"][0]
+            ip = canonical_address(entry["addresses"][0])
+            if ip is None:
+                continue
             yield _Endpoint(ip, (entry.get("hostname") or pod_name(ip)).lower(), ports)
 
 

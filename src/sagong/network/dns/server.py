@@ -37,6 +37,7 @@ TEMPLATES_MAX = 10_000  # answers kept ready, a few hundred bytes each; past it 
 FORWARDED_MAX = 512  # questions waiting for a resolver at once; past it: server failure
 FORWARDED_OF_CLIENT_MAX = 128  # of one address, so that one client cannot take them all
 CONNECTIONS_MAX = 256  # by TCP; past it a connection is closed at once
+CONNECTIONS_OF_CLIENT_MAX = 64  # of one address, so that one client cannot take them all
 CONNECTION_IDLE_SECONDS = 10.0
 BIND_RETRY_SECONDS = 5.0  # while another program has the port
 CHAIN_MAX = 8  # names that an external name may lead through within the cluster
@@ -72,6 +73,7 @@ class DnsServer:
         )
         self._forwarded: Counter[str] = Counter()  # by the client's address
         self._connections: set[asyncio.StreamWriter] = set()
+        self._connected_clients: Counter[str] = Counter()  # by address
         self.serving = asyncio.Event()
 
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
@@ -193,16 +195,19 @@ class DnsServer:
         return bytes(reply.pack())
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= CONNECTIONS_MAX:
+        client = (writer.get_extra_info("peername") or ("",))[0]
+        full = len(self._connections) >= CONNECTIONS_MAX
+        if full or self._connected_clients[client] >= CONNECTIONS_OF_CLIENT_MAX:
             writer.close()
             return
         self._connections.add(writer)
+        self._connected_clients[client] += 1
         try:
             while True:
                 async with asyncio.timeout(CONNECTION_IDLE_SECONDS):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     message = await reader.readexactly(size)
-                reply = await self._answer_whole(message, writer.get_extra_info("peername")[0])
+                reply = await self._answer_whole(message, client)
                 if reply is None:
                     break
                 writer.write(len(reply).to_bytes(2, "big") + reply)
@@ -211,6 +216,9 @@ class DnsServer:
             log.debug("a client is done or gone: %s", error)
         finally:
             self._connections.discard(writer)
+            self._connected_clients[client] -= 1
+            if not self._connected_clients[client]:
+                del self._connected_clients[client]
             writer.close()
 
     async def _answer_whole(self, message: bytes, client: str) -> bytes | None:

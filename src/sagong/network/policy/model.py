@@ -99,7 +99,7 @@ def pod_facts(pod: Obj, family: Family = IPV4) -> PodFacts | None:
     spec = pod["spec"]
     status = pod.get("status") or {}
     ips = [entry["ip"] for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
-    ip = next((ip for ip in ips if ip and family.has(ip)), None)
+    ip = next(family.addresses(ips), None)
     if ip is None or spec.get("hostNetwork") or is_finished(pod):
         return None
     # Sidecars are init containers that go on; a port of one that ends is nobody's.

@@ -64,7 +64,10 @@ def endpoints_of(
         if number is None:
             continue
         for entry in slice_.get("endpoints") or ():
-            endpoint = _endpoint(entry, number)
+            ip = next(family.addresses(entry["addresses"][:1]), None)
+            if ip is None:
+                continue
+            endpoint = _endpoint(entry, ip, number)
             known = found.get((endpoint.ip, number))
             # An endpoint that moves between slices is for a moment in both: the better one counts.
             if known is None or _rank(endpoint) > _rank(known):
@@ -97,14 +100,14 @@ def _port_number(slice_: Obj, port: ServicePort) -> int | None:
     return None
 
 
-def _endpoint(entry: Obj, number: int) -> Endpoint:
+def _endpoint(entry: Obj, ip: str, number: int) -> Endpoint:
     conditions = entry.get("conditions") or {}
     ready = conditions.get("ready")
     ready = True if ready is None else bool(ready)
     serving = conditions.get("serving")
     hints = entry.get("hints") or {}
     return Endpoint(
-        ip=entry["addresses"][0],
+        ip=ip,
         port=number,
         ready=ready,
         serving=ready if serving is None else bool(serving),

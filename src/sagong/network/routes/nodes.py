@@ -2,15 +2,18 @@
 
 import ipaddress
 
+from sagong.api.address_ranges import canonical_address
 from sagong.api.types import Obj
 from sagong.network.tables.family import FAMILIES, IPV4, Family
 
 
 def internal_ip(node: Obj, family: Family = IPV4) -> str | None:
     """A node's first InternalIP of a family."""
-    for address in (node.get("status") or {}).get("addresses") or ():
-        if address.get("type") == "InternalIP" and family.has(address["address"]):
-            return str(address["address"])
+    for given in (node.get("status") or {}).get("addresses") or ():
+        if given.get("type") == "InternalIP":
+            address = canonical_address(given["address"])
+            if address is not None and family.has(address):
+                return address
     return None
 
 

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sagong.api.address_ranges import family_of
+from sagong.api.address_ranges import canonical_address, family_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,9 @@ class Family:
     def addresses(self, texts: Iterable[str]) -> Iterator[str]:
         """Those that are addresses of the family."""
         for text in texts:
-            try:
-                ipaddress.ip_address(text)
-            except ValueError:
-                continue
-            if self.has(text):
-                yield text
+            address = canonical_address(text)
+            if address is not None and self.has(address):
+                yield address
 
     def is_network(self, text: str) -> bool:
         try:
