@@ -510,6 +510,7 @@ class NodeAgent:
         )
 
     async def _renew_lease(self) -> None:
+        lost = False
         while True:
             try:
                 node = self.cache.get("nodes", "", self.config.name)
@@ -518,8 +519,12 @@ class NodeAgent:
                 await self.registration.renew_lease(node)
             except ApiError as error:
                 log.warning("cannot renew the node's lease: %s", error)
+                lost = True
                 await asyncio.sleep(1.0)
                 continue
+            if lost:
+                lost = False
+                self.cache.note_answered()
             await asyncio.sleep(self.config.lease_renew_seconds)
 
     # Upkeep

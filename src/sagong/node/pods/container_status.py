@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
+from sagong.node.pods import restart_all
 from sagong.node.pods.model import (
     Kind,
     RunState,
@@ -46,7 +47,12 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     attempts = situation.seen.attempts(container["name"])
     latest = attempts[0] if attempts else None
     status: Obj = {"name": container["name"]}
-    if latest is None:
+    removed = situation.memory.removed.get(container["name"])
+    if latest is None and removed is not None and situation.memory.stage is Stage.RUNNING:
+        status["state"], status["lastState"] = restart_all.waiting(), restart_all.terminated()
+        status["restartCount"] = removed + 1
+        status["image"], status["imageID"] = container.get("image", ""), ""
+    elif latest is None:
         status["state"] = _state_without(situation, kind, container, previous)
         status["lastState"] = previous.get("lastState") or {}
         status["restartCount"] = int(previous.get("restartCount") or 0)
@@ -58,6 +64,8 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     else:
         status["state"] = state_of(latest)
         status["lastState"] = _last_state(attempts[1:], previous, latest)
+        if removed is not None and latest.attempt == removed + 1:
+            status["lastState"] = restart_all.terminated()
         status["restartCount"] = latest.attempt
         status["image"] = latest.image
         status["imageID"] = latest.image_ref

@@ -141,7 +141,7 @@ def validate_pod_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if before.get("qosClass") is not None:
         checks.unchanged(status.get("qosClass"), before["qosClass"], path.child("qosClass"), errors)
     policy = old["spec"].get("restartPolicy")
-    if policy == "Always":
+    if policy == "Always" or _may_restart_all(old):
         return
     for field, group in (
         ("containerStatuses", "containers"),
@@ -159,6 +159,16 @@ def validate_pod_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
             path.child(field),
             errors,
         )
+
+
+def _may_restart_all(pod: Obj) -> bool:
+    """Whether some container's end may start all of them anew, those that have succeeded too."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for group in ("initContainers", "containers")
+        for container in pod["spec"].get(group) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def _validate_transitions(
