@@ -16,7 +16,7 @@ from sagong.node.pods.model import (
     Stage,
     Waiting,
 )
-from sagong.node.pods.resize import RESIZABLE
+from sagong.node.pods.resize import LEVEL, RESIZABLE
 from sagong.node.pods.spec import containers_of, is_sidecar, previous_statuses, restarts_after
 
 UNKNOWN_EXIT_CODE = 137
@@ -216,6 +216,18 @@ def _add_resources(situation: Situation, container: Obj, *, running: bool, statu
         status["resources"] = _with_others(container, given) if given is not None else allocated
         if mounts := container.get("volumeMounts"):
             status["volumeMounts"] = [_mount_status(mount) for mount in mounts]
+
+
+def level_resources(situation: Situation) -> Obj:
+    """What the pod as such has been given, if it asks for anything."""
+    spec, allocation = situation.pod["spec"], situation.memory.allocation
+    if not spec.get("resources") or LEVEL not in allocation.allocated:
+        return {}
+    allocated = _with_others(spec, allocation.allocated[LEVEL])
+    found: Obj = {"resources": _with_others(spec, allocation.actuated.get(LEVEL))}
+    if allocated.get("requests"):
+        found["allocatedResources"] = allocated["requests"]
+    return found
 
 
 def _with_others(container: Obj, given: Obj | None) -> Obj:

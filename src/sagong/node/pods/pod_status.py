@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
 from sagong.node.pods import restart_all
-from sagong.node.pods.container_status import container_statuses
+from sagong.node.pods.container_status import container_statuses, level_resources
 from sagong.node.pods.model import Kind, Situation, Stage
 from sagong.node.pods.resize import is_in_progress
 from sagong.node.pods.spec import (
@@ -52,6 +52,7 @@ def pod_status(situation: Situation) -> Obj:
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = old.get("qosClass") or qos_class(pod)
+    status |= level_resources(situation)
     kept = ("nominatedNodeName", "resize", "resourceClaimStatuses", "extendedResourceClaimStatus")
     return status | {name: old[name] for name in kept if name in old}
 

@@ -211,7 +211,8 @@ def _named(pod: Obj) -> list[tuple[int, Obj]]:
 
 
 def validate_resize(new: Obj, old: Obj, errors: ErrorList) -> None:
-    """An update of ``/resize``: only cpu and memory of containers, the QoS class unchanged."""
+    """An update of ``/resize``: only cpu and memory of containers and of the pod itself, the
+    QoS class unchanged."""
     validate_pod(new, errors)
     if _counts_differ(new["spec"], old["spec"], errors):
         return
@@ -220,6 +221,13 @@ def validate_resize(new: Obj, old: Obj, errors: ErrorList) -> None:
             _SPEC, qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"
         )
     munged: Obj = deep_copy(new["spec"])
+    _validate_removed(
+        munged.get("resources") or {},
+        old["spec"].get("resources") or {},
+        _SPEC.child("resources"),
+        errors,
+    )
+    _put_back_amounts(munged, old["spec"])
     for group in ("containers", "initContainers"):
         pairs = zip(munged.get(group) or (), old["spec"].get(group) or (), strict=False)
         for i, (ours, theirs) in enumerate(pairs):
