@@ -11,6 +11,7 @@ from pathlib import Path
 from sagong.api.meta import uid_of
 from sagong.client.client import Client
 from sagong.cmd.server import Running, ServerConfig, serving
+from sagong.cmd.tuning import settle_memory
 from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from scenarios import SCENARIOS, Obj, Scenario, many, node
@@ -27,6 +28,7 @@ async def bind_through_api(
     scenario, clock = SCENARIOS[name], SystemClock()
     config = ServerConfig(directory, port=0, store=options.store)
     async with serving(config, clock=clock, ids=SystemIds()) as running:
+        settle_memory()  # as ``sagong server`` does once it has started
         client = running.client(ADMIN)
         await prepare(client, scenario, nodes)
         await settle(options, running, clock)

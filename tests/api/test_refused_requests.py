@@ -9,6 +9,8 @@ import yaml
 from rest import CONFIG_MAPS, Api, config_map
 
 TABLE = yaml.safe_load((Path(__file__).parent / "refusals.yaml").read_text())
+WARNED = yaml.safe_load((Path(__file__).parent / "warnings.yaml").read_text())
+UPDATES = yaml.safe_load((Path(__file__).parent / "refused_updates.yaml").read_text())
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 UNKNOWN = "the object provided is unrecognized (must be of type ConfigMap): "
@@ -148,15 +150,55 @@ async def test_options_in_the_body_of_a_delete(api: Api, body: Any) -> None:
     assert answer.status in (400, 422)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=lambda c: f"{c['at']}-{c['causes'][0]}"[:90])
-async def test_causes(api: Api, case: dict[str, Any]) -> None:
+def _collection(case: dict[str, Any]) -> tuple[str, str]:
+    """The version of a case and the path of its collection."""
     group_version, _, plural = case["at"].rpartition("/")
     prefix = f"/api/{group_version}" if "/" not in group_version else f"/apis/{group_version}"
     namespace = "" if case.get("cluster") else "/namespaces/default"
+    return group_version, f"{prefix}{namespace}/{plural}"
+
+
+def _causes(body: dict[str, Any]) -> list[str]:
+    return sorted(f"{c['field']}: {c['message']}" for c in body["details"]["causes"])
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda c: f"{c['at']}-{c['causes'][0]}"[:90])
+async def test_causes(api: Api, case: dict[str, Any]) -> None:
+    group_version, collection = _collection(case)
     body = {"apiVersion": group_version, "metadata": {"name": "a"}, **case["body"]}
 
-    answer = await api.call("POST", f"{prefix}{namespace}/{plural}?dryRun=All", json.dumps(body))
+    answer = await api.call("POST", f"{collection}?dryRun=All", json.dumps(body))
 
     assert answer.status == 422, answer.text
-    causes = answer.body["details"]["causes"]
-    assert sorted(f"{c['field']}: {c['message']}" for c in causes) == sorted(case["causes"])
+    assert _causes(answer.body) == sorted(case["causes"])
+
+
+@pytest.mark.parametrize("case", UPDATES, ids=lambda c: f"{c['at']}-{c['causes'][0]}"[:90])
+async def test_causes_of_refused_updates(api: Api, case: dict[str, Any]) -> None:
+    group_version, collection = _collection(case)
+    body = {"apiVersion": group_version, "metadata": {"name": "refused"}, **case["before"]}
+    created = await api.call("POST", collection, json.dumps(body))
+    assert created.status == 201, created.text
+    path = f"{collection}/{created.body['metadata']['name']}"
+    target = f"{path}/status" if case.get("status") else path
+    headers = {"Content-Type": "application/merge-patch+json"}
+
+    answer = await api.call("PATCH", target, json.dumps(case["change"]), headers=headers)
+    deleted = await api.call("DELETE", path, {"propagationPolicy": "Background"})
+
+    assert answer.status == 422, answer.text
+    assert _causes(answer.body) == sorted(case["causes"])
+    assert deleted.status in (200, 202), deleted.text
+
+
+@pytest.mark.parametrize("case", WARNED, ids=lambda c: c["at"])
+async def test_warnings(api: Api, case: dict[str, Any]) -> None:
+    group_version, collection = _collection(case)
+    body = {"apiVersion": group_version, "metadata": {"name": "a"}, **case["body"]}
+
+    answer = await api.call("POST", f"{collection}?dryRun=All", json.dumps(body))
+
+    assert answer.status == 201, answer.text
+    assert sorted(answer.headers.getall("Warning", ())) == sorted(
+        f"299 - {json.dumps(warning)}" for warning in case["warnings"]
+    )

@@ -1,5 +1,9 @@
 """The same seed gives the same history; and a red run says how to see it again."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from sagong.sim.faults import BAD_DAY
@@ -33,6 +37,21 @@ def test_a_seed_repeats_its_history() -> None:
     first, again, other = history(1), history(1), history(2)
     assert first == again
     assert first != other
+
+
+def test_a_seed_is_one_run_however_strings_are_hashed() -> None:
+    """Each process hashes strings otherwise; sets of them are in another order in each."""
+    command = [sys.executable, "-m", "sagong", "sim", "rehearse"]
+    command += ["--seed", "3", "--nodes", "4", "--replicas", "6", "--troubles", "2"]
+    processes = [
+        subprocess.Popen(
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True
+        )
+        for seed in ("0", "1", "2")
+    ]
+    told = {process.communicate()[0] for process in processes}
+    assert len(told) == 1, told
+    assert ", trace " in told.pop()
 
 
 def test_a_red_run_says_how_to_see_it_again() -> None:

@@ -9,6 +9,9 @@ import sys
 # Module or package -> why an agent that has only pods to run has no use for it.
 NOT_IN_AN_AGENT = {
     "numpy": "the scheduler's",
+    "sqlite3": "the store's",
+    "unittest": "for tests",
+    "pyroute2": "9 MB for the few requests of `core.netlink`",
     "jsonschema": "checks of schemas are the API server's",
     "kubernetes_validate": "the published definitions are the API server's",
     "sagong.api.cel": "expressions are evaluated by the API server and the scheduler",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from sagong.core import durations
+
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -29,8 +31,6 @@ _MONTHS = dict(
 )
 _WEEKDAYS = dict(zip(["sun", "mon", "tue", "wed", "thu", "fri", "sat"], range(7), strict=True))
 _YEARS_SEARCHED = 5  # a schedule with no time within them (30 February) has none
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 class CronError(ValueError):
@@ -117,7 +117,7 @@ def parse_schedule(text: str, zone: str | None = None) -> Schedule | Every:
         zone, text = prefix.partition("=")[2], text.strip()
     where: tzinfo = ZoneInfo(zone) if zone else UTC
     if text.startswith("@every "):
-        return Every(max(1, int(_duration(text[7:]))))
+        return _every(text[7:])
     if text.startswith("@"):
         if text not in MACROS:
             raise CronError(f"unrecognized descriptor: {text}")
@@ -188,10 +188,9 @@ def _number(text: str, names: dict[str, int]) -> int:
     return int(text)
 
 
-def _duration(text: str) -> float:
-    sign, unsigned = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    parts = _DURATION.findall(unsigned)
-    if not parts or "".join(n + u for n, u in parts) != unsigned:
+def _every(text: str) -> Every:
+    try:
+        return Every(max(1, int(durations.seconds(text))))
+    except ValueError:
         why = f'time: invalid duration "{text}"'
-        raise CronError(f"failed to parse duration @every {text}: {why}")
-    return sign * sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+        raise CronError(f"failed to parse duration @every {text}: {why}") from None

@@ -99,8 +99,23 @@ def show_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (dict, list)) or value is None:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(_as_in_go(value)).decode()
     return str(value)
+
+
+def _as_in_go(value: Any) -> Any:
+    """Maps by their keys, as Go writes them; structs in the order of their fields.
+
+    A map of the API is one of texts. What stands for an internal type has Go's names.
+    """
+    if isinstance(value, list):
+        return [_as_in_go(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    is_map = all(isinstance(item, str) for item in value.values())
+    if is_map and not all(key[:1].isupper() for key in value):
+        return dict(sorted(value.items()))
+    return {key: _as_in_go(item) for key, item in value.items()}
 
 
 class ErrorList(list[Obj]):
@@ -114,6 +129,10 @@ class ErrorList(list[Obj]):
 
     def invalid(self, path: Path, value: Any, detail: str) -> None:
         self.add("FieldValueInvalid", path, f"Invalid value: {show_value(value)}: {detail}")
+
+    def invalid_as_a_whole(self, path: Path, detail: str) -> None:
+        """Wrong, but the value is not shown (upstream's ``OmitValueType``)."""
+        self.add("FieldValueInvalid", path, f"Invalid value: {detail}")
 
     def not_supported(self, path: Path, value: Any, supported: list[str]) -> None:
         """``supported`` in the order to be shown (upstream sorts string sets, keeps slices)."""

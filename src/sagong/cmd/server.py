@@ -219,7 +219,11 @@ async def _rewriting(store: Store) -> AsyncIterator[None]:
 
 def _reachable(host: str) -> str:
     """Where this machine's own clients reach a listener: "all addresses" is none of them."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    if host == "::":
+        return "[::1]"
+    if host == "0.0.0.0":
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def open_store(config: ServerConfig) -> Store:
@@ -274,7 +278,8 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
-    address = f"{config.advertise_address}:{config.port}"
+    host = config.advertise_address
+    address = f"[{host}]:{config.port}" if ":" in host else f"{host}:{config.port}"
     front = Front(
         core.backend.clock,
         core.backend.ids,

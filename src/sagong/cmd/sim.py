@@ -21,6 +21,7 @@ from sagong.core.tasks import task_group
 from sagong.sim.checkers import always
 from sagong.sim.faults import BAD_DAY
 from sagong.sim.fleet import LEASE_NAMESPACE, LEASES, SIMULATED, Fleet, FleetConfig
+from sagong.sim.trace import Trace
 from sagong.sim.world import Simulation, SimulationConfig, run_simulation
 
 Say = Callable[[str], None]
@@ -75,6 +76,7 @@ def rehearse(seed: int, *, nodes: int, replicas: int, troubles: int) -> str:
     Raises what went wrong, with the line that replays it.
     """
     told: list[str] = []
+    trace = Trace()
 
     async def scenario(world: Simulation) -> None:
         await world.apply("deployments.apps", _deployment(replicas))
@@ -88,10 +90,11 @@ def rehearse(seed: int, *, nodes: int, replicas: int, troubles: int) -> str:
         seconds = world.clock.monotonic()
         told.append(
             f"seed {seed}: {nodes} nodes, {replicas} pods rolled out twice through {troubles}"
-            f" troubles in {seconds:,.0f} virtual seconds, {world.view.revision:,} writes"
+            f" troubles in {seconds:,.0f} virtual seconds, {world.view.revision:,} writes,"
+            f" trace {trace.digest()}"
         )
 
-    config = SimulationConfig(nodes=nodes, faults=BAD_DAY, checks=always())
+    config = SimulationConfig(nodes=nodes, faults=BAD_DAY, checks=[*always(), trace])
     run_simulation(scenario, seed=seed, compose=control_plane, config=config)
     return told[0]
 

@@ -59,6 +59,10 @@ class Cache(Protocol):
         """Objects with a value in a declared index (``Watch.indexes``, e.g. pods by node)."""
         ...
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        """How many objects there are, or how many have a value in an index; looks at none."""
+        ...
+
     def following(self, resource: str) -> Following:
         """For whoever concludes something from hearing nothing: it may be us who do not hear."""
         ...
@@ -113,7 +117,7 @@ class Controller:
     component: str = ""  # source of its Events; "" means "<name>-controller"
     # Objects of the reconciled resource that are none of its business are not even queued; those
     # that were its business before a change are.
-    concerns: Callable[[Obj], bool] | None = None
+    concerns: Callable[[Obj, Cache], bool] | None = None
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:
@@ -123,11 +127,11 @@ def owned(resource: str, owner_kind: str | None = None) -> Watch:
     """
 
     def wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-        keys = set()
+        keys: dict[Key, None] = {}  # an ordered set
         for obj in (old, new):
             ref = controller_of(obj) if obj else None
             if ref and obj and owner_kind in (None, ref["kind"]):
-                keys.add(Key(namespace_of(obj), ref["name"]))
+                keys[Key(namespace_of(obj), ref["name"])] = None
         return keys
 
     return Watch(resource, wakes)

@@ -52,6 +52,9 @@ class Objects:
     def with_index(self, index: str, value: str) -> Iterable[Obj]:
         return tuple(self._indexed[index].get(value, {}).values())
 
+    def count(self, index: str, value: str) -> int:
+        return len(self._indexed[index].get(value, ()))
+
     def __len__(self) -> int:
         return len(self._by_slot)
 

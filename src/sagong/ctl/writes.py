@@ -24,13 +24,13 @@ class Writes:
     # Newest resource version written, by resource.
     revisions: dict[str, int] = field(default_factory=dict)
     # Resource, namespace, name and uid of what a delete removed at once.
-    gone: set[tuple[str, str, str, str]] = field(default_factory=set)
+    gone: dict[tuple[str, str, str, str], None] = field(default_factory=dict)
 
     def note(self, call: Call, obj: Obj) -> None:
         """Remember a successful write by its answer."""
         resource = call.resource.name
         if call.verb == Verb.DELETE and (uid := _deleted_uid(obj)):
-            self.gone.add((resource, call.namespace or "", call.name, uid))
+            self.gone[resource, call.namespace or "", call.name, uid] = None
             return
         if obj.get("kind") != call.resource.kind:
             return  # A subresource of another kind (Scale, TokenRequest): no version of ours.

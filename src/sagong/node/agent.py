@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sagong.api.errors import ApiError
 from sagong.api.meta import key_of, uid_of
+from sagong.api.quantities import parse
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
@@ -20,6 +21,11 @@ from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.events import Recorder
 from sagong.ctl.informer import SharedCache
+from sagong.node.alignment.aligner import Aligner
+from sagong.node.alignment.cpu_books import CpuBooks
+from sagong.node.alignment.keeping import CpuKeeper
+from sagong.node.alignment.memory_books import MemoryBooks
+from sagong.node.alignment.topology import Topology, read_topology
 from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
@@ -27,6 +33,10 @@ from sagong.node.cri.errors import RuntimeFailure
 from sagong.node.devices.pod_resources import PodResources
 from sagong.node.devices.pool import DevicePool
 from sagong.node.devices.registration import DeviceRegistration
+from sagong.node.dra.books import ClaimBooks
+from sagong.node.dra.cdi import knows_cdi
+from sagong.node.dra.claims import PodClaims
+from sagong.node.dra.drivers import DraDrivers
 from sagong.node.eviction.evictor import Evictor
 from sagong.node.eviction.evictor import Node as EvictionNode
 from sagong.node.following import RuntimeFollower
@@ -34,7 +44,13 @@ from sagong.node.images.collector import ImageCollector
 from sagong.node.images.puller import ImagePuller
 from sagong.node.machine import Machine, has_app_armor, read_machine
 from sagong.node.narrowed import NarrowedClient
-from sagong.node.node_object import Health, allocatable, node_status, with_volumes_in_use
+from sagong.node.node_object import (
+    Health,
+    allocatable,
+    node_status,
+    problem_with_machine,
+    with_volumes_in_use,
+)
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.admission import Features
 from sagong.node.pods.cgroups import CgroupTree
@@ -44,6 +60,7 @@ from sagong.node.pods.downward import NodeFacts
 from sagong.node.pods.launcher import Launcher
 from sagong.node.pods.log_rotation import rotate_logs
 from sagong.node.pods.mirror import Mirror
+from sagong.node.pods.model import SeenPod
 from sagong.node.pods.references import node_reference
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.pods.tenancy import Tenancy
@@ -51,6 +68,9 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.probes.counts import ProbeCounts
 from sagong.node.registration import Registration
+from sagong.node.shutdown.login import Login
+from sagong.node.shutdown.shutdown import STATUS as SHUTDOWN_STATUS
+from sagong.node.shutdown.shutdown import GracefulShutdown
 from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
 from sagong.node.volumes.storage import node_storage
@@ -107,12 +127,58 @@ class NodeAgent:
         self._status_due = asyncio.Event()
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self.shutdown = GracefulShutdown(
+            config.shutdown,
+            Login(config.logind_settings_dir),
+            lambda: self.workers,
+            self._shutting_down,
+        )
         self._tenancy: Tenancy | None = None
         self.probe_counts = ProbeCounts()
-        self._devices = DevicePool(config.data_dir / "device-plugins", self._status_due.set)
-        self.storage = node_storage(
-            config, self._client, clock, node=self._node, use_changed=self._status_due.set
+        topology = read_topology()
+        self._devices = DevicePool(
+            config.data_dir / "device-plugins", topology, self._devices_changed
         )
+        self.aligner = self._make_aligner(topology)
+        self._keeper = CpuKeeper(self.aligner, self.cri, self._seen_pods)
+        drivers = DraDrivers(
+            config.name, self._client, self._claims_changed, config.slice_wipe_seconds
+        )
+        self.claims = PodClaims(self._client, drivers, ClaimBooks(config.data_dir))
+        self.storage = node_storage(
+            config,
+            self._client,
+            clock,
+            node=self._node,
+            use_changed=self._status_due.set,
+            handlers={"DRAPlugin": drivers},
+        )
+
+    def _devices_changed(self, resource: str) -> None:
+        self._status_due.set()
+        for uid in self._devices.holders(resource):
+            self._wake(uid)
+
+    def _claims_changed(self, driver: str) -> None:
+        for uid in self.claims.pods_of(driver):
+            self._wake(uid)
+
+    def _make_aligner(self, topology: Topology) -> Aligner:
+        config = self.config
+        if problem := problem_with_machine(config, topology):
+            raise ValueError(problem)
+        cpus = CpuBooks(
+            topology,
+            config.alignment,
+            config.data_dir,
+            reserved_milli=parse(config.reserved.get("cpu", "0")).milli_value,
+            changed=lambda: self._keeper.due.set(),
+        )
+        memory = MemoryBooks(topology, config.alignment, config.data_dir)
+        return Aligner(topology, config.alignment, self._devices, cpus, memory)
+
+    def _seen_pods(self) -> Iterable[SeenPod]:
+        return map(self.view.pod, self.view.uids())
 
     def _eviction_node(self) -> EvictionNode:
         return EvictionNode(
@@ -130,6 +196,16 @@ class NodeAgent:
     def _note_pressures(self, pressures: Sequence[str]) -> None:
         if self._tenancy is not None:
             self._tenancy.pressures = pressures
+        self._status_due.set()
+
+    def _shutting_down(self, goes_down: bool) -> None:
+        """The machine is about to go down, or that has been called off."""
+        if goes_down:
+            text = "Shutdown manager detected shutdown event"
+            about = node_reference(self._node())
+            self.events.emit(about, "Normal", "NodeShutdown", text)
+        if self._tenancy is not None:
+            self._tenancy.is_shutting_down = goes_down
         self._status_due.set()
 
     async def wait_ready(self) -> None:
@@ -158,12 +234,21 @@ class NodeAgent:
         shop = await supervised("storage", functools.partial(self._workshop, machine))
         static = self._static_pods(shop, tasks)
         self._devices.load()
+        self.aligner.load()
+        self.claims.books.load()
         # Static pods wait for nobody: they may be what the API server itself needs.
         static.look()
         start("static pods", static.run)
         start("device plugins", DeviceRegistration(self._devices).run)
-        resources = PodResources(self.config.data_dir / "pod-resources", self._devices, self.pods)
+        resources = PodResources(
+            self.config.data_dir / "pod-resources",
+            self._devices,
+            self.aligner,
+            self.claims,
+            self.pods,
+        )
         start("pod resources", resources.run)
+        start("processors", self._keeper.run)
         start("runtime", self._follower.run)
         await supervised("registration", functools.partial(self.registration.register, machine))
         running = start("cache", self.cache.run)
@@ -172,9 +257,11 @@ class NodeAgent:
         await self.cache.wait_synced()
         self._take_over(shop, static, tasks)
         start("mirrors of static pods", static.keep_mirrors)
+        start("DRA drivers", self.claims.drivers.run)
         start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
+        start("graceful shutdown", self.shutdown.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -204,6 +291,9 @@ class NodeAgent:
             objects=ApiObjects(self._client, self._clock),
             puller=ImagePuller(self.cri, self._clock),
             devices=self._devices,
+            aligner=self.aligner,
+            claims=self.claims,
+            knows_cdi=await knows_cdi(self.cri),
             cgroups=self.cgroups,
             services=self._services,
             node_facts=lambda: facts,
@@ -226,12 +316,13 @@ class NodeAgent:
             stopper=Stopper(
                 self.cri, self.events, self._clock, self.config.drain_seconds, self._services
             ),
-            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes),
+            cleaner=Cleaner(self.config, self.cri, self.view, self.cgroups, volumes, self.claims),
             volumes=volumes,
             guard=self.guard,
             tenancy=self._tenancy,
-            devices=self._devices,
+            aligner=self.aligner,
             probes=self.probe_counts,
+            worker=self.workers.get,
         )
 
     async def _features(self) -> Features:
@@ -298,6 +389,7 @@ class NodeAgent:
                 self._updated(new, shop, tasks)
 
         self.cache.on_change("pods", changed)
+        self.aligner.keep_only(set(self.workers))
         for uid in shop.cleaner.known_uids() - set(self.workers):
             tasks.start(self._remove_orphan(shop, uid), name=f"orphan {uid}")
 
@@ -401,6 +493,7 @@ class NodeAgent:
             status = await self.cri.status()
         except RuntimeFailure:
             return Health("container runtime is down", pressures=self.evictor.pressures)
+        going_down = self._tenancy is not None and self._tenancy.is_shutting_down
         conditions = {c.type: c for c in status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         age = self._follower.age_seconds
@@ -412,10 +505,12 @@ class NodeAgent:
             f"reason:{network.reason if network else ''} "
             f"message:{network.message if network else ''}",
             pleg="" if age < PLEG_UNHEALTHY_SECONDS else "PLEG is not healthy",
+            shutdown=SHUTDOWN_STATUS if going_down else "",
             pressures=self.evictor.pressures,
         )
 
     async def _renew_lease(self) -> None:
+        lost = False
         while True:
             try:
                 node = self.cache.get("nodes", "", self.config.name)
@@ -424,8 +519,12 @@ class NodeAgent:
                 await self.registration.renew_lease(node)
             except ApiError as error:
                 log.warning("cannot renew the node's lease: %s", error)
+                lost = True
                 await asyncio.sleep(1.0)
                 continue
+            if lost:
+                lost = False
+                self.cache.note_answered()
             await asyncio.sleep(self.config.lease_renew_seconds)
 
     # Upkeep

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagong.node.alignment.settings import AlignmentSettings
+from sagong.node.shutdown.groups import ShutdownSettings
+
 KUBELET_VERSION = "v1.36.2"  # the version whose behaviour this agent shows (nodeInfo)
 
 
@@ -52,6 +55,18 @@ class NodeConfig:
     reserved: Mapping[str, str] = field(default_factory=dict)
     # Several agents on one machine each report a share of it: 1/capacity_share of CPU and memory.
     capacity_share: int = 1
+
+    # Processors and memory of their own for pods (node/alignment).
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+
+    # How long a shutdown of the machine waits for pods (node/shutdown).
+    shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
+    logind_settings_dir: Path = Path("/etc/systemd/logind.conf.d")
+
+    # Devices by ResourceClaims: descriptions for runtimes without CDI, and how long the slices of
+    # a driver that has gone are left.
+    cdi_dirs: Sequence[Path] = (Path("/etc/cdi"), Path("/var/run/cdi"))
+    slice_wipe_seconds: float = 30.0
 
     # Sysctls beyond the safe ones that pods may set; may end in "*" (allowedUnsafeSysctls).
     allowed_unsafe_sysctls: Sequence[str] = ()

@@ -10,6 +10,8 @@ from sagong.api.local_volumes import DIRECTORY_ANNOTATION
 from sagong.api.quantities import Quantity, parse
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
+from sagong.node.alignment.settings import problem_of
+from sagong.node.alignment.topology import Topology, parse_cpu_list
 from sagong.node.config import NodeConfig
 from sagong.node.devices.choice import Offer
 from sagong.node.machine import Machine, architecture
@@ -24,11 +26,12 @@ class Health:
     runtime: str = ""
     network: str = ""
     pleg: str = ""
+    shutdown: str = ""
     pressures: Sequence[str] = ()  # conditions of theirs, not of Ready
 
     @property
     def problems(self) -> Sequence[str]:
-        return [text for text in (self.runtime, self.network, self.pleg) if text]
+        return [text for text in (self.runtime, self.network, self.pleg, self.shutdown) if text]
 
 
 def initial_node(config: NodeConfig, machine: Machine) -> Obj:
@@ -85,16 +88,44 @@ def capacity(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
 
 def allocatable(config: NodeConfig, machine: Machine) -> Mapping[str, str]:
     """Capacity less what is reserved, and less what eviction keeps free."""
-    kept = {"memory": "100Mi", **config.reserved}
     result = {}
     for name, text in capacity(config, machine).items():
-        amount = parse(text)
-        if name in kept:
-            amount = amount - parse(kept[name])
+        amount = parse(text) - kept_back(config, name)
         if name == "ephemeral-storage":
             amount = Quantity.of(amount.value * 9 // 10)
         result[name] = str(amount)
     return result
+
+
+def kept_back(config: NodeConfig, name: str) -> Quantity:
+    """What of a resource pods never get, the share that eviction keeps free excepted."""
+    kept = parse(config.reserved.get(name, "0"))
+    threshold = config.eviction_hard.get("memory.available", "0") if name == "memory" else "0"
+    return kept if threshold.endswith("%") else kept + parse(threshold)
+
+
+def problem_with_machine(config: NodeConfig, topology: Topology) -> str:
+    """Why the policies of the settings cannot be followed on this machine, or ""."""
+    own = config.alignment
+    if found := problem_of(own, config.reserved):
+        return found
+    if own.cpu_policy == "static" and config.capacity_share > 1:
+        return "cpuManagerPolicy static needs the machine for one agent alone"
+    if not parse_cpu_list(own.reserved_cpus) <= topology.all_cpus:
+        return f"reservedSystemCPUs {own.reserved_cpus!r} are not all on this machine"
+    if own.topology_policy != "none" and len(topology.numa_nodes) > own.numa_nodes_max:
+        return f"unsupported on machines with more than {own.numa_nodes_max} NUMA Nodes"
+    if own.memory_policy != "Static":
+        return ""
+    for name in {n for kinds in topology.memory.values() for n in kinds}:
+        given = [parse(limits.get(name, "0")).value for limits in own.reserved_memory.values()]
+        kept = kept_back(config, name).value
+        if sum(given) != kept:
+            return (
+                f'the total amount "{sum(given)}" of type "{name}" is not equal to the value '
+                f'"{kept}" determined by Node Allocatable feature'
+            )
+    return ""
 
 
 def node_status(

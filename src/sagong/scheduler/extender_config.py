@@ -1,18 +1,16 @@
 """Extenders in a configuration: where they are, what they are asked, whom they concern."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sagong.api import names
 from sagong.api.types import Obj
-from sagong.scheduler.config_errors import invalid
+from sagong.core.durations import seconds
+from sagong.scheduler.config_errors import ConfigurationError, invalid
 from sagong.scheduler.pod import PodFacts
 from sagong.scheduler.resources import is_extended
 
 TIMEOUT_SECONDS = 5.0
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +89,9 @@ def _extender(entry: Obj) -> ExtenderConfig:
 
 
 def _seconds(text: object) -> float:
-    """A Go duration, as ``100ms`` or ``1m30s``; 0 for none."""
-    return sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(str(text or "")))
+    """0 for none."""
+    try:
+        return seconds(str(text or "0"))
+    except ValueError:
+        problem = invalid("extenders.httpTimeout", text, "must be a duration, as 100ms")
+        raise ConfigurationError([problem]) from None

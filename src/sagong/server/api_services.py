@@ -88,8 +88,9 @@ async def ensure_api_services(client: Client) -> None:
     wanted = plan_api_services(client.resources)
     listing = await client.list(API_SERVICES)
     there = {item.obj["metadata"]["name"]: item.obj for item in listing.items}
-    for name in wanted.keys() - there.keys():
-        await _create(client, wanted[name])
+    for name, obj in wanted.items():
+        if name not in there:
+            await _create(client, obj)
     for name in _stale(wanted, there.values()):
         try:
             await client.delete(API_SERVICES, name)

@@ -9,7 +9,6 @@ state with it and leaves the store: what comes back has only what the API tells 
 import asyncio
 import contextlib
 import functools
-import os
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -374,10 +373,7 @@ def run_simulation(
 
 def replay_line(seed: int) -> str:
     """How to see the same run again."""
-    # The order of sets of strings follows the hash seed, and the order of some work follows sets.
-    hashed = os.environ.get("PYTHONHASHSEED", "random")
-    exact = "" if hashed.isdigit() else " (exact only if PYTHONHASHSEED was fixed)"
-    return f"replay: seed {seed}, PYTHONHASHSEED={hashed}{exact}, Python {sys.version.split()[0]}"
+    return f"replay: seed {seed}, Python {sys.version.split()[0]}"
 
 
 def _is_ready(world: Simulation) -> bool:

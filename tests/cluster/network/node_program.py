@@ -18,6 +18,7 @@ from sagong.core.tasks import task_group
 from sagong.ctl.controller import Watch
 from sagong.ctl.indexed import OWNER_UID, Objects
 from sagong.network.agent import PODS, WATCHES, NetworkConfig, NodeNetwork, remove_network
+from sagong.network.routes.tunnel import Encapsulation
 
 
 class ToldCache:
@@ -48,6 +49,10 @@ class ToldCache:
     def with_index(self, resource: str, index: str, value: str) -> Iterable[Obj]:
         return self._resources[resource].with_index(index, value)
 
+    def count(self, resource: str, index: str | None = None, value: str = "") -> int:
+        objects = self._resources[resource]
+        return len(objects) if index is None else objects.count(index, value)
+
 
 async def main() -> None:
     node, directory, settings = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
@@ -56,6 +61,7 @@ async def main() -> None:
         node_name=node,
         state_dir=directory / "state",
         cni_conf_dir=directory / "cni",
+        encapsulation=Encapsulation(settings.pop("encapsulation", "auto")),
         **{k: Path(v) if k == "resolv_conf" else v for k, v in settings.items()},
     )
     network = NodeNetwork(config, cache, clock=SystemClock())

@@ -78,7 +78,11 @@ class DevicePlugin:
     async def ListAndWatch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         while True:
             self.changed.clear()
-            listed = [{"ID": name, "health": health} for name, health in self.devices.items()]
+            near = {"nodes": [{"ID": 0}]}
+            listed = [
+                {"ID": name, "health": health, "topology": near}
+                for name, health in self.devices.items()
+            ]
             yield messages().make("ListAndWatchResponse", devices=listed)
             await self.changed.wait()
 

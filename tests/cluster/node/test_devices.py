@@ -5,6 +5,7 @@ from typing import Any
 import grpc.aio
 
 from sagong.api.types import Obj
+from sagong.node.alignment.settings import AlignmentSettings
 from sagong.node.devices.pod_resources import messages
 
 from .conftest import FOREVER, NODE, Node, is_ready, phase_is, pod, shell
@@ -40,11 +41,21 @@ async def pod_resources(node: Node) -> list[Any]:
     return list(answer.pod_resources)
 
 
+def health(obj: Obj) -> dict[str, str]:
+    """What the pod's status tells of its devices."""
+    (status,) = obj["status"]["containerStatuses"][0].get("allocatedResourcesStatus") or [
+        {"name": RESOURCE, "resources": []}
+    ]
+    assert status["name"] == RESOURCE
+    return {entry["resourceID"]: entry["health"] for entry in status["resources"]}
+
+
 async def test_devices_of_a_plugin(node: Node) -> None:
     plugin = DevicePlugin(
         node.config.data_dir / "device-plugins", {f"w{i}": "Healthy" for i in range(3)}
     )
-    async with node.running_agent(), plugin.serving():
+    aligned = AlignmentSettings(topology_policy="single-numa-node")
+    async with node.running_agent(alignment=aligned), plugin.serving():
         await offered(node, "3", "3")
         await node.create(pod("one", wanting(2)))
         seen = await node.wait_pod("one", is_ready)
@@ -54,6 +65,11 @@ async def test_devices_of_a_plugin(node: Node) -> None:
         assert (told.namespace, told.name) == ("default", "one")
         (own,) = told.containers[0].devices
         assert (own.resource_name, sorted(own.device_ids)) == (RESOURCE, ["w1", "w2"])
+        assert [place.ID for place in own.topology.nodes] == [0]
+        assert health(seen) == {"w1": "Healthy", "w2": "Healthy"}
+        plugin.set_health("w1", "Unhealthy")
+        await node.wait_pod("one", lambda o: health(o) == {"w1": "Unhealthy", "w2": "Healthy"})
+        plugin.set_health("w1", "Healthy")
         plugin.set_health("w0", "Unhealthy")
         await offered(node, "3", "2")
         # Bound here by hand, past the scheduler: the node itself refuses.

@@ -1,6 +1,6 @@
 """Nodes: silence, taints, disrupted zones, eviction times, pods nobody else removes."""
 
-import ipaddress
+from collections.abc import Callable
 
 import pytest
 
@@ -9,13 +9,16 @@ from sagong.api.types import Obj
 from sagong.controllers.core import node_ipam
 from sagong.controllers.node import lifecycle, pod_gc, taint_eviction, ttl
 from sagong.controllers.node.zones import (
+    READINESS,
     Health,
     Zone,
     evictions_per_second,
     is_all_disrupted,
-    zones_of,
+    readiness,
+    zone_around,
 )
 from sagong.ctl.controller import Following
+from sagong.ctl.indexed import Objects
 
 from .objects import NOW, pod
 
@@ -86,9 +89,28 @@ def test_zones_set_the_pace(nodes: int, silent: int, health: Health, rate: float
     assert (zone.health, evictions_per_second(zone)) == (health, rate)
 
 
+def counts_of(*nodes: Obj) -> Callable[[str], int]:
+    objects = Objects()
+    objects.add_index(READINESS, readiness)
+    for number, obj in enumerate(nodes):
+        metadata = obj["metadata"] | {"name": f"n{number}", "resourceVersion": "1"}
+        objects.put(obj | {"metadata": metadata})
+    return lambda value: objects.count(READINESS, value)
+
+
 def test_all_zones_disrupted() -> None:
-    assert is_all_disrupted(zones_of([node("False"), node("Unknown", zone="b")]))
-    assert not is_all_disrupted(zones_of([node("False"), node(zone="b")]))
+    assert is_all_disrupted(counts_of(node("False"), node("Unknown", zone="b")))
+    assert not is_all_disrupted(counts_of(node("False"), node(zone="b")))
+    assert not is_all_disrupted(counts_of())
+
+
+def test_zones_are_counted() -> None:
+    nodes = [node(ready, zone=zone) for zone in "ab" for ready in ("True", "False", None)]
+    nodes[0]["metadata"]["labels"].pop("topology.kubernetes.io/zone")
+    count = counts_of(*nodes)
+    assert zone_around(nodes[1], count) == Zone(2, 2)
+    assert zone_around(nodes[3], count) == Zone(3, 2)
+    assert zone_around(nodes[0], count) == Zone(1, 0)
 
 
 def tolerating(*tolerations: Obj) -> Obj:
@@ -153,18 +175,27 @@ def test_of_too_many_ended_pods_evicted_ones_go_first() -> None:
 
 
 def test_ranges_are_disjoint_and_end() -> None:
-    cluster = ipaddress.IPv4Network("10.0.0.0/22")
-    assert node_ipam.plan(cluster, 24, []) == "10.0.0.0/24"
-    assert node_ipam.plan(cluster, 24, ["10.0.0.0/24", "10.0.1.128/25"]) == "10.0.2.0/24"
-    assert node_ipam.plan(cluster, 24, [f"10.0.{i}.0/24" for i in range(4)]) is None
+    (of,) = node_ranges("10.0.0.0/22", 24, 64)
+
+    def chosen(begin: int, *taken: str, others: tuple[str, ...] = ()) -> str | None:
+        pool = node_ipam.Pool(of, begin)
+        number = node_ipam.plan(pool, lambda cidr: cidr in taken, others)
+        return None if number is None else pool.at(number)
+
+    assert chosen(0) == "10.0.0.0/24"
+    assert chosen(0, "10.0.0.0/24", others=("10.0.1.128/25",)) == "10.0.2.0/24"
+    assert chosen(3, "10.0.3.0/24", "10.0.0.0/24") == "10.0.1.0/24"
+    assert chosen(1, *(f"10.0.{i}.0/24" for i in range(4))) is None
 
 
 def test_a_node_gets_a_range_of_each_family() -> None:
-    ranges = node_ranges("10.0.0.0/23,fd00:1::/48", 24, 64)
-    assert node_ipam.plan_all(ranges, []) == ["10.0.0.0/24", "fd00:1::/64"]
-    assert node_ipam.plan_all(ranges, ["10.0.0.0/24"]) == ["10.0.1.0/24", "fd00:1::/64"]
-    # Without one of both it gets none: half a network would be of no use.
-    assert node_ipam.plan_all(ranges, ["10.0.0.0/24", "10.0.1.0/24"]) is None
+    pools = [node_ipam.Pool(each) for each in node_ranges("10.0.0.0/23,fd00:1::/48", 24, 64)]
+    taken: list[str] = []
+    for wanted in (["10.0.0.0/24", "fd00:1::/64"], ["10.0.1.0/24", "fd00:1:0:1::/64"], None):
+        # Without one of both it gets none: half a network would be of no use.
+        found = node_ipam.plan_all(pools, taken.__contains__)
+        assert found == wanted
+        taken += found or ()
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/16,10.1.0.0/16", "10.0.0.0/25", "fd00::/40", "x"])

@@ -140,7 +140,11 @@ def test_probes_and_changes_of_the_image_kill() -> None:
 
 def test_a_dead_sandbox_is_replaced() -> None:
     dead = replace(SANDBOX, ready=False)
+    # Nobody has taken its network down yet.
     steps = plan(situation(ONE, exited("c", 137), sandbox=dead))
+    assert [type(action) for action in steps.actions] == [KillSandbox]
+    stopped = replace(dead, stopped=True)
+    steps = plan(situation(ONE, exited("c", 137), sandbox=stopped))
     assert steps.actions == (CreateSandbox(1),)
     steps = plan(situation(ONE, running("c"), sandbox=dead))
     assert [type(action) for action in steps.actions] == [KillSandbox]
@@ -153,7 +157,7 @@ def test_the_end_of_a_pod() -> None:
     ending = deleting(ONE)
     steps = plan(situation(ending, running("c")))
     assert (steps.actions, steps.memory.stage) == ((Terminate(),), Stage.TERMINATING)
-    stopped = replace(SANDBOX, ready=False)
+    stopped = replace(SANDBOX, ready=False, stopped=True)
     steps = plan(situation(ending, exited("c", 0), sandbox=stopped, memory=steps.memory))
     assert (steps.actions, steps.memory.stage) == ((TearDown(),), Stage.TERMINATED)
     clean = replace(steps.memory, stage=Stage.CLEAN)

@@ -6,16 +6,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sagong.api.cel.errors import EvaluationError
 from sagong.api.cel.values import NANOS, Duration, Timestamp
+from sagong.core.durations import nanoseconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:[.,](\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_UNITS = {
-    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": NANOS, "m": 60 * NANOS,
-    "h": 3600 * NANOS,
-}  # fmt: skip
-_PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
 
 
@@ -32,23 +28,8 @@ def timestamp_of(text: str) -> Timestamp:
 
 def duration_of(text: str) -> Duration:
     """As Go's ``time.ParseDuration``. Raises ValueError."""
-    body = text[1:] if text[:1] in ("+", "-") else text
-    if body == "0":
-        return Duration(0)
-    total, at = 0, 0
-    while at < len(body):
-        match = _PART.match(body, at)
-        if match is None or not (match[1] or match[2]):
-            raise ValueError(f"cannot parse {text!r} as a duration")
-        unit = _UNITS[match[3]]
-        fraction = match[2] or ""
-        total += int(match[1] or 0) * unit
-        total += int(fraction or 0) * unit // 10 ** len(fraction)
-        at = match.end()
-    if not body:
-        raise ValueError(f"cannot parse {text!r} as a duration")
     try:
-        return Duration(-total if text.startswith("-") else total)
+        return Duration(nanoseconds(text))
     except EvaluationError as error:
         raise ValueError(str(error)) from None
 

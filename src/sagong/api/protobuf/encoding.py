@@ -16,6 +16,7 @@ import orjson
 
 from sagong.api.protobuf.messages import CHOICES, INLINE, LISTS, MAGIC, META, RAW, Messages
 from sagong.api.types import Obj
+from sagong.core.durations import nanoseconds
 
 _RAW_FIELD = b"\x0a"  # field 1, of bytes
 _LIST_META = f"{META}ListMeta"
@@ -302,34 +303,10 @@ def _int_or_string(value: Any) -> bytes:
     return bytes(out)
 
 
-# Nanoseconds of Go's time units.
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
-_UNITS["h"] = 60 * _UNITS["m"]
-
-
 def _duration(value: Any) -> bytes:
-    """Go's notation (``1h2m3.5s``) as nanoseconds."""
-    total, number, unit = 0.0, "", ""
-    for part in _split_duration(value.lstrip("+-")):
-        number, unit = part
-        total += float(number) * _UNITS[unit]
     out = bytearray()
-    _number_writer(1)(out, -round(total) if value.startswith("-") else round(total))
+    _number_writer(1)(out, nanoseconds(value))
     return bytes(out)
-
-
-def _split_duration(text: str) -> Iterable[tuple[str, str]]:
-    number = unit = ""
-    for char in text:
-        if char.isdigit() or char == ".":
-            if unit:
-                yield number, unit
-                number = unit = ""
-            number += char
-        else:
-            unit += char
-    if unit:
-        yield number, unit
 
 
 _SPECIAL: Mapping[str, Encode] = {

@@ -13,6 +13,7 @@ from sagong.api.meta import condition, is_deleting, name_of
 from sagong.api.quantities import parse
 from sagong.api.types import Obj
 from sagong.core.clock import parse_time
+from sagong.core.durations import seconds
 
 # Upstream's --horizontal-pod-autoscaler-cpu-initialization-period, ...-initial-readiness-delay and
 # ...-tolerance.
@@ -82,21 +83,9 @@ def samples_of(
         used = [c["usage"].get(resource) for c in containers if container in ("", c["name"])]
         if name_of(entry) in pods and used and None not in used:
             milli = sum(parse(amount).milli_value for amount in used)
-            window = _seconds(entry.get("window") or "60s")
+            window = seconds(entry.get("window") or "60s")
             found[name_of(entry)] = Sample(milli, parse_time(entry["timestamp"]), window)
     return found
-
-
-def _seconds(duration: str) -> float:
-    """A Go duration as PodMetrics have it: ``15s``, ``1m0s``, ``10.017s``."""
-    total, number = 0.0, ""
-    for part in duration.replace("ms", "n"):
-        if part in "hmsn":
-            total += float(number) * {"h": 3600, "m": 60, "s": 1, "n": 0.001}[part]
-            number = ""
-        else:
-            number += part
-    return total
 
 
 def group(pods: Sequence[Obj], samples: Mapping[str, Sample], resource: str, now: float) -> Groups:

@@ -46,12 +46,12 @@ _claimed = claimed_by(RESOURCE, "Job")
 
 
 def _wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    keys = set(_claimed(old, new, cache))
+    keys = dict.fromkeys(_claimed(old, new, cache))
     if new is not None and is_tracked(new) and controller_of(new) is None:
         # Its Job may be gone: somebody must take the finalizer off.
         name = labels_of(new).get(JOB_NAME)
         if name:
-            keys.add(Key(namespace_of(new), name))
+            keys[Key(namespace_of(new), name)] = None
     return keys
 
 

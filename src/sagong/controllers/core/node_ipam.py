@@ -1,42 +1,20 @@
-"""Give each node a range of pod addresses out of the cluster's, of each family one.
+"""Give each node ranges of pod addresses out of the cluster's.
 
 Reads: Node.  Writes: Node.spec.podCIDR, podCIDRs.
 Invariant: no two nodes have overlapping ranges; a range is free again when its node is gone.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sagong.api.address_ranges import NODE_PREFIX_IPV6, Network, NodeRange, node_ranges
-from sagong.api.meta import is_deleting, name_of
+from sagong.api.address_ranges import NODE_PREFIX_IPV6, NodeRange, node_ranges
+from sagong.api.meta import is_deleting
 from sagong.api.types import Key, Obj
-from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, after
+from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch, after
 
-CONTROLLER = Controller(name="node-ipam", reconciles="nodes", workers=1)
 FULL_SECONDS = 30.0  # how soon to look again whether a node has left its range
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    needs_range: bool
-    taken: frozenset[str]  # ranges of all nodes
-    node_names: frozenset[str]
-
-
-def observe(key: Key, cache: Cache) -> Seen | None:
-    node = cache.get("nodes", "", key.name)
-    if node is None:
-        return None
-    if node["spec"].get("podCIDR") or is_deleting(node):
-        # Most events: nodes report often, and reading all ranges each time would add up.
-        return Seen(False, frozenset(), frozenset())
-    nodes: list[Obj] = list(cache.list("nodes"))
-    return Seen(
-        needs_range=True,
-        taken=frozenset(cidr for n in nodes for cidr in _ranges(n)),
-        node_names=frozenset(name_of(n) for n in nodes),
-    )
+_RANGES = "pod-range"  # the index of nodes by their ranges, and by these' families and sizes
 
 
 def _ranges(node: Obj) -> list[str]:
@@ -44,28 +22,92 @@ def _ranges(node: Obj) -> list[str]:
     return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
 
 
-def plan(cluster: Network, prefix: int, taken: Iterable[str]) -> str | None:
-    """The first free range of the prefix length, or None if there is none left."""
-    suffix = f"/{prefix}"
-    used = set(taken)
-    # Ranges of another size overlap without being equal; there are few, if any.
-    others = [
-        other
-        for cidr in used
-        if not cidr.endswith(suffix)
-        and (other := ipaddress.ip_network(cidr)).version == cluster.version
-    ]
-    for candidate in cluster.subnets(new_prefix=prefix):
-        if str(candidate) not in used and not any(candidate.overlaps(other) for other in others):
-            return str(candidate)
+def _indexed(node: Obj) -> list[str]:
+    ranges = _ranges(node)
+    kinds = {kind for cidr in ranges for kind in (_family(cidr), _family(cidr) + _size(cidr))}
+    return [*ranges, *kinds]
+
+
+def _family(cidr: str) -> str:
+    return "6" if ":" in cidr else "4"
+
+
+def _size(cidr: str) -> str:
+    return cidr[cidr.find("/") :]
+
+
+CONTROLLER = Controller(
+    name="node-ipam",
+    reconciles="nodes",
+    watches=(Watch("nodes", indexes={_RANGES: _indexed}),),
+    workers=1,
+)
+
+
+@dataclass(slots=True)
+class Pool:
+    """One of the cluster's ranges, cut into ranges of one size."""
+
+    of: NodeRange
+    begin: int = 0  # the number of the range that is looked at first
+
+    def __len__(self) -> int:
+        return 1 << (self.of.prefix - self.of.cluster.prefixlen)
+
+    def at(self, number: int) -> str:
+        network = self.of.cluster.network_address
+        return f"{network + (number << (network.max_prefixlen - self.of.prefix))}/{self.of.prefix}"
+
+    def others(self, cache: Cache) -> list[str]:
+        """Ranges of another size, which overlap without being equal. There are few, if any."""
+        family, size = str(self.of.cluster.version), f"/{self.of.prefix}"
+        if cache.count("nodes", _RANGES, family) == cache.count("nodes", _RANGES, family + size):
+            return []
+        found = (cidr for node in cache.list("nodes") for cidr in _ranges(node))
+        return [cidr for cidr in found if _family(cidr) == family and _size(cidr) != size]
+
+
+def observe(key: Key, cache: Cache) -> bool | None:
+    """Whether the node needs a range; None if it is gone."""
+    node = cache.get("nodes", "", key.name)
+    if node is None:
+        return None
+    return not (node["spec"].get("podCIDR") or is_deleting(node))
+
+
+def plan(pool: Pool, is_taken: Callable[[str], bool], others: Iterable[str] = ()) -> int | None:
+    """The number of the first free range from where the pool begins on, and round; None if there
+    is none.
+
+    A range that was given back is the last to be given again, as upstream has it: who still has it
+    somewhere gets time to forget it. ``others`` are taken ranges of another size.
+    """
+    overlapped = [ipaddress.ip_network(cidr) for cidr in others]
+    for step in range(len(pool)):
+        number = (pool.begin + step) % len(pool)
+        cidr = pool.at(number)
+        if is_taken(cidr):
+            continue
+        if overlapped and any(ipaddress.ip_network(cidr).overlaps(o) for o in overlapped):
+            continue
+        return number
     return None
 
 
-def plan_all(ranges: Sequence[NodeRange], taken: Iterable[str]) -> Sequence[str] | None:
-    """A free range of each of the cluster's, in their order, or None if one has none left."""
-    used = frozenset(taken)
-    chosen = [plan(each.cluster, each.prefix, used) for each in ranges]
-    return [cidr for cidr in chosen if cidr is not None] if all(chosen) else None
+def plan_all(
+    pools: Sequence[Pool],
+    is_taken: Callable[[str], bool],
+    others: Callable[[Pool], Iterable[str]] = lambda _: (),
+) -> Sequence[str] | None:
+    """A free range of each pool, in their order, or None if one has none left; the pools go on."""
+    numbers = [plan(pool, is_taken, others(pool)) for pool in pools]
+    chosen = []
+    for pool, number in zip(pools, numbers, strict=True):
+        if number is None:
+            return None
+        chosen.append(pool.at(number))
+        pool.begin = (number + 1) % len(pool)
+    return chosen
 
 
 def reconciler(
@@ -73,34 +115,18 @@ def reconciler(
 ) -> Reconcile:
     """Reconcile with the cluster's range, e.g. 10.244.0.0/16 (two: see node_ranges), and the size
     of a node's. Raises ValueError."""
-    ranges = node_ranges(cluster_cidr, node_prefix, node_prefix_ipv6)
+    pools = [Pool(each) for each in node_ranges(cluster_cidr, node_prefix, node_prefix_ipv6)]
     # Ranges written but perhaps not yet seen in the cache, by node. Only this process's single
     # worker allocates, so cache and this together are all there is.
     given: dict[str, Sequence[str]] = {}
 
     async def reconcile(key: Key, env: Env) -> Result:
-        seen = observe(key, env.cache)
-        if seen is None:
+        if not observe(key, env.cache):
             given.pop(key.name, None)
             return DONE
-        if not seen.needs_range:
-            return DONE
-        pending = {
-            cidr
-            for name, cidrs in given.items()
-            if name in seen.node_names and name != key.name
-            for cidr in cidrs
-        }
-        chosen = given.get(key.name) or plan_all(ranges, seen.taken | pending)
-        node = env.cache.get("nodes", "", key.name)
+        chosen = given.get(key.name) or _choose(pools, env.cache, given.values())
         if chosen is None:
-            if node is not None:
-                env.events.emit(
-                    node,
-                    "Normal",
-                    "CIDRNotAvailable",
-                    f"Node {key.name} status is now: CIDRNotAvailable",
-                )
+            _tell_full(key, env)
             return after(FULL_SECONDS)
         given[key.name] = chosen
         patch = {"spec": {"podCIDR": chosen[0], "podCIDRs": list(chosen)}}
@@ -108,3 +134,21 @@ def reconciler(
         return DONE
 
     return reconcile
+
+
+def _choose(
+    pools: Sequence[Pool], cache: Cache, given: Iterable[Sequence[str]]
+) -> Sequence[str] | None:
+    unseen = {cidr for cidrs in given for cidr in cidrs}
+
+    def is_taken(cidr: str) -> bool:
+        return cidr in unseen or cache.count("nodes", _RANGES, cidr) > 0
+
+    return plan_all(pools, is_taken, lambda pool: pool.others(cache))
+
+
+def _tell_full(key: Key, env: Env) -> None:
+    node = env.cache.get("nodes", "", key.name)
+    if node is not None:
+        message = f"Node {key.name} status is now: CIDRNotAvailable"
+        env.events.emit(node, "Normal", "CIDRNotAvailable", message)

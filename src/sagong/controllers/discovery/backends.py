@@ -145,22 +145,25 @@ def _number(port: Obj, pod: Obj) -> int | None:
     return None
 
 
-def zones_of(cache: Cache) -> dict[str, str]:
-    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in cache.list("nodes")}
+def zones_of(pods: Iterable[Obj], cache: Cache) -> dict[str, str]:
+    """The zones of the pods' nodes by name, "" for one without; nodes that are gone are missing."""
+    names = {pod["spec"].get("nodeName") or "" for pod in pods}
+    nodes = (cache.get("nodes", "", name) for name in names)
+    return {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in nodes if n is not None}
 
 
 def services_of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     """The services that select a pod, as it was or as it is; none if nothing they see changed."""
     if old is not None and new is not None and _face(old) == _face(new):
         return []
-    keys = set()
+    keys: dict[Key, None] = {}  # an ordered set
     for pod in (old, new):
         if pod is None:
             continue
         labels = labels_of(pod).items()
         for service in cache.list("services", namespace_of(pod)):
             if selects(service) and service["spec"]["selector"].items() <= labels:
-                keys.add(Key(namespace_of(service), name_of(service)))
+                keys[Key(namespace_of(service), name_of(service))] = None
     return keys
 
 

@@ -46,7 +46,7 @@ def _node_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]
         return []
     node = new or old
     pods = cache.with_index("pods", "node", name_of(node)) if node else ()
-    return {key for pod in pods for key in services_of_pod(None, pod, cache)}
+    return dict.fromkeys(key for pod in pods for key in services_of_pod(None, pod, cache))
 
 
 CONTROLLER = Controller(
@@ -93,9 +93,9 @@ def observe(key: Key, cache: Cache) -> Seen | None:
         for s in cache.with_index(RESOURCE, "service", str(key))
         if labels_of(s).get(MANAGED_BY_LABEL) == MANAGED_BY
     ]
-    zones = zones_of(cache)
-    publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
     pods = pods_of(service, cache)
+    zones = zones_of(pods, cache)
+    publish_all = bool(service["spec"].get("publishNotReadyAddresses"))
     backends = [
         b
         for family in families_of(service)

@@ -82,12 +82,12 @@ class GarbageCollector:
 
     def _watch_new_resources(self) -> None:
         served = {r.name: r for r in self._client.resources if set(r.verbs) >= _NEEDED_VERBS}
-        for name in served.keys() - self._handlers.keys() - _IGNORED:
+        for name in [n for n in served if n not in self._handlers and n not in _IGNORED]:
             self._cache.declare(name)
             handler = self._handler(name)
             self._handlers[name] = handler
             self._cache.on_change(name, handler)
-        for name in self._handlers.keys() - served.keys():
+        for name in [n for n in self._handlers if n not in served]:
             del self._handlers[name]
             self._cache.drop(name)  # its definition is gone, and its objects with it
 

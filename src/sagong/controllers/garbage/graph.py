@@ -38,22 +38,25 @@ class Graph:
     """Dependents by their owner's uid."""
 
     def __init__(self) -> None:
-        self._dependents: dict[str, set[Item]] = {}
+        # In the order in which they came, so that a seeded run repeats itself.
+        self._dependents: dict[str, dict[Item, None]] = {}
 
     def dependents(self, uid: str) -> Iterable[Item]:
         return tuple(self._dependents.get(uid, ()))
 
     def change(self, resource: str, old: Obj | None, new: Obj | None) -> list[Item]:
         """Take an event in; the items that must be looked at because of it."""
-        before = {ref["uid"] for ref in owner_references_of(old)} if old else set()
-        after = {ref["uid"] for ref in owner_references_of(new)} if new else set()
+        before = {ref["uid"]: None for ref in owner_references_of(old)} if old else {}
+        after = {ref["uid"]: None for ref in owner_references_of(new)} if new else {}
         current = new or old
         assert current is not None
         item = item_of(resource, current)
-        for uid in before - after:
-            self._forget(uid, item)
-        for uid in after - before:
-            self._dependents.setdefault(uid, set()).add(item)
+        for uid in before:
+            if uid not in after:
+                self._forget(uid, item)
+        for uid in after:
+            if uid not in before:
+                self._dependents.setdefault(uid, {})[item] = None
         if new is None:
             # Dependents lose an owner; owners that wait for their dependents may go on.
             return [*self.dependents(item.uid), *_owners(item, current)]
@@ -69,7 +72,7 @@ class Graph:
     def _forget(self, uid: str, item: Item) -> None:
         items = self._dependents.get(uid)
         if items is not None:
-            items.discard(item)
+            items.pop(item, None)
             if not items:
                 del self._dependents[uid]
 

@@ -15,11 +15,13 @@ from sagong.api.call import PatchType
 from sagong.api.meta import condition, deep_copy, name_of, namespace_of, uid_of
 from sagong.api.types import Key, Obj
 from sagong.controllers.node.zones import (
+    READINESS,
     Zone,
     evictions_per_second,
     is_all_disrupted,
+    readiness,
+    zone_around,
     zone_of,
-    zones_of,
 )
 from sagong.core.clock import format_time
 from sagong.ctl.controller import (
@@ -68,6 +70,7 @@ CONTROLLER = Controller(
     reconciles="nodes",
     watches=(
         Watch(LEASES, _lease_wakes),
+        Watch("nodes", indexes={READINESS: readiness}),
         Watch("pods", indexes={"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
     ),
     workers=8,
@@ -113,8 +116,11 @@ def observe(key: Key, cache: Cache) -> Seen | None:
     if ready.get("status") == "True":
         # Counting is needed only where a node is not ready.
         return Seen(node, sign, pods, Zone(1, 0), all_disrupted=False)
-    zones = zones_of(cache.list("nodes"))
-    return Seen(node, sign, pods, zones[zone_of(node)], is_all_disrupted(zones))
+
+    def count(value: str) -> int:
+        return cache.count("nodes", READINESS, value)
+
+    return Seen(node, sign, pods, zone_around(node, count), is_all_disrupted(count))
 
 
 def plan(seen: Seen, *, silent: bool, now: str, may_evict: bool = True) -> Plan:

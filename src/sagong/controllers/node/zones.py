@@ -5,7 +5,7 @@ them would only move load onto what is left. Source of semantics: upstream's nod
 controller (``ComputeZoneState``, ``handleDisruption``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +14,9 @@ from sagong.api.types import Obj
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+# The index from which zones are counted. Names of zones have a slash in them: none is called so.
+READINESS = "readiness"
+_READY, _NOT_READY = "ready", "not ready: "
 
 # Upstream's --node-eviction-rate, --secondary-node-eviction-rate, --large-cluster-size-threshold
 # and --unhealthy-zone-threshold.
@@ -21,6 +24,8 @@ EVICTIONS_PER_SECOND = 0.1
 SECONDARY_EVICTIONS_PER_SECOND = 0.01
 LARGE_ZONE_NODES = 50
 UNHEALTHY_SHARE = 0.55
+
+Count = Callable[[str], int]  # how many nodes have a value in that index
 
 
 class Health(Enum):
@@ -50,21 +55,23 @@ def zone_of(node: Obj) -> str:
     return f"{labels.get(REGION_LABEL, '')}/{labels.get(ZONE_LABEL, '')}"
 
 
-def zones_of(nodes: Iterable[Obj]) -> dict[str, Zone]:
-    """Zones by name."""
-    found: dict[str, Zone] = {}
-    for node in nodes:
-        name = zone_of(node)
-        zone = found.get(name, Zone(0, 0))
-        ready = condition(node, "Ready")
-        silent = ready is None or ready["status"] != "True"
-        found[name] = Zone(zone.nodes + 1, zone.not_ready + silent)
-    return found
+def readiness(node: Obj) -> list[str]:
+    """What a node counts as: the index of nodes from which zones are counted."""
+    zone, ready = zone_of(node), condition(node, "Ready")
+    if ready is not None and ready["status"] == "True":
+        return [zone, _READY]
+    return [zone, _NOT_READY, _NOT_READY + zone]
 
 
-def is_all_disrupted(zones: Mapping[str, Zone]) -> bool:
+def zone_around(node: Obj, count: Count) -> Zone:
+    """The zone of a node."""
+    name = zone_of(node)
+    return Zone(count(name), count(_NOT_READY + name))
+
+
+def is_all_disrupted(count: Count) -> bool:
     """No node is ready anywhere: then it is most likely this side that is cut off."""
-    return bool(zones) and all(zone.health is Health.FULL for zone in zones.values())
+    return count(_NOT_READY) > 0 and not count(_READY)
 
 
 def evictions_per_second(zone: Zone) -> float:

@@ -53,16 +53,16 @@ def claimed_by(owner_resource: str, owner_kind: str) -> Mapper:
     """Wake the owner of a changed object, or for an orphan every owner that would take it."""
 
     def wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-        keys = set()
+        keys: dict[Key, None] = {}  # an ordered set
         for obj in (old, new):
             ref = controller_of(obj) if obj else None
             if obj and ref and ref["kind"] == owner_kind:
-                keys.add(Key(namespace_of(obj), ref["name"]))
+                keys[Key(namespace_of(obj), ref["name"])] = None
         if new is not None and controller_of(new) is None:
             labels = labels_of(new)
             for owner in cache.list(owner_resource, namespace_of(new)):
                 if selector_of(owner).matches(labels):
-                    keys.add(key_of(owner))
+                    keys[key_of(owner)] = None
         return keys
 
     return wakes

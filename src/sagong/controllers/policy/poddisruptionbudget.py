@@ -39,11 +39,11 @@ _CACHED = frozenset(
 
 
 def _of_pod(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    keys = set()
+    keys: dict[Key, None] = {}  # an ordered set
     for pod in (old, new):
         for budget in cache.list(RESOURCE, namespace_of(pod)) if pod else ():
             if _matches(budget, pod or {}):
-                keys.add(key_of(budget))
+                keys[key_of(budget)] = None
     return keys
 
 

@@ -46,7 +46,7 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
 def _node_of(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    nodes = {obj["spec"].get("nodeName") for obj in (old, new) if obj}
+    nodes = dict.fromkeys(obj["spec"].get("nodeName") for obj in (old, new) if obj)
     return [Key("", node) for node in nodes if node]
 
 
@@ -81,7 +81,7 @@ CONTROLLER = Controller(
     name="attachdetach",
     reconciles="nodes",
     watches=(
-        Watch("pods", _node_of, {"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
+        Watch("pods", _node_of_pod, {"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
         Watch(
             ATTACHMENTS,
             _node_of,

@@ -30,8 +30,8 @@ def _named(obj: Obj) -> list[str]:
 
 def _wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     """Only classes that lose a user may go."""
-    before = set(_named(old)) if old else set()
-    return [Key("", name) for name in before - (set(_named(new)) if new else set())]
+    after = _named(new) if new else ()
+    return [Key("", name) for name in (_named(old) if old else ()) if name not in after]
 
 
 CONTROLLER = Controller(

@@ -38,11 +38,11 @@ from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 def _volume_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     """A volume concerns its claim; one that is free concerns every claim that waits."""
-    keys = {key for obj in (old, new) if obj and (key := claim_key(obj))}
+    keys = [key for obj in (old, new) if obj and (key := claim_key(obj))]
     if new is not None and not new["spec"].get("claimRef"):
-        keys |= {
+        keys += [
             Key(namespace_of(c), name_of(c)) for c in cache.list(CLAIMS) if phase_of(c) != "Bound"
-        }
+        ]
     return keys
 
 

@@ -23,12 +23,12 @@ from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 
 def _claim_wakes(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
-    keys = {obj["spec"].get("volumeName") for obj in (old, new) if obj}
+    names = [obj["spec"].get("volumeName") for obj in (old, new) if obj]
     obj = new or old
     if obj is not None:
         wanted = Key(namespace_of(obj), name_of(obj))
-        keys |= {name_of(v) for v in cache.list(VOLUMES) if claim_key(v) == wanted}
-    return [Key("", name) for name in keys if name]
+        names += [name_of(v) for v in cache.list(VOLUMES) if claim_key(v) == wanted]
+    return [Key("", name) for name in dict.fromkeys(names) if name]
 
 
 CONTROLLER = Controller(

@@ -14,10 +14,9 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
-from pyroute2 import IPRoute
-
 from sagong.api.meta import condition, labels_of, name_of
 from sagong.api.types import Obj
+from sagong.network.routes.links import Links
 from sagong.network.routes.nodes import internal_ip
 
 log = logging.getLogger(__name__)
@@ -95,14 +94,13 @@ def announce(ip: str) -> None:
 def _link_of(ip: str) -> tuple[str, bytes] | None:
     """Name and hardware address of the link whose network has the address."""
     wanted = ipaddress.IPv4Address(ip)
-    with IPRoute() as netlink:
-        for entry in netlink.get_addr(family=socket.AF_INET):
-            if entry["prefixlen"] == 32:
+    with Links() as links:
+        for entry in links.addresses():
+            if ":" in entry.address or entry.prefix_length == 32:
                 continue
-            interface = f"{entry.get_attr('IFA_ADDRESS')}/{entry['prefixlen']}"
-            if wanted in ipaddress.IPv4Interface(interface).network:
-                (link,) = netlink.get_links(entry["index"])
-                hardware = link.get_attr("IFLA_ADDRESS") or ""
-                if hardware and hardware != "00:00:00:00:00:00":
-                    return link.get_attr("IFLA_IFNAME"), bytes.fromhex(hardware.replace(":", ""))
+            interface = ipaddress.IPv4Interface(f"{entry.address}/{entry.prefix_length}")
+            if wanted in interface.network:
+                hardware = links.hardware_address(entry.device)
+                if any(hardware):
+                    return socket.if_indextoname(entry.device), hardware
     return None

@@ -1,6 +1,6 @@
 """Which devices a container gets. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +18,20 @@ class DeviceShortage(Exception):
 
 def free_devices(healthy: Collection[str], taken: Collection[str]) -> Sequence[str]:
     return sorted(set(healthy) - set(taken))
+
+
+def nearest_first(
+    free: Sequence[str], near: Mapping[str, frozenset[int]], nodes: frozenset[int] | None
+) -> Sequence[str]:
+    """Devices at the wanted NUMA nodes, those of other nodes, and at last those of none."""
+    if nodes is None:
+        return free
+
+    def rank(device: str) -> int:
+        own = near.get(device)
+        return 2 if not own else 0 if own & nodes else 1
+
+    return sorted(free, key=rank)
 
 
 def choose(

@@ -1,4 +1,5 @@
-"""The pod resources API (``podresources/v1``): which pod has which devices, for monitoring agents.
+"""The pod resources API (``podresources/v1``): which pod has which devices and processors, for
+monitoring agents.
 
 Served at ``<data>/pod-resources/kubelet.sock``, to root only.
 """
@@ -16,7 +17,9 @@ import grpc.aio
 from sagong.api.pods import is_finished
 from sagong.api.types import Obj
 from sagong.core.protobuf import MessageSet
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.devices.pool import DevicePool
+from sagong.node.dra.claims import PodClaims, Use
 from sagong.node.pods.model import Kind
 from sagong.node.pods.spec import all_containers, is_sidecar
 
@@ -35,6 +38,8 @@ class PodResources:
 
     directory: Path
     pool: DevicePool
+    aligner: Aligner
+    claims: PodClaims
     pods: Callable[[], Sequence[Obj]]
 
     async def run(self) -> None:
@@ -80,31 +85,76 @@ class PodResources:
 
     async def _offered(self, request: Any, context: Any) -> Any:
         devices = [
-            {"resource_name": resource, "device_ids": [device]}
+            self._devices(resource, [device])
             for resource, ids in sorted(self.pool.healthy().items())
             for device in ids
         ]
-        return messages().make("AllocatableResourcesResponse", devices=devices)
+        memory = [
+            {"memory_type": name, "size": size, "topology": _at([node])}
+            for node, kinds in sorted(self.aligner.memory.allocatable().items())
+            for name, size in sorted(kinds.items())
+            if size
+        ]
+        return messages().make(
+            "AllocatableResourcesResponse",
+            devices=devices,
+            cpu_ids=sorted(self.aligner.cpus.allocatable()),
+            memory=memory,
+        )
 
     def _of(self, pod: Obj) -> Obj:
         metadata = pod["metadata"]
-        containers = [self._container(str(metadata["uid"]), name) for name in _names(pod)]
+        containers = [self._container(pod, container) for container in _lasting(pod)]
         return {
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "containers": containers,
         }
 
-    def _container(self, uid: str, name: str) -> Obj:
+    def _container(self, pod: Obj, container: Obj) -> Obj:
+        uid, name = str(pod["metadata"]["uid"]), container["name"]
         devices = [
-            {"resource_name": resource, "device_ids": list(ids)}
+            self._devices(resource, ids)
             for resource, ids in sorted(self.pool.granted(uid, name).items())
         ]
-        return {"name": name, "devices": devices}
+        memory = [
+            {"memory_type": b.type, "size": b.size, "topology": _at(sorted(b.nodes))}
+            for b in self.aligner.memory.own(uid, name)
+        ]
+        cpus = sorted(self.aligner.cpus.own(uid, name))
+        dynamic = [_dynamic(use) for use in self.claims.uses(pod, container)]
+        found: Obj = {"name": name, "devices": devices, "cpu_ids": cpus, "memory": memory}
+        return {**found, "dynamic_resources": dynamic}
+
+    def _devices(self, resource: str, ids: Sequence[str]) -> Obj:
+        found: Obj = {"resource_name": resource, "device_ids": list(ids)}
+        if near := self.pool.near(resource, ids):
+            found["topology"] = _at(near)
+        return found
 
 
-def _names(pod: Obj) -> Iterator[str]:
+def _dynamic(use: Use) -> Obj:
+    claim = use.record.claim
+    resources = [
+        {
+            "cdi_devices": [{"name": name} for name in device.cdi_ids],
+            "driver_name": driver,
+            "pool_name": device.pool,
+            "device_name": device.device,
+            "share_id": device.share,
+        }
+        for driver, device in use.devices()
+    ]
+    names = {"claim_name": claim.name, "claim_namespace": claim.namespace}
+    return {**names, "claim_resources": resources}
+
+
+def _at(nodes: Sequence[int]) -> Obj:
+    return {"nodes": [{"ID": node} for node in nodes]}
+
+
+def _lasting(pod: Obj) -> Iterator[Obj]:
     """Sidecars and main containers: those that last."""
     for kind, container in all_containers(pod):
         if kind is Kind.MAIN or (kind is Kind.INIT and is_sidecar(container)):
-            yield container["name"]
+            yield container

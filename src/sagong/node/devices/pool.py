@@ -4,10 +4,8 @@ The books outlive the agent (a checkpoint file): a container that runs keeps its
 restarts. Devices of a plugin that has gone count as unhealthy.
 """
 
-import asyncio
 import base64
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,27 +15,35 @@ from typing import Any
 import orjson
 
 from sagong.api.types import Obj
+from sagong.core.atomic_files import write_atomically
 from sagong.core.protobuf import MessageSet
 from sagong.core.tasks import Tasks
-from sagong.node.devices.choice import DeviceShortage, Offer, choose, free_devices
+from sagong.node.alignment.asked import at_once, lasting_containers
+from sagong.node.alignment.failures import AllotmentFailure
+from sagong.node.alignment.hints import Hint, Hints
+from sagong.node.alignment.topology import Topology
+from sagong.node.devices.choice import (
+    DeviceShortage,
+    Offer,
+    choose,
+    free_devices,
+    nearest_first,
+)
 from sagong.node.plugins.channel import PluginChannel, PluginFailure
 from sagong.node.pods.container_config import DevicePlan, MountPlan
 from sagong.node.pods.model import Kind
-from sagong.node.pods.spec import all_containers, is_sidecar
+from sagong.node.pods.spec import is_sidecar
 
 log = logging.getLogger(__name__)
 
 HEALTHY = "Healthy"
 CHECKPOINT = "kubelet_internal_checkpoint"
+NOWHERE: frozenset[int] = frozenset()
 
 
 @cache
 def messages() -> MessageSet:
     return MessageSet.load("v1beta1", __package__, "deviceplugin_v1beta1.json")
-
-
-class DeviceFailure(Exception):
-    """A pod cannot be given its devices (UnexpectedAdmissionError)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +74,27 @@ class _Grant:
     answer: bytes
 
 
-@dataclass(slots=True)
-class DevicePool:
-    """One an agent. ``changed`` is called when the node offers something else than before."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """So many devices of a resource, at these NUMA nodes if it can be; None for anywhere."""
 
-    directory: Path
-    changed: Callable[[], None]
-    _plugins: dict[str, _Plugin] = field(default_factory=dict)
-    _devices: dict[str, dict[str, bool]] = field(default_factory=dict)  # resource: id: healthy
-    _grants: dict[str, dict[str, dict[str, _Grant]]] = field(default_factory=dict)
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of choosing and granting
+    resource: str
+    count: int
+    nodes: frozenset[int] | None
+
+
+class DevicePool:
+    """One an agent. ``changed`` is told of a resource of which the node offers something else
+    than before."""
+
+    def __init__(self, directory: Path, topology: Topology, changed: Callable[[str], None]) -> None:
+        self.directory = directory
+        self._topology = topology
+        self._changed = changed
+        self._plugins: dict[str, _Plugin] = {}
+        self._devices: dict[str, dict[str, bool]] = {}  # resource: id: healthy
+        self._near: dict[str, dict[str, frozenset[int]]] = {}  # resource: id: NUMA nodes
+        self._grants: dict[str, dict[str, dict[str, _Grant]]] = {}
 
     def offers(self) -> Mapping[str, Offer]:
         """What the node has, by resource; of a plugin that has gone nothing."""
@@ -111,6 +128,10 @@ class DevicePool:
         try:
             async for answer in plugin.channel.stream("ListAndWatch"):
                 found = {device.ID: device.health == HEALTHY for device in answer.devices}
+                self._near[resource] = {
+                    device.ID: frozenset(node.ID for node in device.topology.nodes)
+                    for device in answer.devices
+                }
                 self._note(resource, found)
         except PluginFailure as error:
             log.info("device plugin of %s: %s", resource, error)
@@ -123,37 +144,73 @@ class DevicePool:
     def _note(self, resource: str, devices: dict[str, bool]) -> None:
         if self._devices.get(resource) != devices:
             self._devices[resource] = devices
-            self.changed()
+            self._changed(resource)
 
     # Pods
 
-    async def allocate(self, pod: Obj) -> None:
-        """Give every container of a pod its devices; again does nothing. Raises DeviceFailure."""
-        uid = str(pod["metadata"]["uid"])
-        async with self._lock:
-            wanted = [
-                (kind, container, resource, count)
-                for kind, container in all_containers(pod)
-                for resource, count in self._wanted(container)
-            ]
-            try:
-                for kind, container, resource, count in wanted:
-                    await self._grant(pod, kind, container, resource, count)
-            except (DeviceShortage, PluginFailure) as error:
-                self._grants.pop(uid, None)
-                raise DeviceFailure(
-                    f"Allocate failed due to {error}, which is unexpected"
-                ) from error
-            if wanted:
-                self._save()
+    def hints(self, pod: Obj, kind: Kind, container: Obj) -> Hints:
+        wanted = self._wanted(container)
+        return {
+            resource: self._hints(resource, count, self._reusable(pod, kind, resource))
+            for resource, count in wanted.items()
+        }
 
-    def _wanted(self, container: Obj) -> list[tuple[str, int]]:
+    def pod_hints(self, pod: Obj) -> Hints:
+        names = {n for _, container in lasting_containers(pod) for n in self._wanted(container)}
+
+        def total(name: str) -> int:
+            return at_once(pod, lambda container: self._wanted(container).get(name, 0))
+
+        return {name: self._hints(name, total(name), ()) for name in sorted(names)}
+
+    def _hints(self, resource: str, count: int, reused: Sequence[str]) -> Sequence[Hint] | None:
+        """None for devices that are not near anything."""
+        near, topology = self._near.get(resource, {}), self._topology
+        if not any(near.values()):
+            return None
+        free = self._free(resource)
+        if count > len({*free, *reused}):
+            return []
+        return [
+            Hint(nodes, len(nodes) == smallest)
+            for smallest in [self._smallest(resource, count)]
+            for nodes in topology.node_sets()
+            if all(near.get(device, nodes) & nodes for device in reused)
+            and sum(bool(near.get(d, NOWHERE) & nodes) for d in {*free, *reused}) >= count
+        ]
+
+    def _smallest(self, resource: str, count: int) -> int:
+        """How few nodes have so many devices, whoever has them now."""
+        near = self._near.get(resource, {})
+        for nodes in self._topology.node_sets():
+            if sum(bool(own & nodes) for own in near.values()) >= count:
+                return len(nodes)
+        return len(self._topology.numa_nodes)
+
+    async def allocate(
+        self, pod: Obj, kind: Kind, container: Obj, nodes: frozenset[int] | None
+    ) -> None:
+        """Give a container its devices; again does nothing. Raises AllotmentFailure."""
+        wanted = self._wanted(container)
+        try:
+            for resource, count in wanted.items():
+                await self._grant(pod, kind, container, _Wish(resource, count, nodes))
+        except (DeviceShortage, PluginFailure) as error:
+            raise AllotmentFailure(str(error)) from error
+        if wanted:
+            self._save()
+
+    def _wanted(self, container: Obj) -> dict[str, int]:
         limits = (container.get("resources") or {}).get("limits") or {}
-        return [(name, int(text)) for name, text in limits.items() if name in self._devices]
+        return {name: int(text) for name, text in limits.items() if name in self._devices}
 
-    async def _grant(self, pod: Obj, kind: Kind, container: Obj, resource: str, count: int) -> None:
-        uid = str(pod["metadata"]["uid"])
-        own = self._grants.setdefault(uid, {}).setdefault(container["name"], {})
+    def _free(self, resource: str) -> Sequence[str]:
+        healthy = [device for device, well in self._devices[resource].items() if well]
+        return free_devices(healthy, self._taken(resource))
+
+    async def _grant(self, pod: Obj, kind: Kind, container: Obj, wish: _Wish) -> None:
+        uid, resource = str(pod["metadata"]["uid"]), wish.resource
+        own = self._grants.get(uid, {}).get(container["name"], {})
         if resource in own:
             return
         plugin = self._plugins.get(resource)
@@ -161,23 +218,24 @@ class DevicePool:
             raise DeviceShortage(
                 f"no healthy devices present; cannot allocate unhealthy {resource}"
             )
-        healthy = [device for device, well in self._devices[resource].items() if well]
-        free = free_devices(healthy, self._taken(resource))
         reused = self._reusable(pod, kind, resource)
-        preferred = await self._preferred(plugin, free, reused, count)
-        ids = choose(resource, count, free=free, reused=reused, preferred=preferred)
+        near = self._near.get(resource, {})
+        free = nearest_first(self._free(resource), near, wish.nodes)
+        aligned = [d for d in free if wish.nodes is None or near.get(d, NOWHERE) & wish.nodes]
+        enough = aligned if len(aligned) + len(reused) >= wish.count else free
+        preferred = await self._preferred(plugin, enough, reused, wish.count)
+        ids = choose(resource, wish.count, free=free, reused=reused, preferred=preferred)
         request = {"devices_ids": list(ids)}
         answer = await plugin.channel.call("Allocate", container_requests=[request])
-        own[resource] = _Grant(tuple(ids), answer.container_responses[0].SerializeToString())
+        grants = self._grants.setdefault(uid, {}).setdefault(container["name"], {})
+        grants[resource] = _Grant(tuple(ids), answer.container_responses[0].SerializeToString())
 
     def _reusable(self, pod: Obj, kind: Kind, resource: str) -> list[str]:
         """Devices of init containers that have ended by the time this one starts."""
-        if kind is Kind.EPHEMERAL:
-            return []
         grants = self._grants.get(str(pod["metadata"]["uid"]), {})
         found: list[str] = []
         kept: set[str] = set()
-        for other_kind, other in all_containers(pod):
+        for other_kind, other in lasting_containers(pod):
             grant = grants.get(other["name"], {}).get(resource)
             if grant is None:
                 continue
@@ -235,10 +293,33 @@ class DevicePool:
             [device.name for a in answers for device in a.cdi_devices],
         )
 
+    def health(self, resource: str, device: str) -> str:
+        """As a pod's status tells it; of a plugin that has gone nothing is known."""
+        well = self._devices.get(resource, {}).get(device)
+        return "Unknown" if well is None else HEALTHY if well else "Unhealthy"
+
+    def holders(self, resource: str) -> Sequence[str]:
+        """Uids of pods that have devices of a resource."""
+        return [
+            uid
+            for uid, containers in self._grants.items()
+            if any(resource in grants for grants in containers.values())
+        ]
+
+    def near(self, resource: str, ids: Sequence[str]) -> Sequence[int]:
+        """The NUMA nodes of devices."""
+        own = self._near.get(resource, {})
+        return sorted(frozenset().union(*(own.get(device, NOWHERE) for device in ids)))
+
     def release(self, uid: str) -> None:
         """A pod has ended: its devices are free."""
         if self._grants.pop(uid, None) is not None:
             self._save()
+
+    def keep_only(self, uids: set[str]) -> None:
+        """Whoever is not among these has ended while no agent looked."""
+        for uid in set(self._grants) - uids:
+            self.release(uid)
 
     # The books
 
@@ -272,11 +353,7 @@ class DevicePool:
             for uid, containers in self._grants.items()
         }
         data = orjson.dumps({"grants": grants, "resources": sorted(self._devices)})
-        temporary = self.directory / f".{CHECKPOINT}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(self.directory / CHECKPOINT)
+        write_atomically(self.directory / CHECKPOINT, data)
 
 
 def _device(device: Any) -> DevicePlan:

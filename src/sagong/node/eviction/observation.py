@@ -7,6 +7,7 @@ from pathlib import Path
 from sagong.api.types import Obj
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.disk_usage import NOTHING, used_by_tree
 from sagong.node.eviction.ranking import Candidate, Usage
 from sagong.node.eviction.thresholds import Reading, Signal
 from sagong.node.machine import memory_available, processes
@@ -91,13 +92,11 @@ def _usage(
     for container in seen.running:
         figures = files.read(f"{path}/{container.id}")
         layer_bytes, layer_inodes = layers.get(container.id, (0, 0))
-        logs, log_files = (
-            tree_size(Path(container.log_path).parent) if container.log_path else (0, 0)
-        )
+        logs = used_by_tree(Path(container.log_path).parent) if container.log_path else NOTHING
         containers[container.name] = Usage(
             memory=figures.working_set if figures else 0,
-            disk=layer_bytes + logs,
-            inodes=layer_inodes + log_files,
+            disk=layer_bytes + logs.size,
+            inodes=layer_inodes + logs.inodes,
             processes=figures.processes if figures else 0,
         )
     volumes, inodes = _empty_dirs(pod, directory)
@@ -120,26 +119,7 @@ def _empty_dirs(pod: Obj, directory: Path) -> tuple[dict[str, int], int]:
         if source is None or (source or {}).get("medium") == "Memory":
             continue
         path = directory / "volumes" / "kubernetes.io~empty-dir" / volume["name"]
-        size, files = tree_size(path)
-        sizes[volume["name"]] = size
-        inodes += files
+        used = used_by_tree(path)
+        sizes[volume["name"]] = used.size
+        inodes += used.inodes
     return sizes, inodes
-
-
-def tree_size(root: Path) -> tuple[int, int]:
-    """Bytes on disk and number of files below a directory; other filesystems are left out."""
-    size = files = 0
-    try:
-        device = root.lstat().st_dev
-    except OSError:
-        return 0, 0
-    for where, directories, names in os.walk(root):
-        for name in (*directories, *names):
-            try:
-                found = os.lstat(os.path.join(where, name))
-            except OSError:
-                continue  # gone meanwhile
-            if found.st_dev == device:
-                size += found.st_blocks * 512
-                files += 1
-    return size, files

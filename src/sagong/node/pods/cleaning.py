@@ -9,6 +9,7 @@ from pathlib import Path
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeNotFound
+from sagong.node.dra.claims import PodClaims
 from sagong.node.pods.cgroups import CgroupTree
 from sagong.node.pods.runtime_view import RuntimeView
 from sagong.node.volumes.pod_volumes import PodVolumes
@@ -28,14 +29,19 @@ class Cleaner:
     view: RuntimeView
     cgroups: CgroupTree
     volumes: PodVolumes
+    claims: PodClaims
 
     async def release(self, uid: str) -> None:
-        """Network, volumes and cgroups of a pod in which nothing runs. Raises on failure."""
+        """Network, claims, volumes and cgroups of a pod in which nothing runs. Raises on
+        failure."""
         for sandbox in self.view.pod(uid).sandboxes:
-            if sandbox.ready:
+            if sandbox.ready or not sandbox.stopped:
                 await self.cri.stop_sandbox(sandbox.id)
+                self.view.note_stopped([sandbox.id])
         await self.volumes.tear_down(self.config.pod_dir(uid))
         await self._remove_cgroup(uid)
+        # Last: a driver that has gone for good keeps nothing else from being cleaned up.
+        await self.claims.release(uid)
 
     async def remove(self, uid: str, log_directory: Path | None) -> None:
         """What ``release`` has left: sandboxes with their containers, files, logs."""
@@ -66,7 +72,8 @@ class Cleaner:
         """Pods of which anything is on this node."""
         pods = self.config.data_dir / "pods"
         on_disk = {entry.name for entry in pods.iterdir()} if pods.is_dir() else set()
-        return set(self.view.uids()) | on_disk | self.cgroups.pods()
+        with_claims = self.claims.books.pods()
+        return set(self.view.uids()) | on_disk | self.cgroups.pods() | with_claims
 
     async def _remove_cgroup(self, uid: str) -> None:
         for _ in range(int(CGROUP_SECONDS / _CGROUP_POLL_SECONDS)):

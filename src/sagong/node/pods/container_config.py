@@ -9,7 +9,7 @@ from sagong.node.cri.messages import enum_number, make
 from sagong.node.pods import labels
 from sagong.node.pods.expansion import expand
 from sagong.node.pods.failures import ConfigFailure
-from sagong.node.pods.resources import container_resources
+from sagong.node.pods.resources import ANYWHERE, Binding, container_resources
 from sagong.node.pods.sandbox_config import pod_labels
 from sagong.node.pods.security import container_security
 from sagong.node.pods.spec import spec_hash
@@ -58,6 +58,7 @@ class ContainerFacts:
     volume_groups: Sequence[int] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)  # of device plugins
     cdi_devices: Sequence[str] = ()
+    binding: Binding = ANYWHERE
 
 
 def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
@@ -93,6 +94,7 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
                 container,
                 memory_capacity_bytes=facts.memory_capacity_bytes,
                 may_lower=facts.may_lower_oom_score,
+                binding=facts.binding,
             ),
             "security_context": container_security(
                 pod, container, target_id=facts.target_id, volume_groups=facts.volume_groups

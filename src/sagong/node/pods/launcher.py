@@ -2,18 +2,22 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sagong.api.errors import ApiError
 from sagong.api.types import Obj
 from sagong.ctl.controller import Events
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.api_objects import ApiObjects
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
 from sagong.node.devices.pool import DeviceOptions, DevicePool
+from sagong.node.dra.cdi import CdiFailure, edits_of
+from sagong.node.dra.claims import ClaimFailure, PodClaims
+from sagong.node.dra.device_health import health_of
 from sagong.node.images.puller import ImagePuller
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.cgroups import CgroupTree
@@ -36,7 +40,7 @@ from sagong.node.pods.lifecycle import StartContainer
 from sagong.node.pods.model import Kind, SeenPod, SeenSandbox
 from sagong.node.pods.naming import parse_resolv_conf, resolver_of
 from sagong.node.pods.references import container_reference, pod_reference
-from sagong.node.pods.resources import container_resources, largest, pod_limits
+from sagong.node.pods.resources import container_resources, largest
 from sagong.node.pods.sandbox_config import SandboxFacts, sandbox_config
 from sagong.node.pods.security import check_non_root
 from sagong.node.pods.spec import find_container, is_host_network, qos_class
@@ -57,6 +61,9 @@ class Launcher:
     objects: ApiObjects
     puller: ImagePuller
     devices: DevicePool
+    aligner: Aligner
+    claims: PodClaims
+    knows_cdi: bool  # the runtime
     cgroups: CgroupTree
     mounts: ContainerMounts
     services: Callable[[str], Iterable[Obj]]  # of a namespace, with default/kubernetes
@@ -107,7 +114,7 @@ class Launcher:
 
     def _sandbox_config(self, pod: Obj, attempt: int) -> Any:
         quality, uid = qos_class(pod), pod["metadata"]["uid"]
-        self.cgroups.create_pod(uid, quality, pod_limits(pod))
+        self.cgroups.create_pod(uid, quality, self.aligner.limits(pod))
         logs = self.log_directory(pod)
         logs.mkdir(parents=True, exist_ok=True)
         resolver = resolver_of(
@@ -129,6 +136,10 @@ class Launcher:
             raise ConfigFailure(f"container {action.name} is not in the pod's spec")
         kind, container = found
         about = container_reference(pod, kind, action.name)
+        try:
+            await self.claims.prepare(pod)
+        except ClaimFailure as error:
+            raise ConfigFailure(f"failed to prepare devices: {error}") from error
 
         def emit(type_: str, reason: str, message: str) -> None:
             self.events.emit(about, type_, reason, message)
@@ -230,7 +241,7 @@ class Launcher:
         ips = self.pod_ips(pod, action.sandbox)
         mounts += self.mounts.own_files(pod, container, action, ips, taken)
         target = seen.latest(container.get("targetContainerName") or "")
-        own = await self._devices(pod, action.name)
+        own = await self._devices(pod, container)
         return ContainerFacts(
             attempt=action.attempt,
             image_ref=image.id,
@@ -239,17 +250,33 @@ class Launcher:
             devices=[*self.mounts.devices(container, volumes), *own.devices],
             annotations=own.annotations,
             cdi_devices=own.cdi_devices,
+            binding=self.aligner.binding(pod["metadata"]["uid"], action.name),
             memory_capacity_bytes=self.memory_capacity_bytes,
             may_lower_oom_score=self.config.may_lower_oom_score,
             target_id=target.id if target is not None else "",
             volume_groups=[v.group for v in volumes.values() if v.group is not None],
         )
 
-    async def _devices(self, pod: Obj, name: str) -> DeviceOptions:
+    async def _devices(self, pod: Obj, container: Obj) -> DeviceOptions:
+        """What plugins and claims give; CDI is carried out here for a runtime without it."""
         try:
-            return await self.devices.options(pod["metadata"]["uid"], name)
-        except PluginFailure as error:
+            own = await self.devices.options(pod["metadata"]["uid"], container["name"])
+            names = [*own.cdi_devices, *self.claims.cdi_devices(pod, container)]
+            if self.knows_cdi or not names:
+                return replace(own, cdi_devices=names)
+            edits = edits_of(names, self.config.cdi_dirs)
+        except (PluginFailure, CdiFailure) as error:
             raise ConfigFailure(f"failed to prepare devices: {error}") from error
+        return replace(
+            own,
+            environment={**own.environment, **edits.environment},
+            devices=[*own.devices, *edits.devices],
+            mounts=[*own.mounts, *edits.mounts],
+            cdi_devices=(),
+        )
+
+    def device_health(self, pod: Obj) -> Mapping[str, Sequence[Obj]]:
+        return health_of(pod, self.devices, self.claims)
 
     async def _pull(self, pod: Obj, action: StartContainer, wanted: Obj) -> Any:
         """The image of a container or of an image volume. Raises ImageFailure."""
@@ -274,7 +301,7 @@ class Launcher:
         shrinks last. Raises ResizeFailure.
         """
         uid, quality = after["metadata"]["uid"], qos_class(after)
-        old, new = pod_limits(before), pod_limits(after)
+        old, new = self.aligner.limits(before), self.aligner.limits(after)
         try:
             self.cgroups.create_pod(uid, quality, largest(old, new))
             for name in names:
@@ -305,6 +332,7 @@ class Launcher:
             container,
             memory_capacity_bytes=self.memory_capacity_bytes,
             may_lower=self.config.may_lower_oom_score,
+            binding=self.aligner.binding(pod["metadata"]["uid"], container["name"]),
         )
 
     async def _post_start(

@@ -60,6 +60,9 @@ class SeenSandbox:
     ready: bool
     created_at: float
     ips: tuple[str, ...] = ()
+    # We have had it stopped: its network is taken down. One that died by itself is not ready
+    # either, but holds its network namespace, link and address until somebody stops it.
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class Ending:
     message: str
     is_refusal: bool = False  # nothing of the pod was ever started
     is_disruption: bool = False  # told by the condition DisruptionTarget
+    disruption: str = ""  # what that says, if not the message
     grace_seconds: float | None = None  # in place of the pod's own
 
 
@@ -176,6 +180,8 @@ class Memory:
     ending: Ending | None = None
     stage: Stage = Stage.RUNNING
     allocation: Allocation = Allocation()
+    # The last attempt of containers that were removed so that all start anew, by name.
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,7 @@ class Room:
 
     allocatable: Mapping[str, int]
     used: Mapping[str, int]
-    infeasible: str = ""  # why this node can take up no resize of this pod
+    infeasible: Mapping[str, str] = field(default_factory=dict)  # why not at all, by resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,3 +206,5 @@ class Situation:
     room: Room | None = None  # set while the pod asks for other resources than it has
     host_ips: Sequence[str] = ()
     crash_back_off_max_seconds: float = 300.0
+    # By main container what its status tells of devices (allocatedResourcesStatus).
+    device_health: Mapping[str, Sequence[Obj]] = field(default_factory=dict)

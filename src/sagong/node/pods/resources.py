@@ -15,6 +15,18 @@ CPU_SHARES_MAX = 262_144
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """The processors and NUMA nodes that a container keeps to; "" for any."""
+
+    cpus: str = ""
+    memory_nodes: str = ""
+    is_exclusive: bool = False  # nobody else is on the processors
+
+
+ANYWHERE = Binding()
+
+
+@dataclass(frozen=True, slots=True)
 class Amounts:
     """Thousandths of a core and bytes; None where not set."""
 
@@ -65,9 +77,14 @@ def oom_score(pod: Obj, container: Obj, *, memory_capacity_bytes: int, may_lower
 
 
 def container_resources(
-    pod: Obj, container: Obj, *, memory_capacity_bytes: int, may_lower: bool
+    pod: Obj,
+    container: Obj,
+    *,
+    memory_capacity_bytes: int,
+    may_lower: bool,
+    binding: Binding = ANYWHERE,
 ) -> dict[str, Any]:
-    """Fields of LinuxContainerResources."""
+    """Fields of LinuxContainerResources. Whoever has processors of its own has no quota."""
     resources = container.get("resources") or {}
     requests, limits = amounts(resources, "requests"), amounts(resources, "limits")
     request_milli = requests.cpu_milli if requests.cpu_milli is not None else limits.cpu_milli
@@ -78,10 +95,14 @@ def container_resources(
             pod, container, memory_capacity_bytes=memory_capacity_bytes, may_lower=may_lower
         ),
     }
-    if quota := cpu_quota(limits.cpu_milli):
+    if (quota := cpu_quota(limits.cpu_milli)) and not binding.is_exclusive:
         fields["cpu_quota"] = quota
     if limits.memory_bytes:
         fields["memory_limit_in_bytes"] = limits.memory_bytes
+    if binding.cpus:
+        fields["cpuset_cpus"] = binding.cpus
+    if binding.memory_nodes:
+        fields["cpuset_mems"] = binding.memory_nodes
     return fields
 
 

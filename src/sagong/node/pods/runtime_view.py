@@ -5,7 +5,7 @@ status call. Listing everything is two calls whatever the number of pods, and ra
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class RuntimeView:
         self._versions: dict[str, int] = {}
         self._version = 0
         self._forgotten: dict[str, None] = {}
+        self._stopped: set[str] = set()
 
     def uids(self) -> Sequence[str]:
         return list(self._pods)
@@ -55,11 +56,12 @@ class RuntimeView:
         if entry is None:
             return SeenPod(uid, "", "")
         newest_first = {"key": lambda part: part.created_at, "reverse": True}
+        sandboxes = [replace(s, stopped=s.id in self._stopped) for s in entry.sandboxes.values()]
         return SeenPod(
             uid=uid,
             name=entry.name,
             namespace=entry.namespace,
-            sandboxes=tuple(sorted(entry.sandboxes.values(), **newest_first)),  # type: ignore[call-overload]
+            sandboxes=tuple(sorted(sandboxes, **newest_first)),  # type: ignore[call-overload]
             containers=tuple(sorted(entry.containers.values(), **newest_first)),  # type: ignore[call-overload]
             grace_seconds=entry.grace_seconds,
         )
@@ -158,6 +160,10 @@ class RuntimeView:
         if known is None or known.state is not RunState.EXITED or seen.state is RunState.EXITED:
             containers[container_id] = seen
 
+    def note_stopped(self, sandboxes: Iterable[str]) -> None:
+        """These sandboxes were stopped, their networks taken down."""
+        self._stopped.update(sandboxes)
+
     def forget(self, uid: str, parts: Iterable[str] | None = None) -> None:
         """Some parts of a pod were removed, or (None) all that there was."""
         entry = self._entry(uid)
@@ -165,6 +171,7 @@ class RuntimeView:
             self._forgotten[part] = None
             if len(self._forgotten) > FORGOTTEN_MAX:
                 del self._forgotten[next(iter(self._forgotten))]
+            self._stopped.discard(part)
             entry.sandboxes.pop(part, None)
             entry.containers.pop(part, None)
         if not entry.sandboxes and not entry.containers:

@@ -6,8 +6,9 @@ is going on for it, an image pull for example.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +21,13 @@ from sagong.core.clock import Clock, format_time
 from sagong.core.supervision import supervised
 from sagong.core.tasks import Tasks, task_group
 from sagong.ctl.controller import Events
+from sagong.node.alignment.aligner import Aligner
 from sagong.node.config import NodeConfig
 from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
-from sagong.node.devices.pool import DeviceFailure, DevicePool
+from sagong.node.dra.claims import ClaimFailure
 from sagong.node.plugins.channel import PluginFailure
-from sagong.node.pods import lifecycle, resize, resize_events
+from sagong.node.pods import lifecycle, preemption, resize, resize_events
 from sagong.node.pods.admission import Refused
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
@@ -69,9 +71,12 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+CONDITION_SECONDS = 2.0
+CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any moment
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
+SHUTDOWN_MESSAGE = "Pod was terminated in response to imminent node shutdown."
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
 
@@ -94,8 +99,9 @@ class Workshop:
     guard: Guard  # with a pod and its address, before a container of it starts
     volumes: PodVolumes
     tenancy: Tenancy
-    devices: DevicePool
+    aligner: Aligner
     probes: ProbeCounts
+    worker: "Callable[[str], PodWorker | None]"  # of another pod, by its uid
 
 
 class PodWorker:
@@ -116,6 +122,7 @@ class PodWorker:
         self._gone = False  # the API object is no more
         self._done = False
         self._left = asyncio.Event()
+        self._ended = asyncio.Event()  # what it held has been released
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -182,10 +189,35 @@ class PodWorker:
         if self.is_ending:
             return
         self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
-        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._end(Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds))
+
+    def shut_down(self, *, grace_seconds: float) -> None:
+        """End the pod because the machine goes down."""
+        if not self.is_ending:
+            reason, text = "Terminated", SHUTDOWN_MESSAGE
+            self._end(Ending(reason, text, is_disruption=True, grace_seconds=grace_seconds))
+
+    def preempt(self) -> None:
+        """End the pod because a critical one needs its room."""
+        if self.is_ending:
+            return
+        text = preemption.MESSAGE
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Preempting", text)
+        self._end(Ending("Preempting", text, is_disruption=True, disruption=preemption.DISRUPTION))
+
+    def _end(self, ending: Ending) -> None:
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
         self._interrupt()
         self._wake.set()
+
+    async def wait_released(self) -> None:
+        """Until the pod has let go of all that it held."""
+        await self._ended.wait()
+
+    async def wait_ended(self) -> None:
+        """Until nothing of the pod runs here, and its status says so."""
+        await self._ended.wait()
+        await self._writer.wait_written()
 
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
@@ -264,14 +296,23 @@ class PodWorker:
             self._shop.tenancy.take(self._as_allocated())
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
+        if refused is not None and (victims := self._shop.tenancy.victims(self._as_allocated())):
+            await self._take_place_of(victims)
+            refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
-            try:
-                await self._shop.devices.allocate(self._pod)
-            except DeviceFailure as error:
+            refused = await self._shop.aligner.allocate(self._pod)
+            if refused is not None:
                 self._shop.tenancy.leave(self.uid)
-                refused = Refused("UnexpectedAdmissionError", str(error))
         if refused is not None:
             self._refuse(refused)
+
+    async def _take_place_of(self, victims: Sequence[str]) -> None:
+        """Until those pods have ended, each within its own grace."""
+        found = [worker for uid in victims if (worker := self._shop.worker(uid)) is not None]
+        for worker in found:
+            worker.preempt()
+        for worker in found:
+            await worker.wait_released()
 
     def _refuse(self, refused: Refused) -> None:
         about = pod_reference(self._pod)
@@ -285,7 +326,7 @@ class PodWorker:
         before, self._memory = self._memory.allocation, memory
         if memory.stage in (Stage.TERMINATED, Stage.CLEAN):
             self._shop.tenancy.leave(self.uid)
-            self._shop.devices.release(self.uid)
+            self._shop.aligner.release(self.uid)
         elif memory.allocation.allocated != before.allocated:
             self._shop.tenancy.take(self._as_allocated())
         for type_, reason, text in resize_events.between(self._pod, before, memory.allocation):
@@ -341,13 +382,15 @@ class PodWorker:
             room=self._room(),
             host_ips=self._shop.config.host_ips,
             crash_back_off_max_seconds=self._shop.config.crash_back_off_max_seconds,
+            device_health=self._shop.launcher.device_health(self._pod),
         )
 
     def _room(self) -> Room | None:
         if not resize.is_resized(self._pod, self._memory.allocation):
             pending = self._memory.allocation.pending
             return Room({}, {}) if pending is not None else None
-        return self._shop.tenancy.room(self.uid)
+        room = self._shop.tenancy.room(self.uid)
+        return replace(room, infeasible=self._shop.aligner.unresizable(self._pod))
 
     def _report(self, situation: Situation) -> None:
         if self._gone:
@@ -383,6 +426,8 @@ class PodWorker:
                 return await self._start_container(action, seen)
             case lifecycle.ResizeContainers():
                 return await self._resize(action, seen)
+            case lifecycle.RestartAll():
+                await self._restart_all(action)
             case lifecycle.RemoveDead():
                 await self._remove_dead(action)
             case lifecycle.Terminate():
@@ -429,13 +474,19 @@ class PodWorker:
 
     async def _create_sandbox(self, action: lifecycle.CreateSandbox) -> float | None:
         try:
+            await self._shop.launcher.claims.prepare(self._pod)
             sandbox_id = await self._shop.launcher.create_sandbox(
                 self._as_allocated(), action.attempt
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
             sandbox = self._shop.view.pod(self.uid).sandbox
-            for ip in sandbox.ips[:1] if sandbox is not None else ():
+            for ip in sandbox.ips if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
+        except ClaimFailure as error:
+            text = f"Failed to prepare dynamic resources: {error}"
+            about = pod_reference(self._pod)
+            self._shop.events.emit(about, "Warning", "FailedPrepareDynamicResources", text)
+            return CLAIM_RETRY_SECONDS
         except SandboxFailure as error:
             self._is_unsure = True
             log.info("pod %s: %s", describe(self._pod), error)
@@ -453,6 +504,7 @@ class PodWorker:
         ending = self._memory.ending
         grace = ending.grace_seconds if ending is not None else None
         await self._shop.stopper.stop_pod(self._pod, seen, grace_seconds=grace)
+        self._shop.view.note_stopped(sandbox.id for sandbox in seen.sandboxes)
         await self._shop.view.look_again(self.uid)
 
     async def _kill_container(self, action: lifecycle.KillContainer, seen: SeenPod) -> None:
@@ -518,6 +570,17 @@ class PodWorker:
             failures[name] = waiting
         self._memory = replace(self._memory, failures=failures)
 
+    async def _restart_all(self, action: lifecycle.RestartAll) -> None:
+        """The condition has been reported just now: let others see it, if that takes no time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONDITION_SECONDS):
+                await self._writer.wait_written()
+        for container in action.running:
+            await self._shop.stopper.kill_container(self._pod, container)
+        for container in action.removed:
+            await self._remove_dead(lifecycle.RemoveDead((container.id,), ()))
+        self._is_unsure = True
+
     async def _remove_dead(self, action: lifecycle.RemoveDead) -> None:
         for container_id in action.containers:
             try:
@@ -537,6 +600,8 @@ class PodWorker:
             self._volumes = None
             await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
+        self._report(self._situation(self._shop.view.pod(self.uid)))
+        self._ended.set()
 
     async def _delete_pod(self) -> None:
         """The last word: final status, the API object, then everything that is left here."""
@@ -546,7 +611,7 @@ class PodWorker:
         await self._shop.cleaner.remove(self.uid, self._shop.launcher.log_directory(self._pod))
         self._shop.launcher.objects.forget_pod(self.uid)
         self._shop.tenancy.leave(self.uid)
-        self._shop.devices.release(self.uid)
+        self._shop.aligner.release(self.uid)
         self._shop.probes.forget(self.uid)
         self._done = True
         self._left.set()

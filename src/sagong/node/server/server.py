@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sagong.client.client import Client
 from sagong.core.clock import Clock
 from sagong.core.tasks import task_group
 from sagong.node.agent import NodeAgent
+from sagong.node.config import NodeConfig
 from sagong.node.pods.model import SeenPod
 from sagong.node.server.access import Access
 from sagong.node.server.certificates import ServingCertificate, server_context
@@ -41,7 +42,7 @@ class NodeServerSettings:
 
     certificate_dir: Path
     client_ca_pem: bytes  # of the cluster; b"" accepts tokens only
-    host: str = "0.0.0.0"
+    hosts: Sequence[str] = ("0.0.0.0",)
 
 
 class NodeServer:
@@ -78,15 +79,16 @@ class NodeServer:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            site = web.TCPSite(
-                runner,
-                self._settings.host,
-                self._port,
-                ssl_context=self._certificate.context,
-                backlog=BACKLOG,
-                reuse_address=True,
-            )
-            await site.start()
+            for host in self._settings.hosts:
+                site = web.TCPSite(
+                    runner,
+                    host,
+                    self._port,
+                    ssl_context=self._certificate.context,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                )
+                await site.start()
             yield
         finally:
             await runner.cleanup()
@@ -164,6 +166,7 @@ def configuration(agent: NodeAgent) -> Obj:
         "evictionHard": dict(config.eviction_hard),
         "evictionSoft": dict(config.eviction_soft),
         "evictionPressureTransitionPeriod": f"{config.eviction_transition_seconds:g}s",
+        **_policies(config),
         "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),
         "staticPodPath": str(config.static_pod_dir or ""),
         "imageGCHighThresholdPercent": config.image_gc_high_percent,
@@ -176,6 +179,31 @@ def configuration(agent: NodeAgent) -> Obj:
         "containerRuntimeEndpoint": config.runtime_endpoint,
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    }
+
+
+def _policies(config: NodeConfig) -> Obj:
+    own = config.alignment
+    return {
+        "systemReserved": dict(config.reserved),
+        "reservedSystemCPUs": own.reserved_cpus,
+        "reservedMemory": [
+            {"numaNode": node, "limits": dict(limits)}
+            for node, limits in sorted(own.reserved_memory.items())
+        ],
+        "cpuManagerPolicy": own.cpu_policy,
+        "cpuManagerPolicyOptions": dict(own.cpu_options),
+        "cpuManagerReconcilePeriod": f"{own.reconcile_seconds:g}s",
+        "memoryManagerPolicy": own.memory_policy,
+        "topologyManagerPolicy": own.topology_policy,
+        "topologyManagerScope": own.topology_scope,
+        "topologyManagerPolicyOptions": dict(own.topology_options),
+        "shutdownGracePeriod": f"{config.shutdown.grace_seconds}s",
+        "shutdownGracePeriodCriticalPods": f"{config.shutdown.critical_seconds}s",
+        "shutdownGracePeriodByPodPriority": [
+            {"priority": period.priority, "shutdownGracePeriodSeconds": period.seconds}
+            for period in config.shutdown.by_priority
+        ],
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sagong.node.agent import NodeAgent
 from sagong.node.cri.errors import RuntimeFailure
+from sagong.node.disk_usage import NOTHING, Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,6 @@ class Room:
     @property
     def used(self) -> int:
         return self.capacity - self.available
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What something takes of its filesystem."""
-
-    size: int
-    inodes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +46,10 @@ def room_at(path: Path) -> Room:
     )
 
 
-def used_by_files(directory: Path) -> Used:
-    """The files of one directory (a container's logs)."""
-    try:
-        sizes = [entry.stat().st_size for entry in os.scandir(directory) if entry.is_file()]
-    except OSError:
-        return Used(0, 0)
-    return Used(sum(sizes), len(sizes) + 1)
-
-
-def used_by_tree(root: Path) -> Used:
-    """A directory with everything below it that lies on the same filesystem."""
-    size, inodes = 0, 1
-    device = root.stat().st_dev
-    for where, directories, files in os.walk(root):
-        for name in (*directories, *files):
-            try:
-                found = os.lstat(os.path.join(where, name))
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            if found.st_dev == device:
-                size, inodes = size + found.st_blocks * 512, inodes + 1
-    return Used(size, inodes)
-
-
 async def read_filesystems(agent: NodeAgent) -> Filesystems:
     """What a runtime that does not answer cannot tell is left out."""
     node = room_at(agent.config.data_dir)
-    images, used, writable = node, Used(0, 0), {}
+    images, used, writable = node, NOTHING, {}
     try:
         for filesystem in await agent.cri.image_filesystems():
             images = room_at(Path(filesystem.fs_id.mountpoint))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
+from sagong.node.disk_usage import Used, used_by_files
 from sagong.node.pods.model import SeenContainer
-from sagong.node.stats.filesystems import Filesystems, Room, Used, used_by_files
+from sagong.node.stats.filesystems import Filesystems, Room
 from sagong.node.stats.network import Interface
 from sagong.node.stats.samples import NodeSample, PodSample, Sample
 

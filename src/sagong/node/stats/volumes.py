@@ -16,10 +16,10 @@ from sagong.core.clock import Clock, format_time
 from sagong.node.agent import NodeAgent
 from sagong.node.csi.driver import VOLUME_CONDITION, VOLUME_STATS, csi_messages
 from sagong.node.csi.records import CsiRecord, records_of
+from sagong.node.disk_usage import used_by_tree
 from sagong.node.plugins.channel import PluginFailure
 from sagong.node.pods.worker import PodWorker
 from sagong.node.stats.exposition import Exposition
-from sagong.node.stats.filesystems import used_by_tree
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.payload_sources import PAYLOAD_VOLUMES
 from sagong.node.volumes.persistent_claim import claim_name

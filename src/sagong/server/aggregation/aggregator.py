@@ -287,7 +287,8 @@ class Aggregator:
             self.version += 1
 
     def _forget_gone(self) -> None:
-        for key in self._contents.keys() - self.extensions.all().keys():
+        there = self.extensions.all()
+        for key in [k for k in self._contents if k not in there]:
             del self._contents[key]
             self.version += 1
 

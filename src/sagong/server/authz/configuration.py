@@ -3,20 +3,19 @@
 Source of semantics: apiserver's ``apis/apiserver/validation``. Pure.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sagong.api.types import Obj
+from sagong.core.durations import seconds
 from sagong.server.authz.webhook import WebhookSettings
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 KIND = "AuthorizationConfiguration"
 PLAIN = ("Node", "RBAC", "AlwaysAllow", "AlwaysDeny")
 TIMEOUT_SECONDS_MAX = 30.0
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class BadConfiguration(ValueError):
@@ -109,7 +108,9 @@ def _webhook(name: str, settings: Obj, path: str, directory: Path) -> WebhookSet
 
 def _seconds(text: str, path: str) -> float:
     """Go's notation of a duration."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise BadConfiguration(f'{path}: Invalid value: "{text}": must be a duration, as 3s')
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return seconds(text)
+    except ValueError:
+        raise BadConfiguration(
+            f'{path}: Invalid value: "{text}": must be a duration, as 3s'
+        ) from None

@@ -113,7 +113,7 @@ class CustomResources:
         for item in self._cache.items()[0]:
             names.add(item.encoded.obj["metadata"]["name"])
             self._take(item.encoded.obj)
-        for name in self._definitions.keys() - names:
+        for name in [n for n in self._definitions if n not in names]:
             self._stop(name)
         return len(self._by_resource)
 

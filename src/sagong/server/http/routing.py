@@ -250,6 +250,8 @@ def _label(exchange: Exchange, verb: Verb, resource: Resource, target: Target) -
     exchange.group, exchange.version = resource.group, resource.version
     exchange.subresource = target.subresource
     exchange.scope = "resource" if target.name else ("namespace" if target.namespace else "cluster")
+    if resource.deprecation:
+        exchange.warnings.append(resource.deprecation)
 
 
 def _line_shape(presenter: Presenter, call: Call, accepted: Accepted) -> watches.Shape | None:

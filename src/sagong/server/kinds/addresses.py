@@ -29,6 +29,16 @@ def parse_cidr(text: str) -> Network | None:
         return None
 
 
+def parse_interface(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+    """An address with the length of its network's prefix, or None."""
+    if "/" not in text or "%" in text or not text.rpartition("/")[2].isdecimal():
+        return None
+    try:
+        return ipaddress.ip_interface(text)
+    except ValueError:
+        return None
+
+
 def ip_address(value: str) -> Sequence[str]:
     """What is wrong with an IP address, in the manner of ``api/names.py``."""
     return [] if parse_ip(value) is not None else [IP_WRONG]

@@ -4,6 +4,7 @@ Each appends to ``errors`` what is wrong with one value, in upstream's words, an
 the value was right.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 
 INT32_MAX = 2**31 - 1
+_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 IMMUTABLE = "field is immutable"
 NEGATIVE = "must be greater than or equal to 0"
 NOT_POSITIVE = "must be greater than zero"
@@ -56,6 +58,23 @@ def label_value(value: str, path: Path, errors: ErrorList) -> bool:
 
 def config_key(value: str, path: Path, errors: ErrorList) -> bool:
     return name(value, names.config_map_key, path, errors)
+
+
+def domain_prefixed_path(value: str, path: Path, errors: ErrorList) -> bool:
+    """A domain and a path below it, as ``acme.io/foo``."""
+    domain, _, rest = value.partition("/")
+    if not value:
+        errors.required(path)
+        return False
+    if not domain or not rest:
+        errors.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        return False
+    before = len(errors)
+    dns_subdomain(domain, path, errors)
+    if not _HTTP_PATH.fullmatch(rest):
+        message = f"Invalid path (regex used for validation is '{_HTTP_PATH.pattern}')"
+        errors.invalid(path, rest, message)
+    return len(errors) == before
 
 
 def port_name(value: str, path: Path, errors: ErrorList) -> bool:

@@ -38,10 +38,10 @@ def is_empty(selector: Obj | None) -> bool:
     return not (selector or {}).get("matchLabels") and not (selector or {}).get("matchExpressions")
 
 
-def validate_selects(selector: Obj, labels: Obj, path: Path, errors: ErrorList) -> None:
-    """The selector of a workload must select its own template's labels."""
+def validate_selects(selector: Obj | None, labels: Obj, path: Path, errors: ErrorList) -> None:
+    """The selector of a workload must select its own template's labels; no selector does."""
     try:
-        selects = selector_from_object(selector).matches(labels)
+        selects = selector is not None and selector_from_object(selector).matches(labels)
     except ValueError:
         return  # the selector's own validation has said so
     if not selects:

@@ -17,7 +17,7 @@ from sagong.server.registry.create import create
 from sagong.server.registry.deletion import delete
 from sagong.server.registry.listing import list_, parse_version, wait_for_revision
 from sagong.server.registry.patching import patch
-from sagong.server.registry.update import Flow, update
+from sagong.server.registry.update import BARE_ACTIONS, Flow, update
 from sagong.server.registry.watching import watch
 
 # What carries a call out; the user has been authorised.
@@ -80,7 +80,9 @@ class Registry:
         subresource: str,
         facet: Facet | None = None,
     ) -> Answer:
-        """See ``server.handlers.Storage``. ``change`` gets a copy in the storage version."""
+        """See ``server.handlers.Storage``. ``change`` gets a copy in the storage version, or the
+        object itself where the action is one of BARE_ACTIONS.
+        """
         backend = self.backend
         served = backend.served(call.resource)
         item = await backend.item(served, call.namespace, call.name)
@@ -90,7 +92,7 @@ class Registry:
             replace(call, subresource=subresource),
             user,
             served,
-            lambda old: change(deep_copy(old)),
+            change if subresource in BARE_ACTIONS else lambda old: change(deep_copy(old)),
             options or Preconditions(),
             [],
             facet=facet,

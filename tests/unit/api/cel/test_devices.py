@@ -7,7 +7,7 @@ import pytest
 from sagong.api.cel.devices import compile_selector, device_of
 from sagong.api.cel.errors import EvaluationError, Unfit
 from sagong.api.validation import ErrorList
-from sagong.server.kinds.resource.validation import validate_device_class
+from sagong.server.kinds.resource.claim_validation import validate_device_class
 
 DEVICE = {
     "name": "gpu-0",

@@ -4,6 +4,7 @@ from sagong.api.types import Obj
 from sagong.server.kinds.admissionregistration.validation import (
     validate_mutating_policy,
     validate_policy_binding,
+    validate_policy_status_update,
     validate_validating_binding,
     validate_validating_policy,
 )
@@ -42,17 +43,30 @@ def _default_match(match: Obj) -> None:
 
 
 VALIDATING = Strategy(
-    validate=validate_validating_policy, default=default_validating_policy, has_generation=True
+    validate=validate_validating_policy,
+    validate_status_update=validate_policy_status_update,
+    default=default_validating_policy,
+    has_generation=True,
+    unconditional_update=False,
 )
 MUTATING = Strategy(
-    validate=validate_mutating_policy, default=default_policy, has_generation=True, has_status=False
+    validate=validate_mutating_policy,
+    default=default_policy,
+    has_generation=True,
+    unconditional_update=False,
+    has_status=False,
 )
 VALIDATING_BINDING = Strategy(
     validate=validate_validating_binding,
     default=default_binding,
     has_generation=True,
+    unconditional_update=False,
     has_status=False,
 )
 MUTATING_BINDING = Strategy(
-    validate=validate_policy_binding, default=default_binding, has_generation=True, has_status=False
+    validate=validate_policy_binding,
+    default=default_binding,
+    has_generation=True,
+    unconditional_update=False,
+    has_status=False,
 )

@@ -45,11 +45,13 @@ VALIDATING = Strategy(
     validate=validate_validating_webhooks,
     default=default_validating,
     has_generation=True,
+    unconditional_update=False,
     has_status=False,
 )
 MUTATING = Strategy(
     validate=validate_mutating_webhooks,
     default=default_mutating,
     has_generation=True,
+    unconditional_update=False,
     has_status=False,
 )

@@ -8,6 +8,7 @@ from sagong.server.kinds.apps.workload_rules import (
     SPEC,
     is_zero,
     strategy_in_go,
+    validate_collisions,
     validate_counts,
     validate_selector,
     validate_status_counts,
@@ -101,6 +102,7 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     more = ("updatedNumberScheduled", "numberAvailable", "numberUnavailable")
     validate_status_counts(new, errors, *_COUNTS, "observedGeneration", *more)
+    validate_collisions(new, old, errors)
 
 
 STRATEGY = Strategy(

@@ -8,9 +8,11 @@ from sagong.server.kinds.apps.workload_rules import (
     SPEC,
     is_zero,
     strategy_in_go,
+    validate_collisions,
     validate_counts,
     validate_replica_status,
     validate_selector,
+    validate_status_counts,
     validate_template,
 )
 from sagong.server.kinds.core.pod_warnings import replicated_warnings
@@ -82,7 +84,9 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
-    validate_replica_status(new, errors)
+    validate_replica_status(new, errors, "updatedReplicas")
+    validate_status_counts(new, errors, "unavailableReplicas")
+    validate_collisions(new, old, errors)
 
 
 STRATEGY = Strategy(

@@ -46,7 +46,7 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
-    validate_replica_status(new, errors)
+    validate_replica_status(new, errors, "fullyLabeledReplicas")
 
 
 STRATEGY = Strategy(

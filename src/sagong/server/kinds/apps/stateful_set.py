@@ -6,6 +6,8 @@ from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
 from sagong.server.kinds.apps.workload_rules import (
     SPEC,
+    is_zero,
+    validate_collisions,
     validate_counts,
     validate_selector,
     validate_status_counts,
@@ -100,7 +102,7 @@ def _validate_strategy(strategy: Obj, errors: ErrorList) -> None:
         unavailable = (rolling or {}).get("maxUnavailable")
         if unavailable is not None:
             checks.int_or_percent(unavailable, at.child("maxUnavailable"), errors)
-            if unavailable in (0, "0%"):
+            if is_zero(unavailable):
                 errors.invalid(at.child("maxUnavailable"), unavailable, "cannot be 0")
             checks.at_most_100_percent(unavailable, at.child("maxUnavailable"), errors)
     else:
@@ -130,7 +132,8 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas")
-    validate_status_counts(new, errors, *fields, "observedGeneration", "collisionCount")
+    validate_status_counts(new, errors, *fields, "availableReplicas", "observedGeneration")
+    validate_collisions(new, old, errors)
     status, path = new.get("status") or {}, Path("status")
     total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
     for field in (*fields[1:], "availableReplicas"):

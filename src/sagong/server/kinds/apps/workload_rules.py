@@ -19,7 +19,8 @@ def validate_selector(spec: Obj, kind: str, errors: ErrorList) -> bool:
     selector, where = spec.get("selector"), SPEC.child("selector")
     before = len(errors)
     if selector is None:
-        errors.required(where)
+        if kind != "daemonset":  # whose template is not selected then, which is said
+            errors.required(where)
         return False
     validate_label_selector(selector, where, errors)
     if is_empty(selector):
@@ -31,7 +32,7 @@ def validate_template(spec: Obj, kind: str, errors: ErrorList) -> None:
     """The template is selected, is right, and its pods restart always and for ever."""
     template, path = spec.get("template") or {}, SPEC.child("template")
     selector = spec.get("selector")
-    if selector is not None and not is_empty(selector):
+    if selector is None or not is_empty(selector):
         labels = (template.get("metadata") or {}).get("labels") or {}
         validate_selects(selector, labels, path.child("metadata", "labels"), errors)
     if kind == "StatefulSet":
@@ -88,13 +89,13 @@ def validate_status_counts(obj: Obj, errors: ErrorList, *fields: str) -> None:
         checks.not_negative(status.get(field), Path("status").child(field), errors)
 
 
-def validate_replica_status(obj: Obj, errors: ErrorList) -> None:
+def validate_replica_status(obj: Obj, errors: ErrorList, *parts: str) -> None:
     """No part of the replicas is more than all of them."""
-    fields = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
-    validate_status_counts(obj, errors, *fields, "observedGeneration")
+    validate_status_counts(obj, errors, "observedGeneration", "replicas", *parts)
+    validate_status_counts(obj, errors, "readyReplicas", "availableReplicas")
     status, path = obj.get("status") or {}, Path("status")
     total = status.get("replicas") or 0
-    for field in fields[1:]:
+    for field in (*parts, "readyReplicas", "availableReplicas"):
         count = status.get(field) or 0
         if count > total:
             errors.invalid(path.child(field), count, "cannot be greater than status.replicas")
@@ -102,3 +103,13 @@ def validate_replica_status(obj: Obj, errors: ErrorList) -> None:
         available = status["availableReplicas"]
         message = "cannot be greater than readyReplicas"
         errors.invalid(path.child("availableReplicas"), available, message)
+
+
+def validate_collisions(new: Obj, old: Obj, errors: ErrorList) -> None:
+    """The count of collisions of names only grows."""
+    validate_status_counts(new, errors, "collisionCount")
+    now = (new.get("status") or {}).get("collisionCount")
+    before = (old.get("status") or {}).get("collisionCount")
+    if before is not None and (now is None or now < before):
+        where = Path("status").child("collisionCount")
+        errors.invalid(where, now or 0, "cannot be decremented")

@@ -10,7 +10,6 @@ from sagong.server.kinds.batch.job import default_failure_policy
 from sagong.server.kinds.batch.job_validation import validate_job_spec
 from sagong.server.kinds.batch.schedule import schedule_problems
 from sagong.server.kinds.core.pod_warnings import cron_job_warnings
-from sagong.server.kinds.object_meta import validate_template_meta
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -39,33 +38,43 @@ _SPEC = Path("spec")
 
 
 def validate(obj: Obj, errors: ErrorList) -> None:
-    spec = obj["spec"]
-    schedule, where = spec.get("schedule") or "", _SPEC.child("schedule")
-    if checks.required(schedule, where, errors):
-        for problem in schedule_problems(schedule, has_time_zone=spec.get("timeZone") is not None):
-            errors.invalid(where, schedule, problem)
-    checks.not_negative(
-        spec.get("startingDeadlineSeconds"), _SPEC.child("startingDeadlineSeconds"), errors
-    )
-    policy = spec.get("concurrencyPolicy") or ""
-    policies = ("Allow", "Forbid", "Replace")
-    checks.one_of(policy, policies, _SPEC.child("concurrencyPolicy"), errors)
-    template, at = spec.get("jobTemplate") or {}, _SPEC.child("jobTemplate")
-    validate_template_meta(template.get("metadata") or {}, at.child("metadata"), errors)
-    job_spec = template.get("spec") or {}
-    validate_job_spec(job_spec, at.child("spec"), errors)
-    if job_spec.get("selector") is not None:
-        message = "`selector` will be auto-generated"
-        errors.invalid(at.child("spec", "selector"), job_spec["selector"], message)
-    if job_spec.get("manualSelector"):
-        errors.not_supported(at.child("spec", "manualSelector"), True, ["nil", "false"])
-    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
-        checks.not_negative(spec.get(field), _SPEC.child(field), errors)
-    _validate_time_zone(spec, errors)
+    _validate_spec(obj["spec"], None, errors)
     name = obj["metadata"].get("name") or ""
     if len(name) > _NAME_MAX:
         message = "must be no more than 52 characters"
         errors.invalid(Path("metadata").child("name"), name, message)
+
+
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    """Names that were long before the rule may stay, and so may time zones."""
+    _validate_spec(new["spec"], old["spec"], errors)
+
+
+def _validate_spec(spec: Obj, old: Obj | None, errors: ErrorList) -> None:
+    schedule, where = spec.get("schedule") or "", _SPEC.child("schedule")
+    if checks.required(schedule, where, errors):
+        zoned = old is not None and "TZ" in (old.get("schedule") or "")
+        has_zone = spec.get("timeZone") is not None
+        for problem in schedule_problems(schedule, has_time_zone=has_zone, may_name_zone=zoned):
+            errors.invalid(where, schedule, problem)
+    checks.not_negative(
+        spec.get("startingDeadlineSeconds"), _SPEC.child("startingDeadlineSeconds"), errors
+    )
+    if old is None or old.get("timeZone") != spec.get("timeZone"):
+        _validate_time_zone(spec, errors)
+    policy = spec.get("concurrencyPolicy") or ""
+    policies = ("Allow", "Forbid", "Replace")
+    checks.one_of(policy, policies, _SPEC.child("concurrencyPolicy"), errors)
+    job_spec = (spec.get("jobTemplate") or {}).get("spec") or {}
+    at = _SPEC.child("jobTemplate", "spec")
+    validate_job_spec(job_spec, at, errors)
+    if job_spec.get("selector") is not None:
+        message = "`selector` will be auto-generated"
+        errors.invalid(at.child("selector"), job_spec["selector"], message)
+    if job_spec.get("manualSelector"):
+        errors.not_supported(at.child("manualSelector"), True, ["nil", "false"])
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        checks.not_negative(spec.get(field), _SPEC.child(field), errors)
 
 
 def _validate_time_zone(spec: Obj, errors: ErrorList) -> None:
@@ -74,16 +83,22 @@ def _validate_time_zone(spec: Obj, errors: ErrorList) -> None:
         return
     if not zone:
         errors.invalid(where, zone, "timeZone must be nil or non-empty string")
-    elif zone == "Local":
+        return
+    if zone.lower() == "local":
         errors.invalid(
             where,
             zone,
             "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
         )
-    elif zone not in available_timezones():
+    if zone != "Local" and zone not in available_timezones():
         errors.invalid(where, zone, f"unknown time zone {zone}")
 
 
 STRATEGY = Strategy(
-    warnings=cron_job_warnings, validate=validate, default=default, has_generation=True
+    warnings=cron_job_warnings,
+    validate=validate,
+    validate_update=validate_update,
+    validates_on_update=False,
+    default=default,
+    has_generation=True,
 )

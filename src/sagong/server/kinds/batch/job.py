@@ -4,11 +4,8 @@ from collections.abc import Mapping
 
 from sagong.api.pod_defaults import default_pod_template
 from sagong.api.types import Obj
-from sagong.server.kinds.batch.job_validation import (
-    validate_job,
-    validate_job_status_update,
-    validate_job_update,
-)
+from sagong.server.kinds.batch.job_status import validate_job_status_update
+from sagong.server.kinds.batch.job_validation import validate_job, validate_job_update
 from sagong.server.kinds.core.pod_warnings import replicated_warnings
 from sagong.server.kinds.strategy import Strategy
 

@@ -1,10 +1,12 @@
 """Validation of jobs (upstream: pkg/apis/batch/validation)."""
 
 from sagong.api import names
-from sagong.api.meta import condition, deep_copy
+from sagong.api.meta import deep_copy
+from sagong.api.selectors import selector_from_object
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
+from sagong.server.kinds.batch.job_indexes import IndexesError, count_indexes
 from sagong.server.kinds.core.pod_validation import validate_pod_template
 from sagong.server.kinds.selectors import validate_label_selector, validate_selects
 
@@ -24,7 +26,15 @@ _LABELS = (
     "batch.kubernetes.io/job-name",
 )
 _PARALLELISM_MAX_LIMITED = 100_000
-_RULES_MAX = 20
+_FAILED_INDEXES_MAX = 100_000
+# Past so many completions, a limit per index is affordable only within the two bounds below.
+_COMPLETIONS_MANY = 100_000
+_PARALLELISM_MAX_OF_MANY = 10_000
+_FAILED_INDEXES_MAX_OF_MANY = 10_000
+_SUCCEEDED_INDEXES_BYTES_MAX = 64 * 1024
+_MANAGED_BY_CHARACTERS_MAX = 63
+_RULES_MAX = 20  # also of the conditions of one rule
+_STATUSES = ("False", "True", "Unknown")
 
 
 def validate_job(job: Obj, errors: ErrorList) -> None:
@@ -62,15 +72,15 @@ def _validate_generated_selector(job: Obj, errors: ErrorList) -> None:
         where = _SPEC.child("template", "metadata", "labels").key(key)
         if key not in labels:
             errors.required(where, f"must be '{expected}'")
-        elif labels[key] != expected:
-            errors.invalid(where, labels[key], f"must be '{expected}'")
-    selector = spec["selector"]
-    allowed = (
-        {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}},
-        {"matchLabels": {"controller-uid": uid}},
-    )
-    if selector not in allowed:
-        errors.invalid(_SPEC.child("selector"), selector, "`selector` not auto-generated")
+        if labels.get(key) != expected:
+            errors.invalid(where, labels or None, f"must be '{expected}'")
+    generated = dict(zip(_LABELS, (uid, name, uid, name), strict=True))
+    try:
+        selects = selector_from_object(spec["selector"]).matches(generated)
+    except ValueError:
+        return  # the selector's own validation says so
+    if not selects:
+        errors.invalid(_SPEC.child("selector"), spec["selector"], "`selector` not auto-generated")
 
 
 def validate_job_spec(
@@ -80,6 +90,7 @@ def validate_job_spec(
     for field in _COUNTS:
         checks.not_negative(spec.get(field), path.child(field), errors)
     checks.not_negative(spec.get("maxFailedIndexes"), path.child("maxFailedIndexes"), errors)
+    _validate_manager(spec.get("managedBy"), path.child("managedBy"), errors)
     _validate_completion(spec, path, errors)
     policy = spec.get("podFailurePolicy")
     if policy is not None:
@@ -98,11 +109,17 @@ def validate_job_spec(
         validate_label_selector(spec["selector"], path.child("selector"), errors)
     elif selector_required:
         errors.required(path.child("selector"))
-    if spec.get("managedBy") is not None:
-        checks.qualified_name(spec["managedBy"], path.child("managedBy"), errors)
     template, at = spec.get("template") or {}, path.child("template")
     validate_pod_template(template, at, errors)
     _validate_restart_policy(spec, at, errors)
+
+
+def _validate_manager(manager: str | None, path: Path, errors: ErrorList) -> None:
+    if manager is None:
+        return
+    checks.domain_prefixed_path(manager, path, errors)
+    if len(manager) > _MANAGED_BY_CHARACTERS_MAX:
+        errors.too_long(path, _MANAGED_BY_CHARACTERS_MAX)
 
 
 def _validate_restart_policy(spec: Obj, path: Path, errors: ErrorList) -> None:
@@ -134,6 +151,7 @@ def _validate_completion(spec: Obj, path: Path, errors: ErrorList) -> None:
                 "is Indexed"
             )
             errors.invalid(path.child("parallelism"), parallelism, message)
+        _validate_failed_indexes(spec, path, errors)
     for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
         if spec.get(field) is not None and not indexed:
             where = path.child(field)
@@ -143,9 +161,34 @@ def _validate_completion(spec: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path.child("backoffLimitPerIndex"), message)
 
 
+def _validate_failed_indexes(spec: Obj, path: Path, errors: ErrorList) -> None:
+    most, completions = spec.get("maxFailedIndexes"), spec.get("completions")
+    where = path.child("maxFailedIndexes")
+    if most is not None and completions is not None and most > completions:
+        errors.invalid(where, most, "must be less than or equal to completions")
+    if most is not None and most > _FAILED_INDEXES_MAX:
+        errors.invalid(where, most, f"must be less than or equal to {_FAILED_INDEXES_MAX}")
+    is_many = completions is not None and completions > _COMPLETIONS_MANY
+    if not is_many or spec.get("backoffLimitPerIndex") is None:
+        return
+    if most is None:
+        message = f"must be specified when completions is above {_COMPLETIONS_MANY}"
+        errors.required(where, message)
+    for field, bound in (
+        ("parallelism", _PARALLELISM_MAX_OF_MANY),
+        ("maxFailedIndexes", _FAILED_INDEXES_MAX_OF_MANY),
+    ):
+        if (spec.get(field) or 0) > bound:
+            message = (
+                f"must be less than or equal to {bound} when completions are above "
+                f"{_COMPLETIONS_MANY} and used with backoff limit per index"
+            )
+            errors.invalid(path.child(field), spec[field], message)
+
+
 def _validate_success_policy(spec: Obj, path: Path, errors: ErrorList) -> None:
     if spec.get("completionMode") != "Indexed":
-        policy = spec["successPolicy"]
+        policy = _success_policy_in_go(spec["successPolicy"])
         errors.invalid(path, policy, "requires indexed completion mode")
         return
     rules, where = spec["successPolicy"].get("rules") or [], path.child("rules")
@@ -156,12 +199,48 @@ def _validate_success_policy(spec: Obj, path: Path, errors: ErrorList) -> None:
     if len(rules) > _RULES_MAX:
         errors.too_many(where, len(rules), _RULES_MAX)
     for i, rule in enumerate(rules):
-        at = where.index(i)
-        if rule.get("succeededCount") is None and rule.get("succeededIndexes") is None:
-            errors.required(
-                at, "at least one of succeededCount or succeededIndexes must be specified"
-            )
-        checks.not_negative(rule.get("succeededCount"), at.child("succeededCount"), errors)
+        _validate_success_rule(rule, spec.get("completions") or 0, where.index(i), errors)
+
+
+def _success_policy_in_go(policy: Obj) -> Obj:
+    rules = policy.get("rules")
+    return {
+        "Rules": rules
+        and [
+            {
+                "SucceededIndexes": rule.get("succeededIndexes"),
+                "SucceededCount": rule.get("succeededCount"),
+            }
+            for rule in rules
+        ]
+    }
+
+
+def _validate_success_rule(rule: Obj, completions: int, path: Path, errors: ErrorList) -> None:
+    count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
+    if count is None and indexes is None:
+        message = "at least one of succeededCount or succeededIndexes must be specified"
+        errors.required(path, message)
+    total = 0
+    if indexes is not None:
+        where = path.child("succeededIndexes")
+        if len(indexes) > _SUCCEEDED_INDEXES_BYTES_MAX:
+            errors.too_long(where, _SUCCEEDED_INDEXES_BYTES_MAX)
+        try:
+            total = count_indexes(indexes, completions)
+        except IndexesError as problem:
+            errors.invalid(where, indexes, f"error parsing succeededIndexes: {problem}")
+    if count is None:
+        return
+    where = path.child("succeededCount")
+    checks.not_negative(count, where, errors)
+    bounds = [(completions, "specified completions")]
+    if indexes is not None:
+        bounds.append((total, "indexes in the specified succeededIndexes field"))
+    for most, what in bounds:
+        if count > most:
+            message = f"must be less than or equal to {most} (the number of {what})"
+            errors.invalid(where, count, message)
 
 
 def _validate_failure_policy(spec: Obj, path: Path, errors: ErrorList) -> None:
@@ -182,51 +261,38 @@ def _validate_failure_rule(
     action = rule.get("action") or ""
     if not action:
         errors.required(
-            path.child("action"), 'valid values: "Count", "FailIndex", "FailJob", "Ignore"'
+            path.child("action"), 'valid values: ["Count" "FailIndex" "FailJob" "Ignore"]'
         )
     elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
-        errors.invalid(path.child("action"), action, "requires the backoffLimitPerIndex to be set")
+        message = "requires the backoffLimitPerIndex to be set"
+        errors.invalid(path.child("action"), action, message)
     else:
         actions = ("Count", "FailIndex", "FailJob", "Ignore")
         checks.one_of(action, actions, path.child("action"), errors)
     codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or []
     if codes is not None:
         _validate_exit_codes(codes, containers, path.child("onExitCodes"), errors)
+    where = path.child("onPodConditions")
+    if len(conditions) > _RULES_MAX:
+        errors.too_many(where, len(conditions), _RULES_MAX)
     for i, pattern in enumerate(conditions):
-        at = path.child("onPodConditions").index(i)
-        if checks.required(pattern.get("type"), at.child("type"), errors):
-            checks.qualified_name(pattern["type"], at.child("type"), errors)
-        statuses = ("False", "True", "Unknown")
-        checks.one_of(pattern.get("status", ""), statuses, at.child("status"), errors)
+        at = where.index(i)
+        checks.qualified_name(pattern.get("type") or "", at.child("type"), errors)
+        checks.one_of(pattern.get("status", ""), _STATUSES, at.child("status"), errors)
     if codes is not None and conditions:
         message = "specifying both OnExitCodes and OnPodConditions is not supported"
-        errors.invalid(path, _rule_in_go(rule), message)
+        errors.invalid_as_a_whole(path, message)
     if codes is None and not conditions:
         message = "specifying one of OnExitCodes and OnPodConditions is required"
-        errors.invalid(path, _rule_in_go(rule), message)
-
-
-def _rule_in_go(rule: Obj) -> Obj:
-    """A rule as upstream shows it: its internal type, by Go's field names."""
-    codes, patterns = rule.get("onExitCodes"), rule.get("onPodConditions")
-    return {
-        "Action": rule.get("action") or "",
-        "OnExitCodes": codes
-        and {
-            "ContainerName": codes.get("containerName"),
-            "Operator": codes.get("operator") or "",
-            "Values": codes.get("values"),
-        },
-        "OnPodConditions": patterns
-        and [{"Type": p.get("type") or "", "Status": p.get("status") or ""} for p in patterns],
-    }
+        errors.invalid_as_a_whole(path, message)
 
 
 def _validate_exit_codes(
     codes: Obj, containers: set[str | None], path: Path, errors: ErrorList
 ) -> None:
-    operator = codes.get("operator") or ""
-    checks.one_of(operator, ("In", "NotIn"), path.child("operator"), errors)
+    operator, at = codes.get("operator") or "", path.child("operator")
+    if checks.required(operator, at, errors, 'valid values: ["In" "NotIn"]'):
+        checks.one_of(operator, ("In", "NotIn"), at, errors)
     name = codes.get("containerName")
     if name is not None and name not in containers:
         message = "must be one of the container or initContainer names in the pod template"
@@ -269,9 +335,9 @@ def _validate_new_completions(ours: Obj, theirs: Obj, errors: ErrorList) -> None
     if ours.get("completions") == theirs.get("completions"):
         return
     where = _SPEC.child("completions")
-    if theirs.get("completionMode") != "Indexed" or ours.get("completions") is None:
+    if ours.get("completionMode") != "Indexed":
         checks.unchanged(ours.get("completions"), theirs.get("completions"), where, errors)
-    elif ours.get("completions") != ours.get("parallelism"):
+    elif ours.get("completions") not in (None, ours.get("parallelism")):
         message = "can only be modified in tandem with spec.parallelism"
         errors.invalid(where, ours["completions"], message)
 
@@ -281,33 +347,21 @@ def _with_placement_of(template: Obj, other: Obj) -> Obj:
     changed: Obj = deep_copy(template)
     for part, fields in (
         ("metadata", ("labels", "annotations")),
-        ("spec", ("affinity", "nodeSelector", "tolerations", "schedulingGates")),
+        ("spec", ("nodeSelector", "tolerations", "schedulingGates")),
     ):
         for field in fields:
-            if field in (other.get(part) or {}):
-                changed[part][field] = other[part][field]
-            else:
-                changed.get(part, {}).pop(field, None)
+            _take(changed.setdefault(part, {}), other.get(part) or {}, field)
+    affinity = changed["spec"].get("affinity") or {}
+    before = (other.get("spec") or {}).get("affinity") or {}
+    _take(affinity, before, "nodeAffinity")
+    changed["spec"]["affinity"] = affinity
+    if not affinity and (other.get("spec") or {}).get("affinity") is None:
+        del changed["spec"]["affinity"]
     return changed
 
 
-def validate_job_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
-    """Counts are not negative; what has ended stays ended."""
-    status, path = new.get("status") or {}, Path("status")
-    for field in ("active", "succeeded", "failed", "ready", "terminating"):
-        checks.not_negative(status.get(field), path.child(field), errors)
-    ended = {t: _is_true(new, t) for t in ("Complete", "Failed")}
-    if all(ended.values()):
-        message = "cannot set Complete=True and Failed=true conditions"
-        errors.invalid(path.child("conditions"), status.get("conditions"), message)
-    for type_, now in ended.items():
-        if _is_true(old, type_) and not now:
-            message = f"cannot disable the terminal {type_}=True condition"
-            errors.invalid(path.child("conditions"), status.get("conditions"), message)
-    if status.get("completionTime") and not ended["Complete"]:
-        message = "cannot set completionTime when there is no Complete=True condition"
-        errors.invalid(path.child("completionTime"), status["completionTime"], message)
-
-
-def _is_true(job: Obj, type_: str) -> bool:
-    return (condition(job, type_) or {}).get("status") == "True"
+def _take(target: Obj, source: Obj, field: str) -> None:
+    if field in source:
+        target[field] = source[field]
+    else:
+        target.pop(field, None)

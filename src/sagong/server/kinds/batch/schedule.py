@@ -3,10 +3,15 @@
 from sagong.api.cron import CronError, parse_schedule
 
 
-def schedule_problems(schedule: str, *, has_time_zone: bool) -> list[str]:
-    """Problems in upstream's words; empty if the schedule is right."""
+def schedule_problems(
+    schedule: str, *, has_time_zone: bool, may_name_zone: bool = False
+) -> list[str]:
+    """Problems in upstream's words; empty if the schedule is right.
+
+    ``may_name_zone``: the schedule named a zone before that was forbidden.
+    """
     problems = []
-    # A zone in the schedule is forbidden altogether, so it does not matter whether there is such.
+    # Whether there is such a zone does not matter: new schedules may name none.
     fields = schedule
     if schedule.startswith(("TZ=", "CRON_TZ=")):
         fields = schedule.partition(" ")[2]
@@ -14,9 +19,8 @@ def schedule_problems(schedule: str, *, has_time_zone: bool) -> list[str]:
         parse_schedule(fields)
     except CronError as e:
         problems.append(str(e))
-    if "TZ" in schedule:
-        if has_time_zone:
-            problems.append("cannot use both timeZone field and TZ or CRON_TZ in schedule")
-        else:
-            problems.append("cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+    if "TZ" in schedule and not may_name_zone:
+        problems.append("cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+    elif "TZ" in schedule and has_time_zone:
+        problems.append("cannot use both timeZone field and TZ or CRON_TZ in schedule")
     return problems

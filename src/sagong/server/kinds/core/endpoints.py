@@ -53,4 +53,4 @@ def _validate_port(port: Obj, path: Path, errors: ErrorList, *, named: bool) -> 
         checks.qualified_name(port["appProtocol"], path.child("appProtocol"), errors)
 
 
-STRATEGY = Strategy(validate=validate, default=default, has_status=False)
+STRATEGY = Strategy(validate=validate, default=default, has_status=False, create_on_update=True)

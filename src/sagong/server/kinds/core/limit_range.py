@@ -22,4 +22,6 @@ def _default_item(item: Obj) -> None:
         item["defaultRequest"] = requests
 
 
-STRATEGY = Strategy(validate=validate_limit_range, default=default, has_status=False)
+STRATEGY = Strategy(
+    validate=validate_limit_range, default=default, has_status=False, create_on_update=True
+)

@@ -18,15 +18,14 @@ _CSI_SECRETS = (
     *("controllerPublishSecretRef", "controllerExpandSecretRef"),
     *("nodePublishSecretRef", "nodeExpandSecretRef"),
 )
+_INLINE = "in the context of inline volumes"
 _RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 
 
 def validate_volume(volume: Obj, errors: ErrorList) -> None:
-    spec = volume["spec"]
-    modes, capacity = spec.get("accessModes") or [], spec.get("capacity") or {}
-    checks.required(modes, _SPEC.child("accessModes"), errors)
-    validate_access_modes(modes, _SPEC.child("accessModes"), errors)
-    where = _SPEC.child("capacity")
+    spec, path = volume["spec"], _SPEC
+    _validate_modes(spec, path, errors)
+    capacity, where = spec.get("capacity") or {}, path.child("capacity")
     checks.required(capacity, where, errors)
     if "storage" not in capacity or len(capacity) > 1:
         errors.not_supported(where, spec.get("capacity"), ["storage"])
@@ -34,19 +33,47 @@ def validate_volume(volume: Obj, errors: ErrorList) -> None:
         checks.positive_quantity(value, where.key(name), errors)
     policy = spec.get("persistentVolumeReclaimPolicy")
     if policy:
-        at = _SPEC.child("persistentVolumeReclaimPolicy")
+        at = path.child("persistentVolumeReclaimPolicy")
         checks.one_of(policy, _RECLAIM_POLICIES, at, errors)
-    _validate_affinity(spec, errors)
-    _validate_source(spec, errors)
+    _validate_affinity(spec, path, errors)
+    _validate_source(spec, path, errors)
     if spec.get("storageClassName"):
-        checks.dns_subdomain(spec["storageClassName"], _SPEC.child("storageClassName"), errors)
+        checks.dns_subdomain(spec["storageClassName"], path.child("storageClassName"), errors)
     if spec.get("volumeMode") is not None:
-        checks.one_of(spec["volumeMode"], VOLUME_MODES, _SPEC.child("volumeMode"), errors)
-    _validate_attributes_class(spec, errors)
+        checks.one_of(spec["volumeMode"], VOLUME_MODES, path.child("volumeMode"), errors)
+    _validate_attributes_class(spec, path, errors)
 
 
-def _validate_affinity(spec: Obj, errors: ErrorList) -> None:
-    affinity, where = spec.get("nodeAffinity"), _SPEC.child("nodeAffinity")
+def validate_inline_volume(spec: Obj, path: Path, errors: ErrorList) -> None:
+    """The spec of a volume that has no object of its own, in a VolumeAttachment."""
+    for field in ("claimRef", "capacity"):
+        if spec.get(field):
+            errors.forbidden(path.child(field), f"may not be specified {_INLINE}")
+    if spec.get("csi") is None:
+        errors.required(path.child("csi"), f"has to be specified {_INLINE}")
+    _validate_modes(spec, path, errors)
+    policy = spec.get("persistentVolumeReclaimPolicy")
+    if policy and policy != "Retain":
+        where = path.child("persistentVolumeReclaimPolicy")
+        errors.forbidden(where, f"may only be Retain {_INLINE}")
+    if spec.get("nodeAffinity") is not None:
+        errors.forbidden(path.child("nodeAffinity"), f"may not be specified {_INLINE}")
+    _validate_source(spec, path, errors)
+    if spec.get("storageClassName"):
+        errors.forbidden(path.child("storageClassName"), f"may not be specified {_INLINE}")
+    if spec.get("volumeMode") not in (None, "Filesystem"):
+        message = f"may not specify volumeMode other than Filesystem {_INLINE}"
+        errors.forbidden(path.child("volumeMode"), message)
+
+
+def _validate_modes(spec: Obj, path: Path, errors: ErrorList) -> None:
+    modes, where = spec.get("accessModes") or [], path.child("accessModes")
+    checks.required(modes, where, errors)
+    validate_access_modes(modes, where, errors)
+
+
+def _validate_affinity(spec: Obj, path: Path, errors: ErrorList) -> None:
+    affinity, where = spec.get("nodeAffinity"), path.child("nodeAffinity")
     if affinity is None:
         if spec.get("local") is not None:
             errors.required(where, "Local volume requires node affinity")
@@ -57,7 +84,7 @@ def _validate_affinity(spec: Obj, errors: ErrorList) -> None:
         validate_node_selector(affinity["required"], where.child("required"), errors)
 
 
-def _validate_source(spec: Obj, errors: ErrorList) -> None:
+def _validate_source(spec: Obj, path: Path, errors: ErrorList) -> None:
     count = 0
     for name in (*SHARED_SOURCES, "csi"):
         source = spec.get(name)
@@ -65,22 +92,22 @@ def _validate_source(spec: Obj, errors: ErrorList) -> None:
             continue
         count += 1
         if count > 1:
-            at = _SPEC.child(MISNAMED_AGAIN.get(name, name))
+            at = path.child(MISNAMED_AGAIN.get(name, name))
             errors.forbidden(at, "may not specify more than 1 volume type")
             continue
-        at = _SPEC.child(MISNAMED.get(name, name))
+        at = path.child(MISNAMED.get(name, name))
         if name == "csi":
             _validate_csi(source, at, errors)
         else:
             SHARED_SOURCES[name](source, at, errors)
             _validate_secret(name, source, at, errors)
     if count == 0:
-        errors.required(_SPEC, "must specify a volume type")
+        errors.required(path, "must specify a volume type")
     recycled = spec.get("persistentVolumeReclaimPolicy") == "Recycle"
     host = spec.get("hostPath")
     if recycled and host is not None and (host.get("path") or "").strip("/") == "":
         message = "may not be 'recycle' for a hostPath mount of '/'"
-        errors.forbidden(_SPEC.child("persistentVolumeReclaimPolicy"), message)
+        errors.forbidden(path.child("persistentVolumeReclaimPolicy"), message)
 
 
 def _validate_csi(source: Obj, path: Path, errors: ErrorList) -> None:
@@ -105,15 +132,15 @@ def _validate_secret(name: str, source: Obj, path: Path, errors: ErrorList) -> N
         errors.required(path.child("secretNamespace"))
 
 
-def _validate_attributes_class(spec: Obj, errors: ErrorList) -> None:
-    name, where = spec.get("volumeAttributesClassName"), _SPEC.child("volumeAttributesClassName")
+def _validate_attributes_class(spec: Obj, path: Path, errors: ErrorList) -> None:
+    name, where = spec.get("volumeAttributesClassName"), path.child("volumeAttributesClassName")
     if name is None:
         return
     if checks.required(name, where, errors, "an empty string is disallowed"):
         checks.dns_subdomain(name, where, errors)
     if spec.get("csi") is None:
         message = "has to be specified when using volumeAttributesClassName"
-        errors.required(_SPEC.child("csi"), message)
+        errors.required(path.child("csi"), message)
 
 
 def validate_volume_update(new: Obj, old: Obj, errors: ErrorList) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from sagong.api import names
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path, show_value
 from sagong.server.kinds import checks
@@ -29,7 +30,9 @@ def is_native(name: str) -> bool:
 
 def is_extended(name: str) -> bool:
     """Resources that somebody else defines, such as ``nvidia.com/gpu``."""
-    return not is_native(name) and not name.startswith("requests.")
+    if is_native(name) or name.startswith("requests."):
+        return False
+    return not names.qualified_name(f"requests.{name}")
 
 
 def is_integer(name: str) -> bool:

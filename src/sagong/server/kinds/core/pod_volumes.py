@@ -128,7 +128,8 @@ def validate_csi_driver_name(name: str, path: Path, errors: ErrorList) -> None:
         return
     if len(name) > 63:
         errors.too_long(path, 63)
-    checks.name(name.lower(), names.dns1123_subdomain, path, errors)
+    for message in names.dns1123_subdomain(name.lower()):
+        errors.invalid(path, name, message)
 
 
 def _ephemeral(source: Obj, path: Path, errors: ErrorList) -> None:

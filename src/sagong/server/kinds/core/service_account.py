@@ -16,5 +16,8 @@ def prepare_for_update(new: Obj, old: Obj) -> None:
 
 
 STRATEGY = Strategy(
-    prepare_for_create=prepare_for_create, prepare_for_update=prepare_for_update, has_status=False
+    prepare_for_create=prepare_for_create,
+    prepare_for_update=prepare_for_update,
+    has_status=False,
+    unconditional_update=False,
 )

@@ -3,6 +3,7 @@
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
+from sagong.server.kinds.conditions import validate_conditions
 from sagong.server.kinds.selectors import validate_label_selector
 from sagong.server.kinds.strategy import Strategy
 
@@ -46,6 +47,8 @@ def validate(budget: Obj, errors: ErrorList) -> None:
 
 def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     status = new.get("status") or {}
+    conditions = Path("status").child("conditions")
+    validate_conditions(status.get("conditions") or (), conditions, errors)
     for field in _COUNTS:
         checks.not_negative(status.get(field), Path("status").child(field), errors)
 
@@ -56,4 +59,5 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     has_generation=True,
+    unconditional_update=False,
 )

@@ -26,6 +26,7 @@ CLUSTER_ROLE_BINDING = Strategy(
     default=default,
     name_rule="path-segment",
     has_status=False,
+    create_on_update=True,
 )
 ROLE_BINDING = Strategy(
     validate=validate_role_binding,
@@ -33,4 +34,5 @@ ROLE_BINDING = Strategy(
     default=default,
     name_rule="path-segment",
     has_status=False,
+    create_on_update=True,
 )

@@ -11,6 +11,16 @@ def default(role: Obj) -> None:
 
 
 CLUSTER_ROLE = Strategy(
-    validate=validate_cluster_role, default=default, name_rule="path-segment", has_status=False
+    validate=validate_cluster_role,
+    default=default,
+    name_rule="path-segment",
+    has_status=False,
+    create_on_update=True,
 )
-ROLE = Strategy(validate=validate_role, default=default, name_rule="path-segment", has_status=False)
+ROLE = Strategy(
+    validate=validate_role,
+    default=default,
+    name_rule="path-segment",
+    has_status=False,
+    create_on_update=True,
+)

@@ -1,8 +1,9 @@
 """Resource claims (dynamic resource allocation)."""
 
 from sagong.api.types import Obj
+from sagong.server.kinds.resource.claim_status import validate_claim_status_update
+from sagong.server.kinds.resource.claim_validation import validate_claim, validate_claim_update
 from sagong.server.kinds.resource.device_request import default_claim_spec
-from sagong.server.kinds.resource.validation import validate_claim, validate_claim_update
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -11,4 +12,10 @@ def default(claim: Obj) -> None:
     claim.setdefault("status", {})
 
 
-STRATEGY = Strategy(validate=validate_claim, validate_update=validate_claim_update, default=default)
+STRATEGY = Strategy(
+    validate=validate_claim,
+    validate_update=validate_claim_update,
+    validates_on_update=False,  # what cannot change is not judged again
+    validate_status_update=validate_claim_status_update,
+    default=default,
+)

@@ -1,5 +1,7 @@
 """CSI nodes."""
 
+from collections.abc import Sequence
+
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
@@ -15,7 +17,7 @@ def default(obj: Obj) -> None:
         driver.setdefault("topologyKeys", None)
 
 
-_NODE_ID_BYTES_MAX = 192
+_NODE_ID_BYTES_MAX = 256
 
 
 def validate(obj: Obj, errors: ErrorList) -> None:
@@ -33,8 +35,41 @@ def validate(obj: Obj, errors: ErrorList) -> None:
         if name in seen:
             errors.duplicate(at.child("name"), name)
         seen.add(name)
-        for key in driver.get("topologyKeys") or ():
-            checks.qualified_name(key, at.child("topologyKeys"), errors)
+        _validate_topology_keys(driver.get("topologyKeys") or [], at, errors)
 
 
-STRATEGY = Strategy(validate=validate, default=default, has_status=False)
+def _validate_topology_keys(keys: Sequence[str], path: Path, errors: ErrorList) -> None:
+    """Upstream's path is the driver's."""
+    for i, key in enumerate(keys):
+        checks.required(key, path, errors)
+        if key in keys[:i]:
+            errors.duplicate(path, key)
+        checks.qualified_name(key, path, errors)
+
+
+def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    """Of a driver that is there, only what it may attach can change."""
+    known = {driver.get("name"): driver for driver in old["spec"].get("drivers") or ()}
+    for driver in new["spec"].get("drivers") or ():
+        before = known.get(driver.get("name"))
+        if before is not None and _in_go(driver) != _in_go(before):
+            errors.invalid(Path("spec").child("drivers"), _in_go(driver), "field is immutable")
+
+
+def _in_go(driver: Obj) -> Obj:
+    """A driver as upstream shows it: its internal type, by Go's field names."""
+    return {
+        "Name": driver.get("name") or "",
+        "NodeID": driver.get("nodeID") or "",
+        "TopologyKeys": driver.get("topologyKeys"),
+        "Allocatable": None,
+    }
+
+
+STRATEGY = Strategy(
+    validate=validate,
+    validate_update=validate_update,
+    default=default,
+    has_status=False,
+    unconditional_update=False,
+)

@@ -3,13 +3,14 @@
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
-from sagong.server.kinds.core.pod_volumes import validate_csi_driver_name
 from sagong.server.kinds.storage.volume_parameters import validate_parameters
 from sagong.server.kinds.strategy import Strategy
 
 
 def validate(obj: Obj, errors: ErrorList) -> None:
-    validate_csi_driver_name(obj.get("driverName") or "", Path("driverName"), errors)
+    name = obj.get("driverName") or ""
+    if checks.required(name, Path("driverName"), errors):
+        checks.qualified_name(name.lower(), Path("driverName"), errors)
     parameters = obj.get("parameters") or {}
     message = "must contain at least one key/value pair"
     if checks.required(parameters, Path("parameters"), errors, message):
