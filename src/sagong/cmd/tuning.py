@@ -9,7 +9,7 @@ import resource
 # everything walks through, caches above all, is hardly ever garbage, and nothing is answered
 # meanwhile.
 _THRESHOLDS = (20_000, 20, 100)
-# Blocks of the C library's allocator from this size on are mapped, and unmapped when they are freed.
+# Blocks of the C library's allocator from this size on are mapped, and unmapped when free again.
 # Left alone it learns from the first large body it sees to keep blocks of such a size for good.
 _MAPPED_BYTES_MIN = 512 * 1024
 _M_MMAP_THRESHOLD = -3  # of <malloc.h>
