@@ -180,6 +180,8 @@ class Memory:
     ending: Ending | None = None
     stage: Stage = Stage.RUNNING
     allocation: Allocation = Allocation()
+    # The last attempt of containers that were removed so that all start anew, by name.
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ is going on for it, an image pull for example.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+CONDITION_SECONDS = 2.0
 CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any moment
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
@@ -424,6 +426,8 @@ class PodWorker:
                 return await self._start_container(action, seen)
             case lifecycle.ResizeContainers():
                 return await self._resize(action, seen)
+            case lifecycle.RestartAll():
+                await self._restart_all(action)
             case lifecycle.RemoveDead():
                 await self._remove_dead(action)
             case lifecycle.Terminate():
@@ -565,6 +569,17 @@ class PodWorker:
         if waiting is not None:
             failures[name] = waiting
         self._memory = replace(self._memory, failures=failures)
+
+    async def _restart_all(self, action: lifecycle.RestartAll) -> None:
+        """The condition has been reported just now: let others see it, if that takes no time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONDITION_SECONDS):
+                await self._writer.wait_written()
+        for container in action.running:
+            await self._shop.stopper.kill_container(self._pod, container)
+        for container in action.removed:
+            await self._remove_dead(lifecycle.RemoveDead((container.id,), ()))
+        self._is_unsure = True
 
     async def _remove_dead(self, action: lifecycle.RemoveDead) -> None:
         for container_id in action.containers:
