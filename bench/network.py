@@ -113,7 +113,7 @@ async def program(services: int, endpoints: int) -> None:
 
 
 async def serve(port: int) -> None:
-    config = DnsConfig("127.0.0.1", port=port, resolv_conf=Path("/nonexistent"))
+    config = DnsConfig(("127.0.0.1",), port=port, resolv_conf=Path("/nonexistent"))
     server = DnsServer(config, filled(1000, 3), clock=SystemClock())
     running = asyncio.ensure_future(server.run())
     await server.serving.wait()

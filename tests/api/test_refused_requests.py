@@ -9,6 +9,7 @@ import yaml
 from rest import CONFIG_MAPS, Api, config_map
 
 TABLE = yaml.safe_load((Path(__file__).parent / "refusals.yaml").read_text())
+WARNED = yaml.safe_load((Path(__file__).parent / "warnings.yaml").read_text())
 UPDATES = yaml.safe_load((Path(__file__).parent / "refused_updates.yaml").read_text())
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
@@ -188,3 +189,16 @@ async def test_causes_of_refused_updates(api: Api, case: dict[str, Any]) -> None
     assert answer.status == 422, answer.text
     assert _causes(answer.body) == sorted(case["causes"])
     assert deleted.status in (200, 202), deleted.text
+
+
+@pytest.mark.parametrize("case", WARNED, ids=lambda c: c["at"])
+async def test_warnings(api: Api, case: dict[str, Any]) -> None:
+    group_version, collection = _collection(case)
+    body = {"apiVersion": group_version, "metadata": {"name": "a"}, **case["body"]}
+
+    answer = await api.call("POST", f"{collection}?dryRun=All", json.dumps(body))
+
+    assert answer.status == 201, answer.text
+    assert sorted(answer.headers.getall("Warning", ())) == sorted(
+        f"299 - {json.dumps(warning)}" for warning in case["warnings"]
+    )

@@ -42,7 +42,7 @@ def resolved(network: NodeNetwork, name: str) -> list[str]:
 
 def forwarded(network: NodeNetwork) -> set[str]:
     """The endpoints that the planned rules rewrite to."""
-    elements = network.proxy.plan_nowait().elements
+    elements = network.proxies[0].plan_nowait().elements
     return {value for (name, _), value in elements.items() if name == "endpoints"}
 
 

@@ -1,10 +1,12 @@
 """A cluster's ranges of addresses: one, or two of different families (dual stack). Pure."""
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 NODE_PREFIX_IPV6 = 64
+ADDRESSES_KEPT = 16_384  # about 4 MB when full; past it the longest unused is parsed again
 PREFIX_DIFFERENCE_MAX = 16  # between a node's range and the cluster's: at most 65,536 nodes
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,6 +29,19 @@ def parse_ranges(text: str) -> Sequence[Network]:
     if len(networks) > 2 or len({network.version for network in networks}) < len(networks):
         raise ValueError(f"expected one range, or one of each IP family: {text}")
     return networks
+
+
+@functools.lru_cache(maxsize=ADDRESSES_KEPT)
+def canonical_address(text: str) -> str | None:
+    """An address as it is usually written; None for what is none.
+
+    What nodes say of themselves, and of their pods, is checked by nobody before.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return None if "%" in text else str(address)
 
 
 def family_of(address: str) -> str:

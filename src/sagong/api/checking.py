@@ -51,7 +51,7 @@ class _Mismatch(Exception):
         where = "Go value of"
         if self.struct:
             where = f"Go struct field {self.struct}.{'.'.join(reversed(self.path))} of"
-        return f"json: cannot unmarshal {_json_type(self.value)} into {where} type {self.go_type}"
+        return f"json: cannot unmarshal {json_type(self.value)} into {where} type {self.go_type}"
 
 
 def check(obj: Obj, node: Node) -> list[str]:
@@ -299,7 +299,7 @@ def _quantity(value: Any, unknown: Findings) -> Any:
 def _int_or_string(value: Any, unknown: Findings) -> Any:
     if type(value) is str or (type(value) is int and -(2**31) <= value < 2**31):
         return value
-    raise ValueError(f"json: cannot unmarshal {_json_type(value)} into Go value of type int32")
+    raise ValueError(f"json: cannot unmarshal {json_type(value)} into Go value of type int32")
 
 
 def _bytes(value: Any, unknown: Findings) -> Any:
@@ -337,7 +337,7 @@ def _micro_time(value: Any, unknown: Findings) -> Any:
 def _moment(value: Any, layout: str, *, micro: bool) -> datetime:
     """The time that a string names, in UTC; ValueError with a message like ``time.Parse``'s."""
     if type(value) is not str:
-        why = f"json: cannot unmarshal {_json_type(value)} into Go value of type string"
+        why = f"json: cannot unmarshal {json_type(value)} into Go value of type string"
         raise ValueError(why)
     match = _RFC3339.fullmatch(value)
     if match is None or (micro and len(match[2] or "") != 6):
@@ -387,7 +387,7 @@ _ELEMENT_ZEROS: dict[Kind, Any] = {
 }
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, (int, float)):

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from sagong.api.checking import PROBLEMS_MAX, check, check_configuration
+from sagong.api.checking import PROBLEMS_MAX, check, check_configuration, json_type
 from sagong.api.errors import BadRequest, UnsupportedMediaType
 from sagong.api.types import Obj
 
@@ -208,6 +208,18 @@ def _count_keys(value: Any) -> int:
             if type(item) is dict or type(item) is list:
                 count += _count_keys(item)
     return count
+
+
+def object_problem(data: bytes) -> str | None:
+    """Why Go would not decode a JSON text as a map; None if it would (or would leave it null)."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return _go_syntax_error(data, error)
+    if value is None or isinstance(value, dict):
+        return None
+    kind = json_type(value).partition(" ")[0]
+    return f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
 
 
 def _go_syntax_error(data: bytes, error: orjson.JSONDecodeError) -> str:

@@ -1,4 +1,4 @@
-"""What Gateways and HTTPRoutes of the Gateway API mean to each other. Pure.
+"""What Gateways and routes of the Gateway API mean to each other. Pure.
 
 Source of semantics: the published Gateway API (``gateway.networking.k8s.io/v1``): a route attaches
 to the listeners that its parent reference names, whose namespaces and hostnames allow it. The
@@ -17,8 +17,13 @@ CONTROLLER = "sagong.io/gateway"
 CLASSES = f"gatewayclasses.{GROUP}"
 GATEWAYS = f"gateways.{GROUP}"
 ROUTES = f"httproutes.{GROUP}"
+GRPC_ROUTES = f"grpcroutes.{GROUP}"
 GRANTS = f"referencegrants.{GROUP}"
 PROTOCOLS = ("HTTP", "HTTPS")
+ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
+# A route that asks for anything else is not accepted: served without it, it would do other than it
+# says.
+FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ def resources() -> tuple[Resource, ...]:
         ("v1", "gatewayclasses", "GatewayClass", False),
         ("v1", "gateways", "Gateway", True),
         ("v1", "httproutes", "HTTPRoute", True),
+        ("v1", "grpcroutes", "GRPCRoute", True),
         ("v1beta1", "referencegrants", "ReferenceGrant", True),
     )
     return tuple(
@@ -66,6 +72,8 @@ def attach(
     route: Obj, parent: Obj, gateway: Obj, namespaces: Mapping[str, Mapping[str, str]]
 ) -> Attachment:
     """Where a route is at one of its parents. ``namespaces`` are labels by name."""
+    if not _is_supported(route):
+        return Attachment(gateway, reason="UnsupportedValue")
     named = [
         listener
         for listener in gateway["spec"].get("listeners") or ()
@@ -88,12 +96,23 @@ def attach(
     return Attachment(gateway, taken)
 
 
+def kind_of(route: Obj) -> str:
+    return str(route.get("kind") or "HTTPRoute")
+
+
+def _is_supported(route: Obj) -> bool:
+    rules = route["spec"].get("rules") or ()
+    if any(reference.get("filters") for r in rules for reference in r.get("backendRefs") or ()):
+        return False
+    return all(said["type"] in FILTERS for rule in rules for said in rule.get("filters") or ())
+
+
 def _allows(
     listener: Obj, gateway: Obj, route: Obj, namespaces: Mapping[str, Mapping[str, str]]
 ) -> bool:
     allowed = listener.get("allowedRoutes") or {}
     kinds = allowed.get("kinds")
-    if kinds and not any(kind.get("kind") == "HTTPRoute" for kind in kinds):
+    if kinds and not any(kind.get("kind") == kind_of(route) for kind in kinds):
         return False
     from_ = allowed.get("namespaces") or {}
     match from_.get("from", "Same"):

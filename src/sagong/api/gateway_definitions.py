@@ -10,6 +10,9 @@ from sagong.api.types import Obj
 
 _STRING: Obj = {"type": "string"}
 _PORT: Obj = {"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535}
+_WEIGHT: Obj = {
+    "type": "integer", "format": "int32", "minimum": 0, "maximum": 1000000, "default": 1,
+}  # fmt: skip
 _HOSTNAME: Obj = {
     "type": "string",
     "minLength": 1,
@@ -111,19 +114,35 @@ def _route_spec() -> Obj:
         ),
         urlRewrite=_object(),
     )
-    weight: Obj = {
-        "type": "integer", "format": "int32", "minimum": 0, "maximum": 1000000, "default": 1,
-    }  # fmt: skip
     rule = _object(
         matches=_list(match, 64) | {"default": [{"path": {"type": "PathPrefix", "value": "/"}}]},
         filters=_list(filter_, 16),
-        backendRefs=_list(_reference("Service", "", port=_PORT, weight=weight), 16),
+        backendRefs=_list(_reference("Service", "", port=_PORT, weight=_WEIGHT), 16),
     )
     everything = {"default": [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}]}
     return _object(
         parentRefs=_list(_reference("Gateway", GROUP, sectionName=_STRING, port=_PORT), 32),
         hostnames=_list(_HOSTNAME, 16),
         rules=_list(rule, 16) | everything,
+    )
+
+
+def _grpc_route_spec() -> Obj:
+    kinds = ("Exact", "RegularExpression")
+    method = _object(type=_one_of(*kinds, default="Exact"), service=_STRING, method=_STRING)
+    header = _object(
+        "name", "value", type=_one_of(*kinds, default="Exact"), name=_STRING, value=_STRING
+    )
+    filters = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef")
+    rule = _object(
+        matches=_list(_object(method=method, headers=_list(header, 16, "name")), 64),
+        filters=_list(_object("type", type=_one_of(*filters)), 16),
+        backendRefs=_list(_reference("Service", "", port=_PORT, weight=_WEIGHT), 16),
+    )
+    return _object(
+        parentRefs=_list(_reference("Gateway", GROUP, sectionName=_STRING, port=_PORT), 32),
+        hostnames=_list(_HOSTNAME, 16),
+        rules=_list(rule, 16),
     )
 
 
@@ -134,11 +153,12 @@ def _grant_spec() -> Obj:
 
 
 def definitions() -> Sequence[Obj]:
-    """The definitions of the four kinds."""
+    """The definitions of the five kinds."""
     return (
         _definition("GatewayClass", "gatewayclasses", "gc", _class_spec(), "Cluster"),
         _definition("Gateway", "gateways", "gtw", _gateway_spec()),
         _definition("HTTPRoute", "httproutes", "", _route_spec()),
+        _definition("GRPCRoute", "grpcroutes", "", _grpc_route_spec()),
         _definition(
             "ReferenceGrant", "referencegrants", "refgrant", _grant_spec(), version="v1beta1"
         ),

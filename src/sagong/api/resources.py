@@ -33,6 +33,7 @@ def _resource(
     short: tuple[str, ...] = (),
     categories: tuple[str, ...] = (),
     verbs: tuple[str, ...] = ALL_VERBS,
+    deprecation: str = "",
 ) -> Resource:
     return Resource(
         group=group,
@@ -45,6 +46,7 @@ def _resource(
         categories=categories,
         verbs=verbs,
         subresources=subresources,
+        deprecation=deprecation,
     )
 
 
@@ -58,9 +60,17 @@ BUILT_IN: tuple[Resource, ...] = (
         namespaced=False,
         short=("cs",),
         verbs=("get", "list"),
+        deprecation="v1 ComponentStatus is deprecated in v1.19+",
     ),
     _resource("", "v1", "configmaps", "ConfigMap", short=("cm",)),
-    _resource("", "v1", "endpoints", "Endpoints", short=("ep",)),
+    _resource(
+        "",
+        "v1",
+        "endpoints",
+        "Endpoints",
+        short=("ep",),
+        deprecation=("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    ),
     _resource("", "v1", "events", "Event", short=("ev",)),
     _resource("", "v1", "limitranges", "LimitRange", short=("limits",)),
     _resource(

@@ -42,6 +42,7 @@ class Resource:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
     custom: bool = False  # of a CustomResourceDefinition
+    deprecation: str = ""  # the warning that every answer comes with
 
     def __hash__(self) -> int:
         """What tells resources apart; every request looks its own up in some table."""

@@ -23,6 +23,7 @@ from sagong.local import containerd, kubelet_directory
 from sagong.network.agent import NetworkConfig, NodeNetwork
 from sagong.network.dns.upstream import parse_stub_domain
 from sagong.network.ingress.config import Ports
+from sagong.network.routes.tunnel import Encapsulation
 from sagong.node.agent import NodeAgent
 from sagong.node.alignment.settings import AlignmentSettings
 from sagong.node.certificates import (
@@ -35,6 +36,7 @@ from sagong.node.config import NodeAddress, NodeConfig
 from sagong.node.identity import Kept, keep_certificate, read_pem, write_pair
 from sagong.node.server.certificates import SERVING
 from sagong.node.server.server import NodeServer, NodeServerSettings
+from sagong.node.shutdown.groups import ShutdownSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,13 @@ class AgentConfig:
     node_name: str
     data_dir: Path
     run_dir: Path
-    node_ip: str
+    node_ip: str  # one address, or one of each family with a comma between them
     kubeconfig: Path | None = None
     join_url: str = ""
     token: str = ""
     ca_file: Path | None = None
     runtime_endpoint: str = ""
-    cluster_cidr: str = "10.244.0.0/16"
+    cluster_cidr: str = "10.244.0.0/16"  # two, of IPv4 and IPv6, where the cluster is dual-stack
     service_cidr: str = "10.96.0.0/16"
     cluster_dns: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
     cluster_domain: str = "cluster.local"
@@ -75,9 +77,26 @@ class AgentConfig:
     max_pods: int = 110
     drain_seconds: float = 1.0
     bridge: str = "sagong-cni0"
+    encapsulation: str = "auto"
+    node_port_addresses: Sequence[str] = ()  # ranges, or "primary": the node's own addresses
     static_pod_dir: Path | None = None
     reserved: Mapping[str, str] = field(default_factory=dict)  # kubeReserved and systemReserved
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
+
+    @property
+    def node_ips(self) -> Sequence[str]:
+        return _split(self.node_ip)
+
+    @property
+    def node_port_ranges(self) -> Sequence[str]:
+        if "primary" in self.node_port_addresses:
+            return self.node_ips
+        return self.node_port_addresses
+
+    @property
+    def cluster_dns_ips(self) -> Sequence[str]:
+        return _split(self.cluster_dns)
 
     @property
     def cgroup_name(self) -> str:
@@ -140,7 +159,7 @@ async def run_agent(config: AgentConfig) -> None:
 def certificates(config: AgentConfig, client: Client) -> Sequence[Kept]:
     """The node's own two; an identity from a given kubeconfig is its giver's to renew."""
     own = config.data_dir / "kubeconfig"
-    names, addresses = [config.node_name], [config.node_ip]
+    names, addresses = [config.node_name], config.node_ips
 
     async def serve(pair: CertificatePair) -> None:
         write_pair(server_settings(config).certificate_dir, SERVING, pair)
@@ -193,11 +212,11 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         data_dir=config.data_dir / "agent",
         runtime_endpoint=config.runtime_endpoint or endpoint,
         addresses=(
-            NodeAddress("InternalIP", config.node_ip),
+            *(NodeAddress("InternalIP", ip) for ip in config.node_ips),
             NodeAddress("Hostname", config.node_name),
         ),
         log_dir=config.log_dir,
-        cluster_dns=(config.cluster_dns,) if config.cluster_dns else (),
+        cluster_dns=config.cluster_dns_ips,
         cluster_domain=config.cluster_domain,
         labels=config.labels,
         taints=config.taints,
@@ -209,6 +228,7 @@ def node_config(config: AgentConfig, endpoint: str) -> NodeConfig:
         static_pod_dir=config.static_pod_dir,
         reserved=config.reserved,
         alignment=config.alignment,
+        shutdown=config.shutdown,
     )
 
 
@@ -216,7 +236,8 @@ def server_settings(config: AgentConfig) -> NodeServerSettings:
     """The agent's server believes client certificates of the CA that the agent itself trusts."""
     given, own = config.kubeconfig, config.data_dir / "kubeconfig"
     access = read_context(given if given and given.exists() else own).access
-    return NodeServerSettings(config.data_dir / "pki", client_ca_pem=access.ca or b"")
+    hosts = tuple(dict.fromkeys("::" if ":" in ip else "0.0.0.0" for ip in config.node_ips))
+    return NodeServerSettings(config.data_dir / "pki", client_ca_pem=access.ca or b"", hosts=hosts)
 
 
 def network_config(config: AgentConfig, instance: containerd.ContainerdInstance) -> NetworkConfig:
@@ -227,9 +248,11 @@ def network_config(config: AgentConfig, instance: containerd.ContainerdInstance)
         service_cidr=config.service_cidr,
         cni_conf_dir=(Path("/etc/cni/net.d") if config.runtime_endpoint else instance.cni_conf_dir),
         bridge=config.bridge,
-        dns_ip=config.cluster_dns,
+        dns_ips=config.cluster_dns_ips,
         dns_domain=config.cluster_domain,
         stub_domains=dict(map(parse_stub_domain, config.stub_domains)),
+        encapsulation=Encapsulation(config.encapsulation),
+        node_port_ranges=config.node_port_ranges,
         ingress_ports=Ports(config.ingress_http_port, config.ingress_https_port),
     )
 
@@ -269,6 +292,10 @@ async def _join(config: AgentConfig, kubeconfig: Path) -> None:
         await client.close()
     own = Access(config.join_url, ca=ca, certificate=pair.certificate, key=pair.key)
     merge_context(kubeconfig, Context(f"system:node:{config.node_name}", own))
+
+
+def _split(text: str) -> Sequence[str]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def default_node_name() -> str:

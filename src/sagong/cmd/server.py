@@ -16,7 +16,7 @@ from sagong.client.client import Client
 from sagong.client.in_process import InProcess
 from sagong.cmd.access_files import NO_FILES, AccessFiles
 from sagong.cmd.settings_files import read_yaml
-from sagong.cmd.tuning import raise_file_limit, settle_memory
+from sagong.cmd.tuning import give_memory_back, raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
@@ -101,6 +101,7 @@ async def run_server(config: ServerConfig) -> None:
     """
     scheduling = read_scheduler_config(config.scheduler_config)
     raise_file_limit()
+    give_memory_back()
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there; and
@@ -218,7 +219,11 @@ async def _rewriting(store: Store) -> AsyncIterator[None]:
 
 def _reachable(host: str) -> str:
     """Where this machine's own clients reach a listener: "all addresses" is none of them."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    if host == "::":
+        return "[::1]"
+    if host == "0.0.0.0":
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def open_store(config: ServerConfig) -> Store:
@@ -273,7 +278,8 @@ def _http(core: Core, config: ServerConfig, pki: Pki, outside: Outside) -> HttpS
         key=pki.key_file("apiserver"),
         client_ca=pki.ca_file,
     )
-    address = f"{config.advertise_address}:{config.port}"
+    host = config.advertise_address
+    address = f"[{host}]:{config.port}" if ":" in host else f"{host}:{config.port}"
     front = Front(
         core.backend.clock,
         core.backend.ids,

@@ -19,21 +19,21 @@ from sagong.client.client import Client
 from sagong.client.https import Https
 from sagong.client.kubeconfig import Context, KubeconfigError, merge_context, read_context
 from sagong.client.kubeconfig import remove_context as forget_context
+from sagong.cmd.ip_families import DNS_IPV4, DNS_IPV6, IpFamily, ranges_of
 from sagong.cmd.sim import remove_simulated
 from sagong.cmd.tokens import create_token
 from sagong.core.clock import SystemClock
 from sagong.local import containerd, kubelet_directory, network_namespaces, processes
-from sagong.local.addresses import NoNodeAddress, default_route_address, node_address
+from sagong.local.addresses import NoNodeAddress, default_route_address, node_addresses
 from sagong.local.containerd import ContainerdInstance
 from sagong.local.images import busybox_image, has_busybox, import_images
 from sagong.local.layout import ClusterDescription, Layout
 from sagong.network.agent import NetworkConfig, remove_network, stop_programs
-from sagong.network.routes.nodes import pod_cidr
+from sagong.network.routes.nodes import pod_cidrs
 from sagong.sim.fleet import SIMULATED as SIMULATED_LABEL
 
 CONTEXT = "sagong"
 SERVER, SIMULATED = "server", "simulated"
-CLUSTER_CIDR = "10.244.0.0/16"
 SERVER_SECONDS_MAX = 30.0  # until the server answers; past it its log says why
 NODES_SECONDS_MAX = 120.0  # until all nodes are Ready
 SIMULATED_PER_SECOND_MIN = 20  # on a slow machine; a usual one makes hundreds
@@ -58,6 +58,7 @@ class UpConfig:
     simulated: int = 0  # nodes that only pretend, in one process
     simulated_flags: Sequence[str] = ()
     node_prefix: str = "node"  # several nodes are called <prefix>-1, <prefix>-2, ...
+    ip_family: IpFamily = IpFamily.IPV4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Place:
     """Where a node lives: its name, its address, its network namespace (None: the machine's)."""
 
     node: str
-    address: str
+    address: str  # two with a comma between them where the cluster is dual-stack
     namespace: Path | None
     share: int  # the node reports this fraction of the machine: 1/share
     link: network_namespaces.NodeLink | None = None  # of a namespace to the machine
@@ -91,19 +92,25 @@ def containerd_of(layout: Layout, node: str, namespace: Path | None) -> Containe
 async def up(config: UpConfig, say: Say) -> None:
     """Bring everything up and wait until all nodes are Ready. Raises UpError."""
     layout, isolated = config.layout, config.nodes > 1
-    places, server_address = _make_places(config.nodes, config.node_prefix)
+    places, server_address = _make_places(config.nodes, config.node_prefix, config.ip_family)
     description = ClusterDescription(
         nodes=[place.node for place in places],
         isolated=isolated,
-        server_url=f"https://{server_address}:{config.port}",
+        server_url=f"https://{_in_url(server_address)}:{config.port}",
         port=config.port,
         simulated=config.simulated,
+        ip_family=config.ip_family,
     )
     known = ClusterDescription.read(layout.description_file)
     if known is not None and tuple(known.nodes) != tuple(description.nodes):
         raise UpError(
             f"a cluster of {len(known.nodes)} node(s) is already here; "
             "run `sagong down --purge` first, or `sagong up` with the same --nodes"
+        )
+    if known is not None and known.ip_family != config.ip_family:
+        raise UpError(
+            f"the cluster that is here has --ip-family {known.ip_family}; "
+            "run `sagong down --purge` first, or `sagong up` with the same"
         )
     description.write(layout.description_file)
     say("starting the control plane")
@@ -121,7 +128,7 @@ async def up(config: UpConfig, say: Say) -> None:
     try:
         token = await create_token(client, SystemClock(), description="sagong up", hours=1)
         for place in places:
-            _start_agent(layout, place, description.server_url, token)
+            _start_agent(config, place, description.server_url, token)
         if places:
             await _wait_nodes(client, places, layout)
             await _route_pods(client, places)
@@ -131,34 +138,42 @@ async def up(config: UpConfig, say: Say) -> None:
         await client.close()
 
 
-def _make_places(nodes: int, prefix: str) -> tuple[list[Place], str]:
+def _make_places(nodes: int, prefix: str, family: IpFamily) -> tuple[list[Place], str]:
     """The nodes' places, made if need be, and the address at which they reach the server."""
     if nodes == 0:
-        return [], _own_address()
+        return [], _own_address(family)
     if nodes == 1:
         try:
-            address = node_address()
+            address = node_addresses(family.versions)
         except NoNodeAddress as error:
             raise UpError(
                 f"{error}; use `sagong up --nodes 2`, whose nodes get a network of their own"
             ) from error
-        return [Place(_hostname(), address, None, 1)], address
+        return [Place(_hostname(), address, None, 1)], address.partition(",")[0]
     bridge = network_namespaces.find_bridge() or network_namespaces.create_bridge()
-    bridge = network_namespaces.create_bridge(bridge.name, bridge.subnet)
+    ipv6 = family.has_ipv6
+    bridge = network_namespaces.create_bridge(bridge.name, bridge.subnet, ipv6=ipv6)
     places = []
     for index in range(nodes):
         name = f"{prefix}-{index + 1}"
-        link = network_namespaces.create_node_network(name, bridge, index=index)
-        places.append(Place(name, str(link.address), link.namespace, nodes, link))
-    return places, str(bridge.gateway)
+        link = network_namespaces.create_node_network(name, bridge, index=index, ipv6=ipv6)
+        address = family.joined(ipv4=str(link.address), ipv6=str(link.ipv6_address))
+        places.append(Place(name, address, link.namespace, nodes, link))
+    gateways = family.joined(ipv4=str(bridge.gateway), ipv6=str(bridge.ipv6_gateway))
+    return places, gateways.partition(",")[0]
 
 
-def _own_address() -> str:
+def _own_address(family: IpFamily) -> str:
     """Where a cluster without real nodes is reached: nobody but this machine needs to."""
+    version = family.versions[0]
     try:
-        return default_route_address()
+        return default_route_address(version)
     except OSError:
-        return "127.0.0.1"
+        return "127.0.0.1" if version == 4 else "::1"
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _hostname() -> str:
@@ -169,6 +184,7 @@ async def _start_server(config: UpConfig, address: str) -> None:
     layout = config.layout
     if processes.read_pid_file(layout.pid_file(SERVER)) is not None:
         return
+    ranges = ranges_of(config.ip_family)
     processes.start_detached(
         [
             *_program(),
@@ -176,11 +192,13 @@ async def _start_server(config: UpConfig, address: str) -> None:
             "--data-dir",
             str(layout.server_dir),
             "--listen",
-            f"0.0.0.0:{config.port}",
+            f"{'[::]' if ':' in address else '0.0.0.0'}:{config.port}",
             "--advertise-address",
             address,
             "--cluster-cidr",
-            CLUSTER_CIDR,
+            ranges.cluster_cidr,
+            "--service-cidr",
+            ranges.service_cidr,
             *config.server_flags,
         ],
         log_file=layout.log_file(SERVER),
@@ -230,7 +248,8 @@ async def _start_runtime(layout: Layout, place: Place) -> None:
         raise UpError(f"containerd of {place.node} did not come up: {error}") from error
 
 
-def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> None:
+def _start_agent(config: UpConfig, place: Place, server_url: str, token: str) -> None:
+    layout, ranges = config.layout, ranges_of(config.ip_family)
     program = program_of(place.node)
     if processes.read_pid_file(layout.pid_file(program)) is not None:
         return
@@ -242,6 +261,12 @@ def _start_agent(layout: Layout, place: Place, server_url: str, token: str) -> N
             place.node,
             "--node-ip",
             place.address,
+            "--cluster-cidr",
+            ranges.cluster_cidr,
+            "--service-cidr",
+            ranges.service_cidr,
+            "--cluster-dns",
+            ranges.cluster_dns,
             "--data-dir",
             str(layout.node_dir(place.node)),
             "--run-dir",
@@ -329,8 +354,7 @@ async def _route_pods(client: Client, places: Sequence[Place]) -> None:
     """Let the server, which is on none of the isolated nodes, reach pods: proxies, webhooks."""
     for place in places:
         if place.link is not None:
-            cidr = pod_cidr(await client.get("nodes", place.node))
-            if cidr is not None:
+            for cidr in pod_cidrs(await client.get("nodes", place.node)):
                 network_namespaces.add_host_route(cidr, place.link)
 
 
@@ -438,5 +462,8 @@ def network_config(layout: Layout, node: str) -> NetworkConfig:
     """The network of a node, for taking it away."""
     directory = layout.node_dir(node)
     return NetworkConfig(
-        node_name=node, state_dir=directory / "network", cni_conf_dir=directory / "cni"
+        node_name=node,
+        state_dir=directory / "network",
+        cni_conf_dir=directory / "cni",
+        dns_ips=(DNS_IPV4, DNS_IPV6),  # whichever there is
     )

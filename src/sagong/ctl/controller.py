@@ -117,7 +117,7 @@ class Controller:
     component: str = ""  # source of its Events; "" means "<name>-controller"
     # Objects of the reconciled resource that are none of its business are not even queued; those
     # that were its business before a change are.
-    concerns: Callable[[Obj], bool] | None = None
+    concerns: Callable[[Obj, Cache], bool] | None = None
 
 
 def owned(resource: str, owner_kind: str | None = None) -> Watch:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 # client-go's reflector: waits of 0.8 s, doubled to 30 s, jittered to up to twice that.
 RETRY_FIRST_SECONDS = 0.8
 RETRY_LIMIT_SECONDS = 30.0
+# Once somebody has been answered the others try too, each within so long of it.
+RESUME_SECONDS = 0.5
 # A watch lives 5 to 10 minutes, so that clients spread over servers again.
 WATCH_MIN_SECONDS = 300
 # How much later than asked for a watch may end. Past it nobody is there: of a machine that lost its
@@ -45,6 +47,7 @@ class SharedCache:
         self._page_items = page_items
         self._resources: dict[str, Objects] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._contact = Contact()
         self._tasks: Tasks | None = None
 
     def get(self, resource: str, namespace: str, name: str) -> Obj | None:
@@ -95,6 +98,10 @@ class SharedCache:
     def remove_handler(self, resource: str, handler: Handler) -> None:
         self._resources[resource].remove_handler(handler)
 
+    def note_answered(self) -> None:
+        """The server answers others: whoever backs off here need not wait to find out."""
+        self._contact.answered()
+
     def has_synced(self, resource: str) -> bool:
         """Whether the first list has arrived."""
         return self._resources[resource].synced.is_set()
@@ -136,22 +143,59 @@ class SharedCache:
                 self._loops.clear()
 
     def _start(self, resource: str, objects: Objects, tasks: Tasks) -> None:
-        reflector = Reflector(self._client, resource, objects, self._ids, self._page_items)
+        reflector = Reflector(
+            self._client,
+            resource,
+            objects,
+            self._contact,
+            ids=self._ids,
+            page_items=self._page_items,
+        )
         self._loops[resource] = tasks.start(reflector.run(), name=f"informer {resource}")
+
+
+class Contact:
+    """What those who wait for one server tell each other: that it answers again."""
+
+    def __init__(self) -> None:
+        self._again = asyncio.Event()
+
+    def answered(self) -> None:
+        self._again.set()
+        self._again = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """Until somebody is answered, at most so long; whether that was it."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 class Reflector:
     """Keeps one resource's Objects up to date."""
 
     def __init__(
-        self, client: Client, resource: str, objects: Objects, ids: Ids, page_items: int
+        self,
+        client: Client,
+        resource: str,
+        objects: Objects,
+        contact: Contact,
+        *,
+        ids: Ids,
+        page_items: int,
     ) -> None:
         self._client = client
         self._resource = resource
         self._objects = objects
+        self._contact = contact
         self._ids = ids
         self._page_items = page_items
         self._failures = 0
+        # Whether the newest watch was too old, and nothing was heard since.
+        self._expired = False
         # Where the next watch starts; None: list first.
         self._position: str | None = None
         # Lists may come from the server's cache, but never from before what was seen.
@@ -169,21 +213,29 @@ class Reflector:
                 # Too old to watch on: list from the newest state.
                 log.info("%s: %s; listing again", self._resource, error.message)
                 self._position, self._list_position = None, ""
-                await self._back_off()
+                if self._expired:
+                    await self._back_off()
+                self._expired = True
+                self._contact.answered()
             except ApiError as error:
                 self._lost()
                 log.warning("%s: %s: %s", self._resource, type(error).__name__, error.message)
-                await self._back_off()
+                if await self._contact.wait(self._retry_seconds()):
+                    await asyncio.sleep(RESUME_SECONDS * self._ids.random())
 
     def _lost(self) -> None:
         following = self._objects.following
         if following.is_up:
             self._objects.following = Following(is_up=False, losses=following.losses + 1)
 
-    async def _back_off(self) -> None:
+    def _retry_seconds(self) -> float:
         seconds = min(RETRY_FIRST_SECONDS * 2.0 ** min(self._failures, 16), RETRY_LIMIT_SECONDS)
         self._failures += 1
-        await asyncio.sleep(seconds * (1 + self._ids.random()))
+        return seconds * (1 + self._ids.random())
+
+    async def _back_off(self) -> None:
+        """Whatever happens to others: the server answers, but with nothing to go on with."""
+        await asyncio.sleep(self._retry_seconds())
 
     async def _relist(self) -> None:
         objects: list[Obj] = []
@@ -201,6 +253,7 @@ class Reflector:
                 break
         self._objects.replace(objects, int(page.resource_version or 0))
         self._position = self._list_position = page.resource_version
+        self._contact.answered()
 
     async def _follow(self) -> None:
         began, seconds = self._position, int(WATCH_MIN_SECONDS * (1 + self._ids.random()))
@@ -218,10 +271,11 @@ class Reflector:
             self._resource, resource_version=self._position or "", timeout_seconds=seconds
         )
         self._objects.following = replace(self._objects.following, is_up=True)
+        self._contact.answered()
         async with aclosing(cast("_Closable", events)):
             async for event in events:
                 self._take(event)
-                self._failures = 0
+                self._failures, self._expired = 0, False
 
     def _take(self, event: Event) -> None:
         obj = event.obj

@@ -124,7 +124,8 @@ class Loop:
         obj = new or old
         assert obj is not None
         concerns = self._controller.concerns
-        if concerns is None or any(concerns(o) for o in (new, old) if o is not None):
+        cache = self._cache
+        if concerns is None or any(concerns(o, cache) for o in (new, old) if o is not None):
             self._queue.add(key_of(obj))
 
     def _waking(self, wakes: Mapper) -> Handler:

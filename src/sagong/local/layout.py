@@ -59,6 +59,7 @@ class ClusterDescription:
     server_url: str
     port: int
     simulated: int = 0  # nodes that only pretend
+    ip_family: str = "ipv4"
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,4 +78,5 @@ class ClusterDescription:
             server_url=fields["server_url"],
             port=fields["port"],
             simulated=fields.get("simulated", 0),
+            ip_family=fields.get("ip_family", "ipv4"),
         )

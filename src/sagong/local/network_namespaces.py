@@ -3,7 +3,8 @@
 A node's namespace is bound at ``/run/netns/sagong-<node>``; enter it with ``nsenter --net=PATH``
 (``ip netns exec`` would remount /sys and hide the cgroups from runc). Its ``eth0`` is one end of a
 veth pair whose other end is a port of the host's bridge; the host has the first address of the
-subnet and routes for the nodes.
+subnet and routes for the nodes. With ``ipv6`` all have an address of a private IPv6 network too, by
+which they reach each other and the host, and nobody else.
 
 Every function takes the world as it finds it: each step is done only if its effect is missing, so
 that after a kill at any point the same call, or a deletion, completes the work. Everything made
@@ -27,6 +28,8 @@ NETNS_DIR = Path("/run/netns")
 NODES_MAX = 200  # addresses .2 to .201 of the /24
 # Where the subnet may be; the first that no route of the host touches is taken.
 SUBNET_CANDIDATES = tuple(ipaddress.IPv4Network(f"172.30.{i}.0/24") for i in range(256))
+# The subnets of IPv6 are this network's, numbered as those of IPv4 are ("Sagong" in letters).
+_IPV6_NETWORK = ipaddress.IPv6Address("fd53:6167:6f6e::")
 _NAT_TABLE = "sagong-host"
 _FORWARD_SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
 _COMMAND_SECONDS_MAX = 30.0
@@ -54,6 +57,15 @@ class HostBridge:
             raise ValueError(f"node index {index} is not in 0..{NODES_MAX - 1}")
         return self.subnet.network_address + 2 + index
 
+    @property
+    def ipv6_subnet(self) -> ipaddress.IPv6Network:
+        number = int(self.subnet.network_address) >> 8 & 0xFFFF
+        return ipaddress.IPv6Network((_IPV6_NETWORK + (number << 64), 64))
+
+    @property
+    def ipv6_gateway(self) -> ipaddress.IPv6Address:
+        return self.ipv6_subnet[1]
+
 
 @dataclass(frozen=True, slots=True)
 class NodeLink:
@@ -63,10 +75,15 @@ class NodeLink:
     namespace: Path  # for nsenter --net=
     address: ipaddress.IPv4Address
     bridge: str
+    ipv6_address: ipaddress.IPv6Address | None = None
 
 
 def create_bridge(
-    name: str = DEFAULT_BRIDGE, subnet: ipaddress.IPv4Network | None = None, *, nat: bool = True
+    name: str = DEFAULT_BRIDGE,
+    subnet: ipaddress.IPv4Network | None = None,
+    *,
+    nat: bool = True,
+    ipv6: bool = False,
 ) -> HostBridge:
     """Make the bridge, or complete and return the one that is there.
 
@@ -80,6 +97,9 @@ def create_bridge(
             _ip("link", "add", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
         address = f"{bridge.gateway}/{bridge.subnet.prefixlen}"
         _ip("addr", "replace", address, "dev", name)
+    if ipv6:
+        _accept_at_once(name)
+        _ip("addr", "replace", f"{bridge.ipv6_gateway}/64", "dev", name, "nodad")
     _ip("link", "set", name, "up")
     _remember_forwarding(name)
     _FORWARD_SWITCH.write_text("1\n")
@@ -107,12 +127,16 @@ def choose_subnet(taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Netwo
     raise NetworkError("no free subnet in 172.30.0.0/16: name one")
 
 
-def create_node_network(node: str, bridge: HostBridge, *, index: int) -> NodeLink:
+def create_node_network(
+    node: str, bridge: HostBridge, *, index: int, ipv6: bool = False
+) -> NodeLink:
     """Give a node its namespace, link, address and default route; complete what is there.
 
     The same index gives the same address. Raises NetworkError.
     """
-    link = NodeLink(node, namespace_path(node), bridge.address(index), bridge.name)
+    address = bridge.address(index)
+    ipv6_address = bridge.ipv6_subnet[2 + index] if ipv6 else None
+    link = NodeLink(node, namespace_path(node), address, bridge.name, ipv6_address)
     if not _is_namespace(link.namespace):
         # A file without a mounted namespace is what a kill in the middle leaves.
         link.namespace.unlink(missing_ok=True)
@@ -127,19 +151,26 @@ def create_node_network(node: str, bridge: HostBridge, *, index: int) -> NodeLin
     _ip("link", "set", host_end, "master", bridge.name, "up")
     _ip(*inside, "link", "set", "lo", "up")
     _ip(*inside, "addr", "replace", f"{link.address}/{bridge.subnet.prefixlen}", "dev", "eth0")
+    if ipv6:
+        _accept_at_once("eth0", "nsenter", f"--net={link.namespace}")
     _ip(*inside, "link", "set", "eth0", "up")
     _ip(*inside, "route", "replace", "default", "via", str(bridge.gateway))
+    if link.ipv6_address is not None:
+        _ip(*inside, "addr", "replace", f"{link.ipv6_address}/64", "dev", "eth0", "nodad")
+        # Without a default route a program of the node could not even ask for a service.
+        _ip(*inside, "-6", "route", "replace", "default", "via", str(bridge.ipv6_gateway))
     return link
 
 
 def add_host_route(pod_cidr: str, link: NodeLink) -> None:
     """Let the host reach a node's pods; the route goes when the bridge does."""
-    _ip("route", "replace", pod_cidr, "via", str(link.address), "dev", link.bridge)
+    gateway = link.ipv6_address if ":" in pod_cidr else link.address
+    _ip("route", "replace", pod_cidr, "via", str(gateway), "dev", link.bridge)
 
 
 def delete_host_route(pod_cidr: str, link: NodeLink) -> None:
     """Undo add_host_route; nothing happens if there is no such route."""
-    routes = _json("route", "show", pod_cidr)
+    routes = _json("-6" if ":" in pod_cidr else "-4", "route", "show", pod_cidr)
     if any(route.get("dev") == link.bridge for route in routes):
         _ip("route", "del", pod_cidr, "dev", link.bridge)
 
@@ -198,6 +229,12 @@ def _host_networks() -> Iterable[ipaddress.IPv4Network]:
         destination = route["dst"]
         if destination != "default":
             yield ipaddress.IPv4Network(destination, strict=False)
+
+
+def _accept_at_once(device: str, *inside: str) -> None:
+    """Do without asking whether somebody else has an address of IPv6: nobody is there who could,
+    and for a second or two the device would forward nothing."""
+    _run((*inside, "tee", f"/proc/sys/net/ipv6/conf/{device}/accept_dad"), stdin="0\n")
 
 
 def _is_namespace(path: Path) -> bool:

@@ -13,6 +13,7 @@ It works on the network namespace that the process is in.
 import asyncio
 import functools
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sagong.api.meta import key_of, name_of
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.core.clock import Clock
+from sagong.core.netlink import NetlinkError
 from sagong.core.supervision import supervised
 from sagong.core.tasks import task_group
 from sagong.ctl.controller import Cache
@@ -34,12 +36,12 @@ from sagong.network.ingress.haproxy import Haproxy
 from sagong.network.ingress.server import WATCHES as INGRESS_WATCHES
 from sagong.network.ingress.server import IngressServer
 from sagong.network.metrics import exposition
-from sagong.network.policy.counters import dropped_packets
 from sagong.network.policy.enforcer import NAMESPACES, PODS, POLICIES, PolicyEnforcer
 from sagong.network.policy.enforcer import TABLE as POLICY_TABLE
 from sagong.network.policy.enforcer import WATCHES as POLICY_WATCHES
+from sagong.network.policy.enforcers import PolicyEnforcers
 from sagong.network.proxy.conntrack import Conntrack
-from sagong.network.proxy.health import Facts, HealthServer
+from sagong.network.proxy.health import Facts, HealthServer, LocalEndpoints
 from sagong.network.proxy.rules import Config
 from sagong.network.proxy.service_proxy import NODES, TABLE, ServiceProxy
 from sagong.network.proxy.service_proxy import WATCHES as PROXY_WATCHES
@@ -50,6 +52,7 @@ from sagong.network.routes.addresses import (
     remove_local_address,
 )
 from sagong.network.routes.announcing import announce, balancer_addresses, plan_announced
+from sagong.network.routes.bridge import ensure_bridge
 from sagong.network.routes.cni import (
     PodLinks,
     installed_plugins,
@@ -57,12 +60,28 @@ from sagong.network.routes.cni import (
     remove_conflist,
     write_conflist,
 )
-from sagong.network.routes.nodes import pod_cidr
-from sagong.network.routes.routes import apply_routes, plan_routes, remove_link
-from sagong.network.routes.sysctl import BRIDGE_FILTER, Sysctls, load_bridge_filter
+from sagong.network.routes.nodes import pod_cidrs
+from sagong.network.routes.routes import (
+    apply_routes,
+    is_on_link,
+    plan_far_routes,
+    plan_routes,
+    remove_link,
+)
+from sagong.network.routes.sysctl import BRIDGE_FILTERS, Sysctls, load_bridge_filter, settings_of
+from sagong.network.routes.tunnel import Encapsulation, far_nodes, plan_tunnel
+from sagong.network.routes.vxlan import DEVICE, NoTunnelError, apply_tunnel
+from sagong.network.tables.family import (
+    FAMILIES,
+    IPV6,
+    Family,
+    families_in,
+    family_of_address,
+    range_of,
+)
 from sagong.network.tables.nft import Nft
 from sagong.network.tables.ruleset import removal
-from sagong.network.tables.writer import Health
+from sagong.network.tables.writer import Health, worst
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +99,24 @@ class NetworkConfig:
 
     node_name: str
     state_dir: Path  # this node's own: addresses given to pods, kernel settings as they were
+    # One range, or two of different families with a comma between them: dual stack.
     cluster_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     cni_conf_dir: Path = Path("/etc/cni/net.d")
     cni_bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
     bridge: str = "sagong-cni0"
-    dns_ip: str = "10.96.0.10"  # "" leaves cluster DNS to somebody else
+    dns_ips: Sequence[str] = ("10.96.0.10",)  # none leaves cluster DNS to somebody else
     dns_domain: str = "cluster.local"
     resolv_conf: Path = Path("/etc/resolv.conf")  # the machine's resolvers, for all other names
     stub_domains: StubDomains = field(default_factory=dict)
     ingress_ports: Ports = field(default_factory=Ports)
+    encapsulation: Encapsulation = Encapsulation.AUTO
+    # Ranges of addresses that node ports are reached at; none of a family: all of it.
+    node_port_ranges: Sequence[str] = ()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return families_in(self.cluster_cidr)
 
 
 class NodeNetwork:
@@ -115,46 +142,52 @@ class NodeNetwork:
         self._nodes_changed = asyncio.Event()
         self._balancers_changed = asyncio.Event()
         self._bridge_is_filtered = True
+        self._unreachable: frozenset[str] = frozenset()
         self._sysctls = _kernel_settings(config)
-        self.proxy = ServiceProxy(
-            cache,
-            config.node_name,
-            Config(
-                config.cluster_cidr,
-                config.service_cidr,
-                config.bridge,
-                own_service_ips=frozenset({config.dns_ip} - {""}),
-            ),
-            nft=Nft(),
-            conntrack=Conntrack(),
-            clock=clock,
+        checks_changed = asyncio.Event()
+        self.proxies = tuple(
+            ServiceProxy(
+                cache,
+                config.node_name,
+                _rules_config(config, family),
+                nft=Nft(),
+                conntrack=Conntrack(),
+                clock=clock,
+                checks_changed=checks_changed,
+            )
+            for family in config.families
         )
-        self.policies = PolicyEnforcer(
-            cache, pods or cache, config.node_name, nft=Nft(), clock=clock
+        name = config.node_name
+        self.policies = PolicyEnforcers(
+            [
+                PolicyEnforcer(cache, pods or cache, name, nft=Nft(), clock=clock, family=family)
+                for family in config.families
+            ]
         )
         self._pods: SharedCache | None = None
         if pods is None:
-            self.policies.pods_known.set()
+            self.policies.set_pods_known()
         self.ingresses = _ingress_server(config, cache, client, gateways)
         facts = Facts(
-            lambda: self.proxy.health,
+            lambda: self.health,
             lambda: self._cache.get(NODES, "", config.node_name),
-            self.proxy.health_checks,
+            self._health_checks,
             self._metrics,
         )
-        self._health_server = HealthServer(facts, clock, self.proxy.checks_changed)
+        hosts = [family.any_address for family in config.families]
+        self._health_server = HealthServer(facts, clock, checks_changed, hosts)
         dns = DnsConfig(
-            config.dns_ip,
+            tuple(config.dns_ips),
             config.dns_domain,
             resolv_conf=config.resolv_conf,
             stub_domains=config.stub_domains,
         )
-        self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ip else None
+        self.dns = DnsServer(dns, cache, clock=clock) if config.dns_ips else None
 
     @property
     def health(self) -> Health:
         """When services were last written to the kernel, and what went wrong if anything did."""
-        return self.proxy.health
+        return worst(proxy.health for proxy in self.proxies)
 
     def follow(self, cache: SharedCache) -> None:
         """Have the cache keep what is read here, and hear of its changes."""
@@ -171,7 +204,8 @@ class NodeNetwork:
 
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
         """An object of one of WATCHES was added, changed or removed. Never waits."""
-        self.proxy.changed(resource, old, new)
+        for proxy in self.proxies:
+            proxy.changed(resource, old, new)
         if self.dns is not None:
             self.dns.changed(resource, old, new)
         if resource in (POLICIES, NAMESPACES, PODS):
@@ -185,13 +219,16 @@ class NodeNetwork:
     async def run(self) -> None:
         """Until cancelled. Raises SysctlError if the kernel cannot forward at all."""
         await asyncio.to_thread(load_bridge_filter)
-        missing = await asyncio.to_thread(self._sysctls.apply)
-        self._bridge_is_filtered = BRIDGE_FILTER not in missing
+        required, optional = settings_of(self._config.families)
+        missing = await asyncio.to_thread(self._sysctls.apply, required, optional)
+        self._bridge_is_filtered = not BRIDGE_FILTERS.intersection(missing)
         async with task_group() as tasks:
+            proxies = {f"service proxy ({p.family.name})": p.run for p in self.proxies}
+            policies = {f"network policies ({e.family.name})": e.run for e in self.policies.each}
             parts = {
-                "service proxy": self.proxy.run,
+                **proxies,
                 "pod routes": self._keep_routes,
-                "network policies": self.policies.run,
+                **policies,
                 "pods of all nodes": self._keep_pods,
                 "ingresses": self.ingresses.run,
                 "gateways": self.ingresses.keep_gateways,
@@ -207,9 +244,18 @@ class NodeNetwork:
             await asyncio.gather(*running)
 
     async def _metrics(self) -> str:
-        dropped = await dropped_packets(Nft())
-        counts = self.proxy.counts()
-        return exposition(self.proxy.health, self.policies.health, counts, dropped)
+        dropped = await self.policies.dropped_packets()
+        ports, endpoints = zip(*(proxy.counts() for proxy in self.proxies), strict=True)
+        counts = sum(ports), sum(endpoints)
+        return exposition(self.health, self.policies.health, counts, dropped)
+
+    def _health_checks(self) -> Mapping[tuple[str, int], LocalEndpoints]:
+        """By where they are asked for: each family has its own addresses."""
+        return {
+            (proxy.family.any_address, port): check
+            for proxy in self.proxies
+            for port, check in proxy.health_checks().items()
+        }
 
     async def _keep_pods(self) -> None:
         """The pods of all nodes, of interest only where some policy speaks of them."""
@@ -219,17 +265,19 @@ class NodeNetwork:
         async with task_group() as tasks:
             running = tasks.start(self._pods.run(), name="pods of all nodes")
             await self._pods.wait_synced()
-            self.policies.pods_known.set()
+            self.policies.set_pods_known()
             await running
 
     async def _serve_names(self, dns: DnsServer) -> None:
-        await asyncio.to_thread(add_local_address, self._config.dns_ip)
+        for ip in self._config.dns_ips:
+            await asyncio.to_thread(add_local_address, ip)
         await dns.run()
 
     async def sync(self) -> None:
         """Bring services and routes up to date once, now, with the name server listening."""
         await self._sync_routes()
-        await self.proxy.sync()
+        for proxy in self.proxies:
+            await proxy.sync()
         await self.policies.sync()
         if self.dns is not None:
             await self.dns.serving.wait()
@@ -271,26 +319,55 @@ class NodeNetwork:
         return plan_announced(services, nodes, self._config.node_name, serving)
 
     async def _sync_routes(self) -> tuple[str, ...]:
-        nodes = tuple(self._cache.list(NODES))
-        self._configure_cni(nodes)
-        routes = plan_routes(nodes, self._config.node_name, self._config.service_cidr)
-        return await asyncio.to_thread(apply_routes, routes)
+        nodes, name = tuple(self._cache.list(NODES)), self._config.node_name
+        failures: tuple[str, ...] = ()
+        mode, mtu = self._config.encapsulation, None
+        far = await asyncio.to_thread(far_nodes, nodes, name, mode, is_on_link)
+        tunnel = plan_tunnel(nodes, name, far)
+        try:
+            mtu = await asyncio.to_thread(apply_tunnel, tunnel)
+        except NoTunnelError as error:
+            self._say_unreachable(far, error)
+            far, tunnel = frozenset(), None
+        except NetlinkError as error:
+            failures = (f"{DEVICE} cannot be set up: {error}",)
+        self._configure_cni(nodes, mtu)
+        for proxy in self.proxies:
+            proxy.put_far_nodes(far)
+        routes = plan_routes(nodes, name, self._config.service_cidr, far)
+        routes = {**routes, **plan_far_routes(tunnel)}
+        return failures + await asyncio.to_thread(apply_routes, routes)
 
-    def _configure_cni(self, nodes: tuple[Obj, ...]) -> None:
+    def _say_unreachable(self, far: frozenset[str], error: Exception) -> None:
+        """Once for the same nodes: it will not change by itself."""
+        if far != self._unreachable:
+            self._unreachable = far
+            names = ", ".join(sorted(far))
+            log.error("%s: routers between us and %s must know the pods of nodes", error, names)
+
+    def _configure_cni(self, nodes: tuple[Obj, ...], mtu: int | None) -> None:
         """Write the configuration as soon as this node has been given its pod CIDR."""
         own = next((n for n in nodes if name_of(n) == self._config.node_name), None)
-        cidr = pod_cidr(own) if own is not None else None
-        if cidr is None:
+        of_cluster = self._config.families
+        cidrs = tuple(
+            cidr
+            for cidr in (pod_cidrs(own) if own is not None else ())
+            if any(family.has(cidr) for family in of_cluster)
+        )
+        if len(cidrs) < len(of_cluster):
             return
+        if IPV6 in of_cluster and self._bridge_is_filtered:
+            ensure_bridge(self._config.bridge, self._config.node_name)
         links = PodLinks(
-            pod_cidr=cidr,
+            pod_cidrs=cidrs,
             bridge=self._config.bridge,
             ipam_dir=self._config.state_dir / "ipam",
             plugins=installed_plugins(self._config.cni_bin_dirs),
             bridge_is_filtered=self._bridge_is_filtered,
+            mtu=mtu,
         )
         if write_conflist(self._config.cni_conf_dir, plan_conflist(links)):
-            log.info("pods of this node get addresses of %s", cidr)
+            log.info("pods of this node get addresses of %s", ", ".join(cidrs))
 
 
 async def remove_network(config: NetworkConfig) -> None:
@@ -298,13 +375,15 @@ async def remove_network(config: NetworkConfig) -> None:
 
     Needs nothing that runs; nothing happens where nothing is left. Raises NftError.
     """
-    await Nft().apply(removal(TABLE) + removal(POLICY_TABLE))
+    for family in FAMILIES:
+        await Nft().apply(removal(TABLE, family) + removal(POLICY_TABLE, family))
     await stop_programs(config)
     await asyncio.to_thread(apply_routes, {})
+    await asyncio.to_thread(remove_link, DEVICE)
     await asyncio.to_thread(_hold_balancers, frozenset())
     await asyncio.to_thread(remove_link, config.bridge)
-    if config.dns_ip:
-        await asyncio.to_thread(remove_local_address, config.dns_ip)
+    for ip in config.dns_ips:
+        await asyncio.to_thread(remove_local_address, ip)
     remove_conflist(config.cni_conf_dir)
     _kernel_settings(config).restore()
 
@@ -331,11 +410,33 @@ def _ingress_server(
     where = Surroundings(
         _ingress_directory(config),
         config.ingress_ports,
-        resolver=f"{config.dns_ip}:53" if config.dns_ip else "",
+        resolver=_resolver(config),
         user=proxy.user,
+        has_ipv6=IPV6 in config.families,
     )
     watch = GatewayWatch(client, gateways, cache) if client and gateways else None
     return IngressServer(cache, client, proxy, where, watch)
+
+
+def _resolver(config: NetworkConfig) -> str:
+    """The cluster's name server, in the proxy's words; "" if it is somebody else's."""
+    ip = next(iter(config.dns_ips), "")
+    return family_of_address(ip).with_port(ip, 53) if ip else ""
+
+
+def _rules_config(config: NetworkConfig, family: Family) -> Config:
+    """Raises ValueError if there are pods of a family but no services."""
+    service_cidr = range_of(config.service_cidr, family)
+    if not service_cidr:
+        raise ValueError(f"no range of services is {family.name}: {config.service_cidr}")
+    return Config(
+        range_of(config.cluster_cidr, family),
+        service_cidr,
+        config.bridge,
+        own_service_ips=frozenset(filter(family.has, config.dns_ips)),
+        family=family,
+        node_port_ranges=tuple(filter(family.has, config.node_port_ranges)),
+    )
 
 
 def _ingress_directory(config: NetworkConfig) -> Path:

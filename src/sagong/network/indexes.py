@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sagong.api.address_ranges import canonical_address
 from sagong.api.meta import labels_of, namespace_of
 from sagong.api.types import Obj
 
@@ -25,7 +26,8 @@ def ips_of_service(service: Obj) -> Iterable[str]:
 
 
 def ips_of_slice(slice_: Obj) -> Iterable[str]:
-    return {e["addresses"][0] for e in slice_.get("endpoints") or ()}
+    given = (e["addresses"][0] for e in slice_.get("endpoints") or ())
+    return {address for text in given if (address := canonical_address(text)) is not None}
 
 
 def service_name_of(slice_: Obj) -> str:

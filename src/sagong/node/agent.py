@@ -68,6 +68,9 @@ from sagong.node.pods.termination import Stopper
 from sagong.node.pods.worker import Guard, PodWorker, Workshop
 from sagong.node.probes.counts import ProbeCounts
 from sagong.node.registration import Registration
+from sagong.node.shutdown.login import Login
+from sagong.node.shutdown.shutdown import STATUS as SHUTDOWN_STATUS
+from sagong.node.shutdown.shutdown import GracefulShutdown
 from sagong.node.static_pods import StaticPods, is_mirror
 from sagong.node.volumes.image_volume import Runtime
 from sagong.node.volumes.storage import node_storage
@@ -124,6 +127,12 @@ class NodeAgent:
         self._status_due = asyncio.Event()
         self._images = ImageCollector(config, self.cri, clock)
         self.evictor = Evictor(self._eviction_node(), self._note_pressures)
+        self.shutdown = GracefulShutdown(
+            config.shutdown,
+            Login(config.logind_settings_dir),
+            lambda: self.workers,
+            self._shutting_down,
+        )
         self._tenancy: Tenancy | None = None
         self.probe_counts = ProbeCounts()
         topology = read_topology()
@@ -189,6 +198,16 @@ class NodeAgent:
             self._tenancy.pressures = pressures
         self._status_due.set()
 
+    def _shutting_down(self, goes_down: bool) -> None:
+        """The machine is about to go down, or that has been called off."""
+        if goes_down:
+            text = "Shutdown manager detected shutdown event"
+            about = node_reference(self._node())
+            self.events.emit(about, "Normal", "NodeShutdown", text)
+        if self._tenancy is not None:
+            self._tenancy.is_shutting_down = goes_down
+        self._status_due.set()
+
     async def wait_ready(self) -> None:
         """Until the node has reported itself Ready for the first time."""
         await self._ready.wait()
@@ -242,6 +261,7 @@ class NodeAgent:
         start("plugins", self.storage.run)
         start("housekeeping", self._housekeeping)
         start("eviction", self.evictor.run)
+        start("graceful shutdown", self.shutdown.run)
         start("volume refresh", self._refresh_volumes)
         start("image collection", self._collect_images)
         await running
@@ -302,6 +322,7 @@ class NodeAgent:
             tenancy=self._tenancy,
             aligner=self.aligner,
             probes=self.probe_counts,
+            worker=self.workers.get,
         )
 
     async def _features(self) -> Features:
@@ -472,6 +493,7 @@ class NodeAgent:
             status = await self.cri.status()
         except RuntimeFailure:
             return Health("container runtime is down", pressures=self.evictor.pressures)
+        going_down = self._tenancy is not None and self._tenancy.is_shutting_down
         conditions = {c.type: c for c in status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         age = self._follower.age_seconds
@@ -483,10 +505,12 @@ class NodeAgent:
             f"reason:{network.reason if network else ''} "
             f"message:{network.message if network else ''}",
             pleg="" if age < PLEG_UNHEALTHY_SECONDS else "PLEG is not healthy",
+            shutdown=SHUTDOWN_STATUS if going_down else "",
             pressures=self.evictor.pressures,
         )
 
     async def _renew_lease(self) -> None:
+        lost = False
         while True:
             try:
                 node = self.cache.get("nodes", "", self.config.name)
@@ -495,8 +519,12 @@ class NodeAgent:
                 await self.registration.renew_lease(node)
             except ApiError as error:
                 log.warning("cannot renew the node's lease: %s", error)
+                lost = True
                 await asyncio.sleep(1.0)
                 continue
+            if lost:
+                lost = False
+                self.cache.note_answered()
             await asyncio.sleep(self.config.lease_renew_seconds)
 
     # Upkeep

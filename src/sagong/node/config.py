@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagong.node.alignment.settings import AlignmentSettings
+from sagong.node.shutdown.groups import ShutdownSettings
 
 KUBELET_VERSION = "v1.36.2"  # the version whose behaviour this agent shows (nodeInfo)
 
@@ -57,6 +58,10 @@ class NodeConfig:
 
     # Processors and memory of their own for pods (node/alignment).
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+
+    # How long a shutdown of the machine waits for pods (node/shutdown).
+    shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
+    logind_settings_dir: Path = Path("/etc/systemd/logind.conf.d")
 
     # Devices by ResourceClaims: descriptions for runtimes without CDI, and how long the slices of
     # a driver that has gone are left.

@@ -26,11 +26,12 @@ class Health:
     runtime: str = ""
     network: str = ""
     pleg: str = ""
+    shutdown: str = ""
     pressures: Sequence[str] = ()  # conditions of theirs, not of Ready
 
     @property
     def problems(self) -> Sequence[str]:
-        return [text for text in (self.runtime, self.network, self.pleg) if text]
+        return [text for text in (self.runtime, self.network, self.pleg, self.shutdown) if text]
 
 
 def initial_node(config: NodeConfig, machine: Machine) -> Obj:

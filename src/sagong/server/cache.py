@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from sagong.api.call import Event, EventType
-from sagong.api.types import Encoded, Resource
+from sagong.api.types import Encoded, Obj, Resource
 from sagong.server.keys import namespace_of_path
 from sagong.server.pages import Bodies, Page, Pages
 from sagong.server.stored import from_stored, stored_of
@@ -58,10 +58,11 @@ class Item:
 
     __slots__ = ("encoded", "path", "revision")
 
-    def __init__(self, path: str, stored: bytes, revision: int) -> None:
+    def __init__(self, path: str, stored: bytes, revision: int, decoded: Obj | None = None) -> None:
+        """``decoded`` is what the stored bytes say, if somebody has it at hand."""
         self.path = path
         self.revision = revision
-        self.encoded = from_stored(stored, revision)
+        self.encoded = from_stored(stored, revision, decoded)
 
     def supersede(self) -> None:
         """Be bytes only: who has the object in hand, or on its way, keeps what is decoded of it."""
@@ -194,10 +195,12 @@ class ResourceCache:
         low = bisect_left(self._paths, scope)
         return (bisect_left(self._paths, scope[:-1] + "0", low) if scope else len(self)) - low
 
-    def apply(self, path: str, stored: bytes | None, revision: int) -> None:
+    def apply(
+        self, path: str, stored: bytes | None, revision: int, decoded: Obj | None = None
+    ) -> None:
         """Take over one change from the store and tell the watchers."""
         before = self._items.get(path)
-        after = Item(path, stored, revision) if stored is not None else None
+        after = Item(path, stored, revision, decoded) if stored is not None else None
         if after is None:
             if before is None:
                 return

@@ -5,10 +5,11 @@ of a cache that could not follow are ended, and their clients relist, as with an
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from sagong.api.types import Encoded, Resource
+from sagong.api.types import Encoded, Obj, Resource
 from sagong.core.tasks import Tasks
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.keys import REGISTRY, path_of, prefix_of, scope_of, split_key
@@ -32,6 +33,8 @@ class Caches:
         self._by_name: dict[str, ResourceCache] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._settling = Settling()
+        # What is being stored, by the identity of its bytes: its decoded form, for the cache.
+        self._expected: dict[int, Obj] = {}
         self._bodies = Bodies()
 
     async def start(self, tasks: Tasks) -> None:
@@ -87,6 +90,16 @@ class Caches:
             await future
         finally:
             timer.cancel()
+
+    @contextlib.contextmanager
+    def expecting(self, stored: bytes, obj: Obj | None) -> Iterator[None]:
+        """While the block runs, take these very bytes over with this decoded form."""
+        if obj is not None:
+            self._expected[id(stored)] = obj
+        try:
+            yield
+        finally:
+            self._expected.pop(id(stored), None)
 
     # Lister
 
@@ -151,7 +164,8 @@ class Caches:
             split = split_key(change.key, self._by_prefix)
             if split is not None:
                 cache = self._by_prefix[split[0]]
-                cache.apply(split[1], change.value, change.revision)
+                known = self._expected.get(id(change.value))
+                cache.apply(split[1], change.value, change.revision, known)
                 if change.value is not None:
                     self._settling.add(cache, split[1], change.revision)
         self._reached(batch.revision)

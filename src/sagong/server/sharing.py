@@ -50,6 +50,8 @@ class Sharing:
         self._parts_max = parts_max
         self._new: dict[_Key, _Part] = {}
         self._old: dict[_Key, _Part] = {}
+        # The identities of the newer generation's parts: what changes little has them already.
+        self._known: set[int] = set()
 
     def share(self, obj: Obj) -> None:
         """Replace parts of an object by equal ones of others. Nobody who reads it can tell."""
@@ -59,6 +61,8 @@ class Sharing:
 
     def _shared(self, part: Any) -> Any:
         """The part that stands for all that are equal to this one."""
+        if id(part) in self._known:
+            return part
         below: list[Any] = []
         items = enumerate(part) if type(part) is list else part.items()
         key = self._key(part, items, below)
@@ -67,7 +71,9 @@ class Sharing:
             found = self._old.get(key) or _Part(part, tuple(below))
             if len(self._new) >= self._parts_max:
                 self._old, self._new = self._new, {}
+                self._known.clear()
             self._new[key] = found
+            self._known.add(id(found.part))
         return found.part
 
     def _key(self, part: Any, items: Iterable[tuple[Any, Any]], below: list[Any]) -> _Key:

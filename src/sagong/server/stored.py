@@ -28,12 +28,15 @@ def to_stored(obj: Obj) -> bytes:
     return orjson.dumps(ordered)
 
 
-def from_stored(data: bytes, revision: int) -> Encoded:
-    """The object as clients see it, still encoded."""
+def from_stored(data: bytes, revision: int, decoded: Obj | None = None) -> Encoded:
+    """The object as clients see it, still encoded unless what ``data`` says is given as well."""
     at = data.find(_METADATA)
     invariant(at > 0, "a stored object has no metadata", data=data[:200])
     at += len(_METADATA)
-    return Encoded(data=b'%b"resourceVersion":"%d",%b' % (data[:at], revision, data[at:]))
+    if decoded is not None:
+        metadata = {**decoded["metadata"], "resourceVersion": str(revision)}
+        decoded = {**decoded, "metadata": metadata}
+    return Encoded(decoded, b'%b"resourceVersion":"%d",%b' % (data[:at], revision, data[at:]))
 
 
 def stored_of(data: bytes, revision: int) -> bytes:

@@ -56,7 +56,9 @@ def cluster(base: Path) -> Iterator[Cluster]:
     made = Cluster(base / "kubeconfig", base / "data", base / "run", nodes)
     user = base / "users" / str(os.getpid())
     with _locked(base):
-        _sagong(made, "up", "--nodes", str(NODES), "--port", str(PORT), "--node-prefix", prefix)
+        # Services are of IPv4 alone unless they ask for more, so that one cluster does for all.
+        more = ("--node-prefix", prefix, "--ip-family", "dual" if has_ipv6() else "ipv4")
+        _sagong(made, "up", "--nodes", str(NODES), "--port", str(PORT), *more)
         user.parent.mkdir(exist_ok=True)
         user.touch()
     yield made
@@ -76,6 +78,10 @@ def _locked(base: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         base.mkdir(exist_ok=True)
         yield
+
+
+def has_ipv6() -> bool:
+    return Path("/proc/net/if_inet6").exists()
 
 
 def _sagong(cluster: Cluster, *arguments: str) -> None:

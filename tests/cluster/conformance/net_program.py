@@ -20,6 +20,15 @@ import threading
 import urllib.parse
 
 SECONDS_MAX = 2.0
+HAS_IPV6 = os.path.exists("/proc/net/if_inet6")
+# A socket of IPv6 takes what comes by IPv4 too.
+FAMILY = socket.AF_INET6 if HAS_IPV6 else socket.AF_INET
+ANYWHERE = "::" if HAS_IPV6 else "0.0.0.0"
+
+
+def shown(address: str) -> str:
+    """Without what marks an address of IPv4 on a socket of IPv6."""
+    return address.removeprefix("::ffff:")
 
 
 class Http(http.server.BaseHTTPRequestHandler):
@@ -32,7 +41,7 @@ class Http(http.server.BaseHTTPRequestHandler):
         if path == "/hostname":
             text = socket.gethostname()
         elif path == "/clientip":
-            text = self.client_address[0]
+            text = shown(self.client_address[0])
         elif path == "/page":
             kind, text = "text/html", '<a href="/rewriteme">test</a>'
         else:
@@ -56,12 +65,17 @@ class Http(http.server.BaseHTTPRequestHandler):
 
 class HttpServer(http.server.ThreadingHTTPServer):
     request_queue_size = 64
+    address_family = FAMILY
+
+
+class UdpServer(socketserver.ThreadingUDPServer):
+    address_family = FAMILY
 
 
 class Datagram(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         data, back = self.request
-        told = self.client_address[0] if data == b"clientip" else socket.gethostname()
+        told = shown(self.client_address[0]) if data == b"clientip" else socket.gethostname()
         back.sendto(told.encode(), self.client_address)
 
 
@@ -69,9 +83,9 @@ def serve(*ports: str) -> None:
     servers: list[socketserver.BaseServer] = []
     for port in ports:
         protocol, number = port.split(":")
-        made = socketserver.ThreadingUDPServer if protocol == "udp" else HttpServer
+        made = UdpServer if protocol == "udp" else HttpServer
         handler = Datagram if protocol == "udp" else Http
-        servers.append(made(("0.0.0.0", int(number)), handler))
+        servers.append(made((ANYWHERE, int(number)), handler))
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
         thread.start()
@@ -97,7 +111,8 @@ def ask_http(host: str, port: int, what: str) -> str:
 
 
 def ask_udp(host: str, port: int, what: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
         client.settimeout(SECONDS_MAX)
         client.connect((host, port))
         client.send(what.encode())

@@ -145,7 +145,7 @@ async def test_facts_of_pod_container_and_node(space: Space) -> None:
         f"POD_NAMESPACE={space.name}",
         f"POD_UID={seen['metadata']['uid']}",
         f"POD_IP={status['podIP']}",
-        f"POD_IPS={status['podIP']}",
+        f"POD_IPS={','.join(entry['ip'] for entry in status['podIPs'])}",
         f"HOST_IP={status['hostIP']}",
         f"HOST_IPS={','.join(entry['ip'] for entry in status['hostIPs'])}",
         f"NODE={node}",

@@ -15,7 +15,8 @@ question = DNSRecord.question(name, type_)
 if sys.argv[4:] == ["tcp"]:
     data = question.send(server, 53, tcp=True, timeout=SECONDS_MAX)
 else:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
         client.settimeout(SECONDS_MAX)
         client.connect((server, 53))
         client.send(question.pack())

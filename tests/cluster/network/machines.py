@@ -40,6 +40,7 @@ class Pod:
     name: str
     ip: str
     namespace: Path
+    ipv6: str = ""
     servers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def serve(self, program: str, *arguments: str) -> None:
@@ -61,8 +62,8 @@ class Pod:
 class Node:
     """A namespace with a running NodeNetwork, and its pods."""
 
-    def __init__(self, name: str, link: net.NodeLink, cidr: str, directory: Path) -> None:
-        self.name, self.link, self.cidr, self.directory = name, link, cidr, directory
+    def __init__(self, name: str, link: net.NodeLink, cidrs: list[str], directory: Path) -> None:
+        self.name, self.link, self.cidrs, self.directory = name, link, cidrs, directory
         self.pods: list[Pod] = []
         self.process: subprocess.Popen[str] | None = None
 
@@ -74,7 +75,11 @@ class Node:
         resolv_conf = self.directory / "resolv.conf"
         self.directory.mkdir(exist_ok=True)
         resolv_conf.write_text("nameserver 127.0.0.9\n")
-        settings = {"resolv_conf": str(resolv_conf)}
+        settings: Obj = {"resolv_conf": str(resolv_conf)}
+        if self.link.ipv6_address is not None:
+            settings |= {"cluster_cidr": "10.244.0.0/16,fd00:10:244::/48"}
+            settings |= {"service_cidr": "10.96.0.0/16,fd00:10:96::/112"}
+            settings |= {"dns_ips": ["10.96.0.10", "fd00:10:96::a"]}
         program = [sys.executable, str(HERE / "node_program.py"), self.name, str(self.directory)]
         self.process = subprocess.Popen(
             ["nsenter", f"--net={self.namespace}", *program, json.dumps(settings)],
@@ -110,7 +115,8 @@ class Node:
         pod = Pod(name, "", namespace)
         self.pods.append(pod)
         result = self._cni("ADD", pod)
-        pod.ip = result["ips"][0]["address"].split("/")[0]
+        pod.ip, *more = (ip["address"].split("/")[0] for ip in result["ips"])
+        pod.ipv6 = more[0] if more else ""
         run(namespace, "ip", "link", "set", "lo", "up")
         return pod
 
@@ -139,12 +145,16 @@ class Node:
             result = json.loads(output)
         return result
 
+    @property
+    def ips(self) -> list[str]:
+        return [str(ip) for ip in (self.link.address, self.link.ipv6_address) if ip is not None]
+
     def object(self, ready: str = "True") -> Obj:
         return {
             "metadata": {"name": self.name, "labels": {}},
-            "spec": {"podCIDR": self.cidr, "podCIDRs": [self.cidr]},
+            "spec": {"podCIDR": self.cidrs[0], "podCIDRs": self.cidrs},
             "status": {
-                "addresses": [{"type": "InternalIP", "address": str(self.link.address)}],
+                "addresses": [{"type": "InternalIP", "address": ip} for ip in self.ips],
                 "conditions": [{"type": "Ready", "status": ready}],
             },
         }
@@ -153,13 +163,29 @@ class Node:
 class Machines:
     """Two nodes, told the same objects as one API would tell them."""
 
-    def __init__(self, directory: Path) -> None:
-        self.bridge = net.create_bridge(BRIDGE, SUBNET, nat=False)
+    def __init__(self, directory: Path, *, ipv6: bool = False, far: bool = False) -> None:
+        """``far`` nodes reach each other by the host, as by a router; it knows no pods."""
+        self.bridge = net.create_bridge(BRIDGE, SUBNET, nat=False, ipv6=ipv6)
         self.nodes: list[Node] = []
         self._objects: dict[tuple[str, str, str], Obj] = {}
         for index, name in enumerate(("nt-a", "nt-b")):
-            link = net.create_node_network(name, self.bridge, index=index)
-            self.nodes.append(Node(name, link, f"10.244.{index}.0/24", directory / name))
+            link = net.create_node_network(name, self.bridge, index=index, ipv6=ipv6)
+            cidrs = [f"10.244.{index}.0/24", *([f"fd00:10:244:{index}::/64"] if ipv6 else [])]
+            self.nodes.append(Node(name, link, cidrs, directory / name))
+            if far:
+                self._set_apart(link)
+
+    def _set_apart(self, link: net.NodeLink) -> None:
+        """The node's link has nobody but the host."""
+        gateway = str(self.bridge.gateway)
+        prefix = self.bridge.subnet.prefixlen
+        for command in (
+            f"addr add {link.address}/32 dev eth0",
+            f"addr del {link.address}/{prefix} dev eth0",
+            f"route add {gateway} dev eth0 scope link",
+            f"route replace default via {gateway}",
+        ):
+            run(link.namespace, "ip", *command.split())
 
     def put(self, resource: str, obj: Obj) -> None:
         metadata = obj["metadata"]
@@ -200,3 +226,18 @@ def why_not() -> str | None:
         if shutil.which(program) is None:
             return f"needs {program}"
     return None if CNI_DIR else "needs the CNI plugins"
+
+
+def has_ipv6() -> bool:
+    return Path("/proc/net/if_inet6").exists()
+
+
+def has_vxlan() -> bool:
+    name = f"{net.PREFIX}try"
+    made = subprocess.run(
+        ["ip", "link", "add", name, "type", "vxlan", "id", "77", "dstport", "4788"],
+        capture_output=True,
+        check=False,
+    )
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+    return made.returncode == 0

@@ -18,6 +18,7 @@ from sagong.core.tasks import task_group
 from sagong.ctl.controller import Watch
 from sagong.ctl.indexed import OWNER_UID, Objects
 from sagong.network.agent import PODS, WATCHES, NetworkConfig, NodeNetwork, remove_network
+from sagong.network.routes.tunnel import Encapsulation
 
 
 class ToldCache:
@@ -60,6 +61,7 @@ async def main() -> None:
         node_name=node,
         state_dir=directory / "state",
         cni_conf_dir=directory / "cni",
+        encapsulation=Encapsulation(settings.pop("encapsulation", "auto")),
         **{k: Path(v) if k == "resolv_conf" else v for k, v in settings.items()},
     )
     network = NodeNetwork(config, cache, clock=SystemClock())

@@ -13,9 +13,10 @@ import urllib.request
 protocol, address, port, times = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 STEP = sys.argv[5:] == ["step"]
 SECONDS_MAX = 1.5
+host = f"[{address}]" if ":" in address else address
 
 if protocol == "udp":
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     udp.settimeout(SECONDS_MAX)
     udp.connect((address, port))
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -33,7 +34,7 @@ for _ in range(times):
         sys.stdout.flush()
     else:
         try:
-            with opener.open(f"http://{address}:{port}/", timeout=SECONDS_MAX) as answer:
+            with opener.open(f"http://{host}:{port}/", timeout=SECONDS_MAX) as answer:
                 print(answer.read().decode())
         except (TimeoutError, urllib.error.URLError) as error:
             refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)

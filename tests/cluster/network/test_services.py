@@ -329,10 +329,10 @@ def test_someone_elses_damage_is_repaired_by_the_next_change(world: World) -> No
 
 def test_routes_follow_the_nodes_and_removal_leaves_nothing(world: World) -> None:
     first, second = world.machines.nodes
-    assert second.cidr in run(first.namespace, "ip", "route")
+    assert second.cidrs[0] in run(first.namespace, "ip", "route")
     world.machines.delete("nodes", "", second.name)
     world.machines.sync()
-    assert second.cidr not in run(first.namespace, "ip", "route")
+    assert second.cidrs[0] not in run(first.namespace, "ip", "route")
     first.say({"remove": True})
     left = run(first.namespace, "ip", "addr") + run(first.namespace, "ip", "route")
     assert "sagong-cni0" not in left

@@ -322,3 +322,34 @@ async def test_user_namespaces_are_not_left_out_silently(node: Node) -> None:
                 await asyncio.sleep(0.05)
         assert told == [("FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}")]
         assert (await node.get("unmapped"))["status"]["phase"] == "Pending"
+
+
+async def test_one_container_restarts_all_of_its_pod(node: Node) -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    mount = [{"name": "kept", "mountPath": "/kept"}]
+    count = "echo again >> /kept/runs; wc -l < /kept/runs"
+    wait = "until test -e /kept/up; do sleep 0.05; done; rm /kept/up; "
+    wait += f"test $(wc -l < /kept/runs) = 2 || exit 88; {FOREVER}"
+    made = pod(
+        "together",
+        shell(f"touch /kept/up; {FOREVER}", volumeMounts=mount),
+        shell(wait, volumeMounts=mount, restartPolicy="Never", restartPolicyRules=[rule]),
+        initContainers=[{"name": "init", **shell(count, volumeMounts=mount)}],
+        volumes=[{"name": "kept", "emptyDir": {}}],
+        restartPolicy="Never",
+    )
+    async with node.running_agent():
+        await node.create(made)
+        seen = await node.wait_pod(
+            "together", lambda o: [c["restartCount"] for c in statuses(o)] == [1, 1] and is_ready(o)
+        )
+        for status in (*statuses(seen), *seen["status"]["initContainerStatuses"]):
+            ended = status["lastState"]["terminated"]
+            assert (ended["reason"], ended["exitCode"]) == ("RestartingAllContainers", 137)
+        told = {c["type"]: c["status"] for c in seen["status"]["conditions"]}
+        assert told["AllContainersRestarting"] == "False"
+        assert node.log(seen, "init", 1) == "2"
+
+
+def statuses(obj: Obj) -> list[Obj]:
+    return list((obj.get("status") or {}).get("containerStatuses") or [])

@@ -6,8 +6,9 @@ import yaml
 
 from sagong.api.errors import NotFound
 from sagong.api.types import Obj
+from sagong.node.pods.resources import count
 
-from .conftest import FOREVER, NODE, Node, is_ready, pod, shell
+from .conftest import FOREVER, NODE, Node, is_ready, phase_is, pod, shell
 
 NAME = f"fixed-{NODE}"
 
@@ -78,3 +79,30 @@ async def test_static_pods_need_no_api(node: Node, tmp_path: Path) -> None:
     except NotFound:
         return
     raise AssertionError("there is a mirror though nobody could make one")
+
+
+async def test_a_static_pod_takes_the_room_of_others(node: Node, tmp_path: Path) -> None:
+    def asking(cpu: int) -> Obj:
+        return {"resources": {"requests": {"cpu": f"{cpu}m"}}}
+
+    directory = tmp_path / "manifests"
+    directory.mkdir()
+    async with node.running_agent(static_pod_dir=directory):
+        own = await node.client.get("nodes", NODE)
+        cores = count("cpu", own["status"]["allocatable"]["cpu"])
+        await node.create(pod("large", shell(FOREVER, **asking(cores - 100))))
+        await node.create(pod("small", shell(FOREVER, **asking(100))))
+        for name in ("large", "small"):
+            await node.wait_pod(name, is_ready)
+        made = manifest()
+        made["spec"]["containers"][0] |= asking(200)
+        write(directory, yaml.safe_dump(made))
+        await node.wait_pod(NAME, is_ready)
+        gone = await node.wait_pod("large", phase_is("Failed"))
+        assert (gone["status"]["reason"], gone["status"]["message"]) == (
+            "Preempting",
+            "Preempted in order to admit critical pod",
+        )
+        assert is_ready(await node.get("small"))
+        (directory / "fixed.yaml").unlink()
+        await node.wait_gone(NAME)

@@ -234,7 +234,7 @@ async def cluster(
         client = server.client(SERVER_USER)
         agent = NodeAgent(node_config, client, clock=clock, ids=ids)
         settings = NodeServerSettings(
-            node_config.data_dir / "pki", server.pki.ca_file.read_bytes(), host="127.0.0.1"
+            node_config.data_dir / "pki", server.pki.ca_file.read_bytes(), hosts=("127.0.0.1",)
         )
         tasks.start(agent.run(), name="agent")
         tasks.start(NodeServer(settings, agent, client, clock=clock).run(), name="node server")

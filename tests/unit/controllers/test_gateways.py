@@ -24,6 +24,7 @@ class Kept:
             "services": [{"metadata": {"namespace": "default", "name": "web"}}],
             api.GATEWAYS: [gateway()],
             api.ROUTES: [],
+            api.GRPC_ROUTES: [],
             api.GRANTS: [],
             **objects,
         }
@@ -63,6 +64,13 @@ def route(*backends: Obj, **parent: Any) -> Obj:
     }
 
 
+def mirrored() -> Obj:
+    """What our proxies cannot do."""
+    made = route({"name": "web"})
+    made["spec"]["rules"][0]["filters"] = [{"type": "RequestMirror"}]
+    return made
+
+
 def truths(said: Obj) -> dict[str, tuple[str, str]]:
     return {c["type"]: (c["status"], c["reason"]) for c in said["conditions"]}
 
@@ -78,6 +86,8 @@ def truths(said: Obj) -> dict[str, tuple[str, str]]:
         (route(port=81), {}, "NoMatchingParent", "ResolvedRefs"),
         (route(), {"hostname": "b.example"}, "NoMatchingListenerHostname", "ResolvedRefs"),
         (route(), {"protocol": "TCP"}, "NotAllowedByListeners", "ResolvedRefs"),
+        (mirrored(), {}, "UnsupportedValue", "ResolvedRefs"),
+        (route({"name": "web", "filters": [{}]}), {}, "UnsupportedValue", "ResolvedRefs"),
     ],
 )
 def test_what_is_said_of_a_route(made: Obj, listener: Obj, accepted: str, resolved: str) -> None:

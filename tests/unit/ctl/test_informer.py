@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from plain_server import PlainServer
 
 from sagong.api.call import Call, Verb
-from sagong.api.errors import ServiceUnavailable
+from sagong.api.errors import Gone, ServiceUnavailable
 from sagong.api.types import Obj
 from sagong.core.ids import SeededIds
 from sagong.core.tasks import task_group
-from sagong.ctl.informer import SharedCache
+from sagong.ctl.informer import RETRY_FIRST_SECONDS, SharedCache
 from sagong.sim.loop import run_virtual
 from sagong.store.errors import WatchOverflow
 
@@ -158,6 +158,51 @@ def test_a_server_that_is_down_at_first_is_awaited_with_back_off() -> None:
         server.before = fail
         await cache.wait_synced()
         assert server.count(Verb.LIST, "pods") < 40
+
+    scenario(body)
+
+
+def test_one_that_is_answered_again_wakes_the_others() -> None:
+    """After an hour without a server nobody waits out a back-off of half a minute."""
+
+    async def body(server: PlainServer, cache: SharedCache) -> None:
+        kinds = ("secrets", "services", "nodes", "configmaps")
+        for kind in kinds:
+            cache.declare(kind)
+        loop = asyncio.get_running_loop()
+
+        def fail(call: Call) -> None:
+            if loop.time() < 3600:
+                raise ServiceUnavailable("not yet")
+
+        server.before = fail
+        await asyncio.sleep(3600)
+        cache.note_answered()
+        await cache.wait_synced()
+        assert loop.time() - 3600 < 2
+
+    scenario(body)
+
+
+def test_what_is_too_old_is_listed_at_once_and_not_in_a_tight_loop() -> None:
+    async def body(server: PlainServer, cache: SharedCache) -> None:
+        await cache.wait_synced()
+        await asyncio.sleep(1)
+        began, loop = server.count(Verb.LIST, "pods"), asyncio.get_running_loop()
+        since, lists = loop.time(), []
+
+        def refuse(call: Call) -> None:
+            if call.verb == Verb.WATCH:
+                raise Gone("too old resource version: 1 (2)")
+            lists.append(loop.time() - since)
+
+        server.before = refuse
+        for subscription in tuple(server.store._feed._subscriptions):
+            subscription.fail(WatchOverflow("fell behind"))
+        await asyncio.sleep(600)
+        assert server.count(Verb.LIST, "pods") - began < 40
+        # The watch is tried once more before the first list.
+        assert lists[0] < 2 * RETRY_FIRST_SECONDS + 0.1
 
     scenario(body)
 

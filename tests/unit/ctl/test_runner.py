@@ -277,5 +277,5 @@ def test_what_is_none_of_its_business_is_not_queued() -> None:
         await asyncio.sleep(1)
         assert seen == ["big", "big"]
 
-    declared = controller(concerns=lambda found: found["spec"]["replicas"] > 1)
+    declared = controller(concerns=lambda found, _: found["spec"]["replicas"] > 1)
     scenario(declared, noting, body, seeds=1)

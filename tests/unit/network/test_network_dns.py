@@ -24,7 +24,7 @@ from sagong.network.dns.wire import (
 )
 
 Obj = dict[str, Any]
-ZONE = Zone(("cluster", "local"), "10.96.0.10")
+ZONE = Zone(("cluster", "local"), ("10.96.0.10",))
 SLICES = "endpointslices.discovery.k8s.io"
 
 
@@ -66,12 +66,14 @@ class World:
             }
         )
 
-    def endpoints(self, service: str, *endpoints: Obj, ports: tuple[Obj, ...] = ()) -> None:
+    def endpoints(
+        self, service: str, *endpoints: Obj, ports: tuple[Obj, ...] = (), family: str = "IPv4"
+    ) -> None:
         labels = {"kubernetes.io/service-name": service}
         self.resources[SLICES].put(
             {
-                "metadata": {"name": f"{service}-x", "namespace": "shop", "labels": labels},
-                "addressType": "IPv4",
+                "metadata": {"name": f"{service}-{family}", "namespace": "shop", "labels": labels},
+                "addressType": family,
                 "ports": list(ports),
                 "endpoints": list(endpoints),
             }
@@ -87,6 +89,8 @@ def view() -> ClusterView:
     world.service("db", "None", ("sql", "TCP", 5432))
     world.service("empty", "None", ("sql", "TCP", 5432))
     world.service("portless", "None")
+    world.service("both", "10.96.0.30", ("", "TCP", 80), clusterIPs=["10.96.0.30", "fd00:96::30"])
+    world.service("twins", "None", ("sql", "TCP", 5432))
     world.service("away", "", type="ExternalName", externalName="Away.Example.")
     world.service("number", "", type="ExternalName", externalName="192.0.2.1")
     sql = {"name": "sql", "protocol": "TCP", "port": 5432}
@@ -97,6 +101,12 @@ def view() -> ClusterView:
         {"addresses": ["10.244.0.4"], "hostname": "db-2", "conditions": {"ready": False}},
         ports=(sql,),
     )
+    twin = {"hostname": "one", "conditions": {"ready": True}}
+    world.endpoints("twins", {"addresses": ["10.244.0.5"], **twin}, ports=(sql,))
+    world.endpoints("twins", {"addresses": ["fd00::5"], **twin}, ports=(sql,), family="IPv6")
+    nameless = {"addresses": ["fd00::6"], "conditions": {"ready": True}}
+    world.endpoints("sole", nameless, family="IPv6")
+    world.service("sole", "None")
     world.endpoints("portless", {"addresses": ["10.244.0.9"], "conditions": {"ready": True}})
     http = {"name": "http", "protocol": "TCP", "port": 8080}
     pod = {"addresses": ["10.244.0.7"], "hostname": "web-0", "conditions": {"ready": True}}
@@ -139,6 +149,24 @@ TABLE = [
     ("_none._tcp.web.shop.svc.cluster.local", "SRV", None),
     ("web-0.web.shop.svc.cluster.local", "A", ["10.244.0.7"]),
     ("plain.shop.svc.cluster.local", "SRV", ["0 100 80 plain.shop.svc.cluster.local."]),
+    # Of both families.
+    ("both.shop.svc.cluster.local", "A", ["10.96.0.30"]),
+    ("both.shop.svc.cluster.local", "AAAA", ["fd00:96::30"]),
+    ("twins.shop.svc.cluster.local", "A", ["10.244.0.5"]),
+    ("one.twins.shop.svc.cluster.local", "AAAA", ["fd00::5"]),
+    (
+        "_sql._tcp.twins.shop.svc.cluster.local",
+        "SRV",
+        ["0 100 5432 one.twins.shop.svc.cluster.local."],
+    ),
+    ("sole.shop.svc.cluster.local", "AAAA", ["fd00::6"]),
+    ("fd00--6.sole.shop.svc.cluster.local", "AAAA", ["fd00::6"]),
+    ("fd00--77.shop.pod.cluster.local", "AAAA", ["fd00::77"]),
+    (
+        f"0.3.0.0.{'0.' * 16}0.0.0.0.6.9.0.0.0.0.d.f.ip6.arpa",
+        "PTR",
+        ["both.shop.svc.cluster.local."],
+    ),
     # Headless.
     ("db.shop.svc.cluster.local", "A", ["10.244.0.2", "10.244.0.3"]),
     ("db-0.db.shop.svc.cluster.local", "A", ["10.244.0.2"]),
@@ -340,7 +368,10 @@ def test_a_foreign_answer_too_long_for_the_client_is_cut() -> None:
     [
         ("nameserver 192.0.2.1\nnameserver 192.0.2.2\n", ("192.0.2.1", "192.0.2.2")),
         ("# nameserver 192.0.2.1\nsearch example\n", ()),
-        ("nameserver fd00::1\nnameserver 192.0.2.1 # x\nnameserver 192.0.2.1\n", ("192.0.2.1",)),
+        (
+            "nameserver fd00::1\nnameserver 192.0.2.1 # x\nnameserver 192.0.2.1\n",
+            ("fd00::1", "192.0.2.1"),
+        ),
         ("nameserver 10.96.0.10\nnameserver 192.0.2.1\n", ("192.0.2.1",)),
         ("nameserver\noptions ndots:5\nnameserver nonsense\n", ()),
     ],

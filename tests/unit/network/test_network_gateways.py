@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from sagong.api.gateway import CONTROLLER
 from sagong.network.ingress.config import Ports, Surroundings, plan_files
 from sagong.network.ingress.gateways import Gateways, plan_gateways
+from sagong.network.ingress.grpc_routes import as_http_route
 from sagong.network.ingress.haproxy import Haproxy
 from sagong.network.ingress.ingresses import Cluster
 from sagong.network.ingress.model import Match, Sites
@@ -55,7 +57,8 @@ def plan(*objects: Obj, ports: dict[str, int] | None = None, **more: Any) -> Sit
 
     gateways = [o for o in objects if "listeners" in o["spec"]]
     routes = [o for o in objects if "rules" in o["spec"]]
-    seen = Gateways([CLASS], gateways, routes, more.pop("grants", ()), NAMESPACES)
+    calls = more.pop("grpc_routes", ())
+    seen = Gateways([CLASS], gateways, routes, more.pop("grants", ()), NAMESPACES, calls)
     return plan_gateways(seen, Cluster(service, endpoints, more.pop("pairs", {})))
 
 
@@ -79,7 +82,7 @@ def test_paths_and_hostnames() -> None:
     sites = plan(gateway(), route(*rules, hostnames=["A.example", "*.b.example"]))
     assert reached(sites) == {
         Match(host, path, exact): [ip]
-        for host in ("a.example", "*.b.example")
+        for host in ("a.example", "**.b.example")
         for path, exact, ip in (
             ("/a", False, "10.96.0.24"),
             ("/b/", True, "10.96.0.24"),
@@ -274,7 +277,11 @@ async def test_the_proxy_chooses_and_changes_as_routes_say(
         },
     )
     made = gateway({"name": "http", "port": port, "protocol": "HTTP"})
-    sites = plan(made, route(*rules, hostnames=["a.example"]), ports=backends)
+    wild = route({"backendRefs": [to("z")]}, hostnames=["*.w.example"], name="wild")
+    wanted = [{"name": "X-Want", "value": "y"}]
+    deeper = {"matches": [matched(headers=wanted)], "backendRefs": [to("y")]}
+    one = route(deeper, hostnames=["a.b.w.example"], name="deeper")
+    sites = plan(made, route(*rules, hostnames=["a.example"]), wild, one, ports=backends)
     proxy = Haproxy(tmp_path / "ingress")
     where = Surroundings(tmp_path / "ingress", Ports(address="127.0.0.1"), resolver="")
     try:
@@ -293,5 +300,78 @@ async def test_the_proxy_chooses_and_changes_as_routes_say(
         assert (status, headers["Location"]) == (301, "https://a.example/gone/on?x=1")
         assert ask(port, "/go")[2]["Location"] == "https://a.example/gone"
         assert ask(port, "/", host="b.example")[0] == 404
+        assert ask(port, "/", host="b.w.example")[1][0] == "z"
+        assert ask(port, "/", host="a.b.c.w.example")[1][0] == "z"
+        assert ask(port, "/", host="a.b.w.example", X_Want="y")[1][0] == "y"
+        assert ask(port, "/", host="c.b.w.example", X_Want="y")[1][0] == "z"
+        assert ask(port, "/", host="w.example")[0] == 404
     finally:
         await proxy.stop()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ({"service": "s.v1", "method": "Get"}, ("Exact", "/s.v1/Get")),
+        ({"service": "s.v1"}, ("PathPrefix", "/s.v1")),
+        ({"method": "Get.It"}, ("RegularExpression", r"/[^/]+/Get\.It")),
+        ({"type": "RegularExpression", "service": "s.*"}, ("RegularExpression", "/s.*/[^/]+")),
+        ({}, ("PathPrefix", "/")),
+    ],
+)
+def test_a_call_is_a_request_for_its_service_and_method(method: Obj, path: tuple[str, str]) -> None:
+    (rule,) = as_http_route(route({"matches": [{"method": method}]}))["spec"]["rules"]
+    assert rule["matches"][0]["path"] == {"type": path[0], "value": path[1]}
+
+
+class Named(grpc.GenericRpcHandler):
+    """Answers every call with its own name and the call's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        told = f"{self.name} {handler_call_details.method}".encode()
+
+        async def answer(request: bytes, context: Any) -> bytes:
+            return told
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
+async def test_calls_reach_the_servers_that_grpc_routes_name(tmp_path: Path) -> None:
+    ports, servers = {}, []
+    for name in "xy":
+        server = grpc.aio.server(handlers=[Named(name)])
+        ports[name] = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        servers.append(server)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    rules = (
+        {"backendRefs": [to("x")]},
+        {"matches": [{"method": {"service": "s", "method": "Get"}}], "backendRefs": [to("y")]},
+        {"matches": [{"headers": [{"name": "to", "value": "y"}]}], "backendRefs": [to("y")]},
+    )
+    made = gateway({"name": "grpc", "port": port, "protocol": "HTTP"})
+    calls = route(*rules, hostnames=["a.example"])
+    proxy = Haproxy(tmp_path / "ingress")
+    where = Surroundings(tmp_path / "ingress", Ports(address="127.0.0.1"), resolver="")
+    authority = (("grpc.default_authority", "a.example"),)
+    try:
+        sites = plan(made, grpc_routes=[calls], ports=ports)
+        assert await proxy.serve(plan_files(sites, where))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", authority) as channel:
+            for method, metadata, told in (
+                ("/s/Get", (), "y /s/Get"),
+                ("/s/Put", (), "x /s/Put"),
+                ("/t/Put", (("to", "y"),), "y /t/Put"),
+            ):
+                call = channel.unary_unary(method)
+                assert await call(b"", metadata=metadata, timeout=10) == told.encode()
+    finally:
+        await proxy.stop()
+        for server in servers:
+            await server.stop(None)

@@ -15,7 +15,8 @@ import pytest
 from sagong.api.types import Key
 from sagong.network.policy.book import PolicyBook
 from sagong.network.policy.model import pod_facts, policy_of
-from sagong.network.policy.rules import frame
+from sagong.network.policy.rules import frame, plan_policy
+from sagong.network.tables.family import IPV6
 from sagong.network.tables.ruleset import STALE_SECONDS, Ruleset
 
 Obj = dict[str, Any]
@@ -410,3 +411,16 @@ def test_a_range_of_the_other_family_allows_nobody() -> None:
     rule = {"from": [{"ipBlock": {"cidr": "2001:db8::/32"}}]}
     world.put_policy(Key("one", "n"), policy("n", ingress=[rule]))
     assert not Kernel(world.ruleset).passes(Packet("10.0.0.2", "10.0.0.1", "tcp", 80))
+
+
+def test_a_policy_of_ipv6_names_addresses_of_ipv6_alone() -> None:
+    blocks = ({"ipBlock": {"cidr": cidr}} for cidr in ("192.0.2.0/24", "2001:db8::/32"))
+    obj = policy("p", ingress=[{"from": list(blocks)}])
+    (rules,) = plan_policy(policy_of(obj, IPV6), IPV6).chains.values()
+    assert rules == ("ip6 saddr 2001:db8::/32 accept",)
+    both = pod("one", "a", "10.244.0.2", {})
+    both["status"]["podIPs"] = [{"ip": "10.244.0.2"}, {"ip": "fd00::2"}]
+    facts = pod_facts(both, IPV6)
+    assert facts is not None
+    assert facts.ip == "fd00::2"
+    assert pod_facts(pod("one", "a", "10.244.0.2", {}), IPV6) is None

@@ -7,6 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from sagong.api.types import Key
+from sagong.network.policy.model import pod_facts
+from sagong.network.proxy.endpoints import endpoints_of
+from sagong.network.proxy.services import ServicePort
 from sagong.network.routes.announcing import plan_announced
 from sagong.network.routes.cni import (
     CONFLIST_NAME,
@@ -15,8 +19,10 @@ from sagong.network.routes.cni import (
     remove_conflist,
     write_conflist,
 )
+from sagong.network.routes.nodes import internal_ip
 from sagong.network.routes.routes import Hop, plan_routes
 from sagong.network.routes.sysctl import SysctlError, Sysctls
+from sagong.network.tables.family import IPV6
 
 Obj = dict[str, Any]
 
@@ -48,12 +54,28 @@ def test_a_route_for_every_other_node_that_has_what_it_takes() -> None:
     }
 
 
+def test_routes_are_of_the_families_that_nodes_have() -> None:
+    both = node("b", "192.0.2.2", None)
+    both["spec"]["podCIDRs"] = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    own = node("a", "192.0.2.1", None)
+    for obj, ip in ((own, "fd00::1"), (both, "fd00::2")):
+        found = (obj["status"]["addresses"][-1], {"type": "InternalIP", "address": ip})
+        obj["status"]["addresses"] = list(found)
+    assert plan_routes([own, both], "a", "10.96.0.0/16,fd00:96::/112") == {
+        "10.96.0.0/16": Hop(source="192.0.2.1"),
+        "fd00:96::/112": Hop(source="fd00::1"),
+        "10.244.1.0/24": Hop(gateway="192.0.2.2"),
+        "fd00:10:244:1::/64": Hop(gateway="fd00::2"),
+    }
+    assert plan_routes([own, both], "a", "10.96.0.0/16").keys() >= {"fd00:10:244:1::/64"}
+
+
 def test_before_this_node_is_known_there_is_no_route_to_services() -> None:
     assert plan_routes([], "a", "10.96.0.0/16") == {}
 
 
 def links(*plugins: str) -> PodLinks:
-    return PodLinks("10.244.3.0/24", "sagong-cni0", Path("/state/ipam"), frozenset(plugins))
+    return PodLinks(("10.244.3.0/24",), "sagong-cni0", Path("/state/ipam"), frozenset(plugins))
 
 
 def test_the_cni_configuration_uses_what_is_installed() -> None:
@@ -70,6 +92,10 @@ def test_where_bridges_are_not_filtered_every_packet_is_routed() -> None:
     (link,) = plan_conflist(replace(links(), bridge_is_filtered=False))["plugins"]
     assert link["type"] == "ptp"
     assert link["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
+    both = replace(links(), bridge_is_filtered=False, pod_cidrs=("10.244.3.0/24", "fd00:3::/64"))
+    (link,) = plan_conflist(both)["plugins"]
+    assert link["ipam"]["ranges"] == [[{"subnet": "10.244.3.0/24"}], [{"subnet": "fd00:3::/64"}]]
+    assert link["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
 
 
 def test_the_cni_configuration_is_written_once(tmp_path: Path) -> None:
@@ -155,3 +181,31 @@ def test_a_local_policy_is_answered_for_where_the_endpoints_are() -> None:
     serving = {f"default/s{i}": {"b"} for i in range(8)}
     assert plan_announced(services, nodes, "a", serving) == frozenset()
     assert len(plan_announced(services, nodes, "b", serving)) == 8
+
+
+HOSTILE = ["", "x", "192.0.2.300", "192.0.2.1 }; flush ruleset #", "fe80::1%eth0", "a.example.com"]
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_what_a_node_calls_an_address_and_is_none_reaches_no_rule(address: str) -> None:
+    own = node("a", "192.0.2.1", "10.244.0.0/24")
+    other = node("b", None, "10.244.1.0/24")
+    other["status"]["addresses"] = [{"type": "InternalIP", "address": address}]
+    assert internal_ip(other) is None
+    assert internal_ip(other, IPV6) is None
+    assert plan_routes([own, other], "a", "10.96.0.0/16").keys() == {"10.96.0.0/16"}
+    other["status"]["addresses"].append({"type": "InternalIP", "address": "192.0.2.2"})
+    assert internal_ip(other) == "192.0.2.2"
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_no_more_does_what_is_said_of_pods_and_endpoints(address: str) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n"}, "spec": {}, "status": {"podIP": address}}
+    assert pod_facts(pod) is None
+    slice_ = {
+        "addressType": "IPv4",
+        "ports": [{"port": 80}],
+        "endpoints": [{"addresses": [address]}, {"addresses": ["10.244.0.2"]}],
+    }
+    port = ServicePort(Key("n", "s"), "", "tcp", 80, "10.96.0.9")
+    assert [endpoint.ip for endpoint in endpoints_of([slice_], port)] == ["10.244.0.2"]

@@ -1,13 +1,15 @@
 """Given services and slices, exactly these chains and map elements."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Here, choose, endpoints_of
-from sagong.network.proxy.rules import SPREAD_MAX, Config, plan_port
+from sagong.network.proxy.rules import SPREAD_MAX, Config, frame, plan_port
 from sagong.network.proxy.services import ServicePort, is_proxied, service_ports
+from sagong.network.tables.family import IPV6
 from sagong.network.tables.fragment import Fragment
 
 Obj = dict[str, Any]
@@ -356,3 +358,68 @@ def test_what_is_taken_from_a_service() -> None:
             external_local=True,
         ),
     )
+
+
+DUAL = Config("fd00:10:244::/48", "fd00:96::/112", "sagong-cni0", family=IPV6)
+
+
+def test_a_service_of_both_families_has_rules_in_the_table_of_each() -> None:
+    obj = service(
+        clusterIPs=["10.96.0.20", "fd00:96::20"],
+        type="LoadBalancer",
+        sessionAffinity="ClientIP",
+        externalIPs=["192.0.2.9", "2001:db8::9"],
+        loadBalancerSourceRanges=["198.51.100.0/24", "2001:db8:1::/48"],
+        status={"loadBalancer": {"ingress": [{"ip": "2001:db8::8"}, {"ip": "192.0.2.8"}]}},
+    )
+    (port,) = service_ports(obj, IPV6)
+    of_ipv4 = slice_(endpoint("10.244.0.2"))
+    slices = [of_ipv4, slice_(endpoint("fd00:10:244::2"), addressType="IPv6")]
+    fragment = plan_port(port, choose(endpoints_of(slices, port, IPV6), port, HERE), DUAL)
+    chains = short(fragment)
+    # No identifier of nft may have a colon.
+    assert all(":" not in name for name in (*fragment.chains, *fragment.sets))
+    assert chains["endpoint__fd00.10.244..2/8080"] == (
+        "update @affinity-10800__fd00.10.244..2/8080 { ip6 saddr }",
+        "meta l4proto tcp dnat to [fd00:10:244::2]:8080",
+    )
+    assert chains["firewall"] == ("ip6 saddr != { 2001:db8:1::/48 } drop",)
+    assert verdicts(fragment) == {
+        ("service-ips", "fd00:96::20 . tcp . 80"): "goto service",
+        ("service-ips", "2001:db8::9 . tcp . 80"): "goto external",
+        ("service-ips", "2001:db8::8 . tcp . 80"): "goto external",
+        ("firewall-ips", "2001:db8::8 . tcp . 80"): "goto firewall",
+    }
+
+
+def test_a_service_of_one_family_is_nothing_to_the_other() -> None:
+    assert service_ports(service(), IPV6) == ()
+
+
+@pytest.mark.parametrize(
+    ("node_ip", "sources"),
+    [
+        ("", "198.51.100.0/24, 203.0.113.0/24"),
+        ("192.0.2.1", "198.51.100.0/24, 203.0.113.0/24"),
+        ("203.0.113.7", "198.51.100.0/24, 203.0.113.0/24, 192.0.2.8"),
+    ],
+)
+def test_a_node_in_the_ranges_may_ask_from_the_balancer_s_address(
+    node_ip: str, sources: str
+) -> None:
+    obj = service(
+        type="LoadBalancer",
+        loadBalancerSourceRanges=["203.0.113.0/24", "198.51.100.0/24", "203.0.113.0/28"],
+        status={"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}},
+    )
+    config = replace(CONFIG, node_ip=node_ip)
+    chains = short(planned(obj, slice_(endpoint("10.244.0.2")), config=config))
+    assert chains["firewall"] == (f"ip saddr != {{ {sources} }} drop",)
+
+
+def test_node_ports_are_reached_where_they_are_asked_for() -> None:
+    everywhere = frame(CONFIG).chains["services"][-1]
+    assert everywhere.startswith("fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto")
+    some = replace(CONFIG, node_port_ranges=("192.0.2.0/24", "198.51.100.1"))
+    for chain in ("services", "nodeport-endpoints-check"):
+        assert " ip daddr { 192.0.2.0/24, 198.51.100.1 } meta" in frame(some).chains[chain][-1]

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from sagong.api.types import Key
 from sagong.network.proxy.endpoints import Chosen, Endpoint
 from sagong.network.proxy.rules import (
-    MAPS,
-    SETS,
     Config,
     frame,
     plan_port,
@@ -171,7 +169,7 @@ def test_the_kernel_has_what_is_desired(steps: list) -> None:  # type: ignore[ty
     assert ruleset.plan(now + 10) is None
     assert table.chains.keys() == ruleset.chains.keys() | frame(CONFIG).chains.keys()
     affinity_sets = {s for s in table.sets if s.startswith("affinity")}
-    assert table.sets == {*SETS, *MAPS} | affinity_sets
+    assert table.sets == {*frame(CONFIG).sets, *frame(CONFIG).maps} | affinity_sets
     assert {s for rules in ruleset.chains.values() for r in rules for s in _SET.findall(r)} == (
         affinity_sets
     )

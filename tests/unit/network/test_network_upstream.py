@@ -1,6 +1,10 @@
 """Whom the name server asks for names that are not the cluster's, and how much at once."""
 
 import asyncio
+import contextlib
+import functools
+import random
+import socket
 from pathlib import Path
 
 from dnslib import QTYPE, RR, A, DNSRecord
@@ -53,7 +57,7 @@ async def test_the_longest_stub_domain_is_asked(tmp_path: Path) -> None:
     await resolver("127.0.0.3", port, "192.0.2.3")
     stubs = {("corp", "example"): ("127.0.0.2",), ("lab", "corp", "example"): ("127.0.0.3",)}
     upstream = Upstream(
-        resolv_conf, own_ip="10.96.0.10", clock=SystemClock(), port=port, stub_domains=stubs
+        resolv_conf, own_ips=("10.96.0.10",), clock=SystemClock(), port=port, stub_domains=stubs
     )
     for name, address in (
         ("other.example", "192.0.2.1"),
@@ -107,3 +111,54 @@ async def test_a_client_cannot_take_all_the_room_there_is(tmp_path: Path) -> Non
     await asyncio.gather(*waiting, return_exceptions=True)
     answer = await server.forward(*asked, client="10.244.0.2", bytes_max=512)
     assert str(DNSRecord.parse(answer).rr[0].rdata) == "192.0.2.9"
+
+
+async def test_garbage_and_idle_clients_do_not_keep_others_from_answers(tmp_path: Path) -> None:
+    config = DnsConfig(("127.0.0.1",), port=free_port(), resolv_conf=tmp_path / "none")
+    server = DnsServer(config, Nothing(), clock=SystemClock())
+    running = asyncio.ensure_future(server.run())
+    await server.serving.wait()
+    try:
+        dice = random.Random(7)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+            for _ in range(2000):
+                data = dice.randbytes(dice.randrange(80))
+                flood.sendto(data, ("127.0.0.1", config.port))
+        idle = [await connected(config.port, f"127.0.0.{2 + i % 2}") for i in range(140)]
+        # A question is cut off, a message has no length, and one is no DNS message.
+        for (_, writer), data in zip(idle, (b"\0\x20abc", b"\0\0", b"\0\x03abc"), strict=False):
+            writer.write(data)
+        await asyncio.sleep(0)
+        for protocol in ("udp", "tcp"):
+            assert await asked_for_version(protocol, config.port) == '"1.1.0"'
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        for _, writer in idle:
+            writer.close()
+
+
+async def connected(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+
+
+async def asked_for_version(protocol: str, port: int) -> str:
+    asked = DNSRecord.question("dns-version.cluster.local", "TXT")
+    send = functools.partial(asked.send, "127.0.0.1", port, tcp=protocol == "tcp", timeout=2)
+    while True:  # a datagram may be lost where others are many, and then is sent again
+        with contextlib.suppress(TimeoutError):
+            return str(DNSRecord.parse(await asyncio.to_thread(send)).rr[0].rdata)
+
+
+def free_port() -> int:
+    """Free for both protocols a moment ago."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        ):
+            stream.bind(("127.0.0.1", 0))
+            port = int(stream.getsockname()[1])
+            with contextlib.suppress(OSError):
+                datagrams.bind(("127.0.0.1", port))
+                return port

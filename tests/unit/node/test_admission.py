@@ -7,6 +7,7 @@ import pytest
 
 from sagong.api.types import Obj
 from sagong.node.pods.admission import Features, NodeState, Refused, refusal
+from sagong.node.pods.preemption import is_preemptable, victims
 
 GI = 1 << 30
 NODE = NodeState(
@@ -181,3 +182,41 @@ def test_refusals(wanted: Obj, state: NodeState, reason: str, message: str) -> N
 )
 def test_what_is_taken(wanted: Obj, state: NodeState) -> None:
     assert refusal(wanted, state) is None
+
+
+def of_class(name: str, cpu: str, quality: str, **spec: Any) -> Obj:
+    amounts = {"cpu": cpu, "memory": "1Gi"}
+    resources = {"requests": amounts, "limits": amounts} if quality == "Guaranteed" else {}
+    if quality == "Burstable":
+        resources = {"requests": {"cpu": cpu}}
+    return pod(name=name, container={"resources": resources}, **spec)
+
+
+CRITICAL = 2_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("missing", "gone"),
+    [
+        ({"pods": 1}, ["bes"]),
+        ({"cpu": 200}, ["low"]),  # the nearest, not the largest
+        ({"cpu": 500}, ["mid"]),
+        ({"cpu": 900}, ["low", "mid"]),
+        ({"cpu": 1200}, ["low", "mid", "gua"]),
+        ({"cpu": 200, "pods": 2}, ["bes", "low"]),
+        ({"cpu": 9000}, []),
+    ],
+)
+def test_who_makes_room_for_a_critical_pod(missing: dict[str, int], gone: list[str]) -> None:
+    others = [
+        of_class("gua", "500m", "Guaranteed"),
+        of_class("mid", "600m", "Burstable"),
+        of_class("low", "300m", "Burstable"),
+        of_class("bes", "", "BestEffort"),
+        of_class("cri", "4", "Burstable", priority=CRITICAL),
+    ]
+    found = victims(pod("1", priority=CRITICAL), others, missing)
+    assert sorted(p["metadata"]["name"] for p in found) == sorted(gone)
+    higher = pod("1", priority=CRITICAL + 1)
+    assert is_preemptable(higher, others[-1])
+    assert not is_preemptable(pod("1", priority=CRITICAL), others[-1])

@@ -123,3 +123,46 @@ def test_events() -> None:
         )
     ]
     assert NOW
+
+
+def levelled(cpu: str, *containers: Obj, status: Obj | None = None) -> Obj:
+    made = pod(*containers, resources={"limits": {"cpu": cpu}, "requests": {"cpu": cpu}})
+    return {**made, **({"status": status} if status else {})}
+
+
+def test_a_pod_is_resized_with_what_its_containers_have_of_it() -> None:
+    plain = {"name": "a"}
+    anew = {
+        "name": "b",
+        "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}],
+    }
+    own = {"name": "c", "resources": {"limits": {"cpu": "10m"}, "requests": {"cpu": "10m"}}}
+    old = resize.initial(levelled("100m", plain, anew, own))
+    assert not resize.is_resized(levelled("0.1", plain, anew, own), old)
+    new = levelled("200m", plain, anew, own)
+    made = resize.agree(new, old, ROOM)
+    assert made.pending is None
+    assert resize.as_allocated(new, old)["spec"]["resources"]["limits"] == {"cpu": "100m"}
+    seen = situation(new, *(running(n) for n in "abc")).seen
+    # The one that keeps a limit of its own is not concerned; one wants to begin anew.
+    assert resize.to_update(new, made, seen) == ["", "a"]
+    assert resize.needs_restart(anew, made)
+    status = pod_status(situation(new, running("a"), memory=Memory(allocation=made)))
+    assert status["resources"]["limits"] == {"cpu": "100m"}
+    assert status["allocatedResources"] == {"cpu": "200m"}
+    for name in ("", "a", "b"):
+        made = resize.actuate(made, name)
+    assert not resize.is_in_progress(made)
+    # An agent that begins anew sees nothing to be done.
+    status = pod_status(
+        situation(new, *(running(n) for n in "abc"), memory=Memory(allocation=made))
+    )
+    again = resize.initial(levelled("200m", plain, anew, own, status=status))
+    assert not resize.is_resized(new, again)
+    assert again.allocated[""] == {"requests": {"cpu": "200m"}, "limits": {"cpu": "200m"}}
+
+
+def test_a_pod_that_asks_for_too_much_as_such() -> None:
+    made = resize.agree(levelled("2", {"name": "a"}), OLD, ROOM)
+    assert made.pending is not None
+    assert made.pending.reason == "Infeasible"

@@ -63,6 +63,19 @@ def test_what_is_only_equal_to_python_is_not_the_same() -> None:
     assert len({id(obj["list"]["y"]) for obj in objs}) == len(values)
 
 
+def test_a_changed_object_keeps_the_parts_it_took_over() -> None:
+    sharing = Sharing()
+    first = {"spec": {"env": [{"name": "A"}], "node": ""}}
+    sharing.share(first)
+    env = first["spec"]["env"]
+    changed = {"spec": {**first["spec"], "node": "n"}}
+    sharing.share(changed)
+    again = {"spec": {"env": [{"name": "A"}], "node": "n"}}
+    sharing.share(again)
+    assert changed["spec"]["env"] is env
+    assert again["spec"] is changed["spec"]
+
+
 def test_known_parts_are_bounded() -> None:
     sharing = Sharing(parts_max=10)
     for number in range(1000):

@@ -1,16 +1,20 @@
 """``sagong agent``: a node, as root."""
 
 import asyncio
+import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sagong.api.address_ranges import parse_ranges
 from sagong.cli import options
+from sagong.cli.node_shutdown import SHUTDOWN_KEYS, shutdown_options, take_shutdown
 from sagong.cli.reservations import RESERVATION_KEYS, reservation_options, take_reservations
 from sagong.cmd.agent import AgentConfig, default_node_name, run_agent
-from sagong.local.addresses import NoNodeAddress, node_address
+from sagong.local.addresses import NoNodeAddress, node_addresses
 from sagong.network.dns.upstream import parse_stub_domain
 
 # Settings of a configuration file by their name (camelCase, as in Kubernetes' own files).
@@ -29,6 +33,8 @@ _FILE_KEYS = {
     "serviceCIDR": "service_cidr",
     "clusterDNS": "cluster_dns",
     "clusterDomain": "cluster_domain",
+    "encapsulation": "encapsulation",
+    "nodePortAddresses": "node_port_addresses",
     "stubDomains": "stub_domains",
     "ingressHTTPPort": "ingress_http_port",
     "ingressHTTPSPort": "ingress_https_port",
@@ -38,6 +44,7 @@ _FILE_KEYS = {
     "staticPodPath": "static_pod_dir",
     "labels": "labels",
     **RESERVATION_KEYS,
+    **SHUTDOWN_KEYS,
 }
 
 
@@ -47,7 +54,9 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @options.config_file(_FILE_KEYS)
 @click.option("--node-name", default=default_node_name, help="[default: this machine's name]")
-@click.option("--node-ip", default="", help="[default: the address of the default route]")
+@click.option(
+    "--node-ip", default="", metavar="IP[,IP]", help="[default: the address of the default route]"
+)
 @click.option("--data-dir", type=_PATH, default=Path("/var/lib/sagong/agent"), show_default=True)
 @click.option("--run-dir", type=_PATH, default=Path("/run/sagong/agent"), show_default=True)
 @click.option("--kubeconfig", type=_PATH, help="How to reach the server, if not by joining.")
@@ -59,6 +68,20 @@ _PATH = click.Path(path_type=Path)
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True)
 @click.option("--service-cidr", default="10.96.0.0/16", show_default=True)
 @click.option("--cluster-dns", default="10.96.0.10", show_default=True)
+@click.option(
+    "--encapsulation",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="VXLAN (UDP 4789) for pods of other nodes; auto: of nodes behind a router.",
+)
+@click.option(
+    "--nodeport-addresses",
+    "node_port_addresses",
+    multiple=True,
+    metavar="CIDR,...|primary",
+    help="Where node ports are reached; primary: at the node's addresses. [default: everywhere]",
+)
 @click.option("--cluster-domain", default="cluster.local", show_default=True)
 @click.option(
     "--stub-domain",
@@ -77,6 +100,7 @@ _PATH = click.Path(path_type=Path)
     "--pod-manifest-path", "static_pod_dir", type=_PATH, help="A directory of static pods."
 )
 @reservation_options
+@shutdown_options
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node.")
 def command(config: Path | None, node_ip: str, token: str, labels: Any, **settings: Any) -> None:
     """Run a node: pods, volumes, services, DNS. Needs root and a container runtime.
@@ -85,7 +109,12 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     """
     pin = settings.pop("ca_cert_hash")
     try:
-        address = node_ip or node_address()
+        ranges = parse_ranges(settings["cluster_cidr"])
+        parse_ranges(settings["service_cidr"])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    try:
+        address = node_ip or node_addresses(network.version for network in ranges)
     except NoNodeAddress as error:
         raise click.ClickException(f"{error}; or name one with --node-ip") from error
     try:
@@ -94,10 +123,12 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     except ValueError as error:
         raise click.BadParameter(f"--stub-domain: {error}") from error
     reserved, alignment = take_reservations(settings)
+    settings["node_port_addresses"] = _node_port_addresses(settings["node_port_addresses"])
     agent = AgentConfig(
         node_ip=address,
         reserved=reserved,
         alignment=alignment,
+        shutdown=take_shutdown(settings),
         token=token or os.environ.get("SAGONG_JOIN_TOKEN", ""),
         labels=dict(label.partition("=")[::2] for label in labels),
         **settings,
@@ -105,6 +136,16 @@ def command(config: Path | None, node_ip: str, token: str, labels: Any, **settin
     if pin and agent.ca_file is None and agent.kubeconfig is None:
         agent = _with_pinned_ca(agent, pin)
     _run(agent)
+
+
+def _node_port_addresses(given: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(part.strip() for text in given for part in text.split(",") if part.strip())
+    if found == ("primary",):
+        return found
+    try:
+        return tuple(str(ipaddress.ip_network(part)) for part in found)
+    except ValueError as error:
+        raise click.BadParameter(f"--nodeport-addresses: {error}") from error
 
 
 def _with_pinned_ca(agent: AgentConfig, pin: str) -> AgentConfig:

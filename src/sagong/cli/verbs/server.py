@@ -137,9 +137,9 @@ def command(config: Path | None, listen: str, advertise_address: str, **settings
     server = ServerConfig(
         access=_access({name: settings.pop(name) for name in _ACCESS}),
         audit_log=LogSettings(settings.pop("audit_log_path"), size, age, backups),
-        host=host,
+        host=host.strip("[]"),
         port=int(port),
-        advertise_address=advertise_address or _address_of(host),
+        advertise_address=advertise_address or _address_of(host.strip("[]")),
         **settings,
     )
     run(server)

@@ -38,6 +38,13 @@ from sagong.local.layout import Layout
     show_default=True,
     help="What several nodes are called before their number.",
 )
+@click.option(
+    "--ip-family",
+    type=click.Choice(["ipv4", "ipv6", "dual"]),
+    default="ipv4",
+    show_default=True,
+    help="Address families of nodes, pods and services; dual is IPv4 with IPv6 beside it.",
+)
 @options.kubeconfig
 @options.data_dir
 @options.run_dir
@@ -54,6 +61,7 @@ def command(
     One node is this machine itself; of several, each gets a network namespace and a containerd of
     its own. Run it again to bring back whatever is not running.
     """
+    from sagong.cmd.ip_families import IpFamily
     from sagong.cmd.up import UpConfig, UpError, up
 
     layout = options.layout(places["data_dir"], places["run_dir"])
@@ -72,6 +80,7 @@ def command(
         simulated,
         pretending,
         node_prefix=places["node_prefix"],
+        ip_family=IpFamily(places["ip_family"]),
     )
     try:
         asyncio.run(up(config, click.echo))

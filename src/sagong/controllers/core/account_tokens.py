@@ -53,7 +53,7 @@ CONTROLLER = Controller(
     reconciles=SECRETS,
     watches=(Watch(SECRETS, indexes={"account": _index}), Watch(ACCOUNTS, _secrets_of)),
     workers=2,
-    concerns=lambda secret: secret.get("type") == TYPE,
+    concerns=lambda secret, _: secret.get("type") == TYPE,
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sagong.api.address_pools import AddressPool, choose_address
+from sagong.api.address_ranges import canonical_address
 from sagong.api.meta import (
     condition,
     deep_copy,
@@ -127,6 +128,8 @@ def plan(seen: Seen, pools: Sequence[AddressPool] = ()) -> Plan:
 
 
 def _plan_pooled(seen: Seen, pools: Sequence[AddressPool]) -> Plan:
+    if "IPv4" not in (seen.service["spec"].get("ipFamilies") or ["IPv4"]):
+        return Plan((), "the pools have addresses of IPv4 alone")
     taken = {ip for rival in seen.rivals for ip in _given(rival)}
     asked = seen.service["spec"].get("loadBalancerIP") or ""
     current = next(iter(_given(seen.service)), "")
@@ -156,9 +159,16 @@ def node_addresses(node: Obj) -> list[str]:
     ready = condition(node, "Ready")
     if EXCLUDED_LABEL in labels_of(node) or ready is None or ready["status"] != "True":
         return []
-    given = (node.get("status") or {}).get("addresses") or ()
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    given = [a for a in addresses if canonical_address(a["address"]) is not None]
     outside = [a["address"] for a in given if a["type"] == "ExternalIP"]
     return outside or [a["address"] for a in given if a["type"] == "InternalIP"]
+
+
+def addresses_of_nodes(nodes: Iterable[Obj]) -> list[str]:
+    """Where all nodes are reached: of IPv4, where they have such addresses."""
+    every = sorted({ip for node in nodes for ip in node_addresses(node)})
+    return [ip for ip in every if ":" not in ip] or every
 
 
 def reconciler(pools: Sequence[AddressPool]) -> Reconcile:

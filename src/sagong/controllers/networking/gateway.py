@@ -1,7 +1,7 @@
-"""Say what became of GatewayClasses, Gateways and HTTPRoutes that the nodes' proxies serve.
+"""Say what became of GatewayClasses, Gateways and routes that the nodes' proxies serve.
 
-Reads: GatewayClass, Gateway, HTTPRoute, ReferenceGrant, Namespace, Node, Service.  Writes: their
-status.  Invariant: what another controller said of a route's other parents is kept.
+Reads: GatewayClass, Gateway, HTTPRoute, GRPCRoute, ReferenceGrant, Namespace, Node, Service.
+Writes: their status.  Invariant: what another controller said of a route's other parents is kept.
 """
 
 import logging
@@ -12,7 +12,7 @@ from sagong.api.errors import AlreadyExists, ApiError
 from sagong.api.meta import deep_copy, is_deleting, key_of, name_of, namespace_of
 from sagong.api.types import Key, Obj
 from sagong.client.client import Client
-from sagong.controllers.core.load_balancer import node_addresses
+from sagong.controllers.core.load_balancer import addresses_of_nodes, node_addresses
 from sagong.core.clock import format_time
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch
 
@@ -31,25 +31,34 @@ def _waking(resource: str, woken: str) -> Watch:
     return Watch(resource, wakes)
 
 
-_COMPONENT = "gateway-controller"  # all three act under one account
+_KINDS = [{"group": api.GROUP, "kind": kind} for kind in api.ROUTE_KINDS]
+_ROUTES = (api.ROUTES, api.GRPC_ROUTES)
+_COMPONENT = "gateway-controller"  # all of them act under one account
 CLASS_CONTROLLER = Controller(name="gateway-class", reconciles=api.CLASSES, component=_COMPONENT)
 GATEWAY_CONTROLLER = Controller(
     name="gateway",
     reconciles=api.GATEWAYS,
     watches=tuple(
         _waking(resource, api.GATEWAYS)
-        for resource in (api.CLASSES, api.ROUTES, "namespaces", "nodes")
+        for resource in (api.CLASSES, *_ROUTES, "namespaces", "nodes")
     ),
 )
-ROUTE_CONTROLLER = Controller(
-    name="gateway-route",
-    component=_COMPONENT,
-    reconciles=api.ROUTES,
-    watches=tuple(
-        _waking(resource, api.ROUTES)
-        for resource in (api.CLASSES, api.GATEWAYS, api.GRANTS, "namespaces", "services")
-    ),
-)
+
+
+def _route_controller(name: str, routes: str) -> Controller:
+    return Controller(
+        name=name,
+        component=_COMPONENT,
+        reconciles=routes,
+        watches=tuple(
+            _waking(resource, routes)
+            for resource in (api.CLASSES, api.GATEWAYS, api.GRANTS, "namespaces", "services")
+        ),
+    )
+
+
+ROUTE_CONTROLLER = _route_controller("gateway-route", api.ROUTES)
+GRPC_ROUTE_CONTROLLER = _route_controller("gateway-grpc-route", api.GRPC_ROUTES)
 
 
 def conditions(
@@ -82,12 +91,12 @@ def plan_gateway(gateway: Obj, cache: Cache, now: float) -> Obj:
         _listener(gateway, listener, old, cache, now)
         for listener in gateway["spec"].get("listeners") or ()
     ]
-    addresses = {ip for n in cache.list("nodes") for ip in node_addresses(n) if ":" not in ip}
+    addresses = addresses_of_nodes(cache.list("nodes"))
     programmed = "True" if addresses and any(_is_served(li) for li in listeners) else "False"
     reason = "Programmed" if programmed == "True" else "AddressNotAssigned"
     truths = (("Accepted", "True", "Accepted"), ("Programmed", programmed, reason))
     return {
-        "addresses": [{"type": "IPAddress", "value": ip} for ip in sorted(addresses)],
+        "addresses": [{"type": "IPAddress", "value": ip} for ip in addresses],
         "conditions": conditions(old.get("conditions") or (), truths, generation, now),
         "listeners": listeners,
     }
@@ -112,10 +121,11 @@ def _listener(gateway: Obj, listener: Obj, old: Obj, cache: Cache, now: float) -
     namespaces = api.namespace_labels(cache.list("namespaces"))
     return {
         "name": listener["name"],
-        "supportedKinds": [{"group": api.GROUP, "kind": "HTTPRoute"}] if supported else [],
+        "supportedKinds": _KINDS if supported else [],
         "attachedRoutes": sum(
             _is_attached(route, gateway, listener["name"], namespaces)
-            for route in cache.list(api.ROUTES)
+            for resource in _ROUTES
+            for route in cache.list(resource)
         ),
         "conditions": conditions(before.get("conditions") or (), truths, generation, now),
     }
@@ -172,7 +182,7 @@ def _resolved(route: Obj, cache: Cache) -> str:
             if kind != "Service" or reference.get("group", "") != "":
                 return "InvalidKind"
             own = namespace_of(route)
-            if not api.is_granted(grants, kind="HTTPRoute", namespace=own, to=to):
+            if not api.is_granted(grants, kind=api.kind_of(route), namespace=own, to=to):
                 return "RefNotPermitted"
             if cache.get("services", namespace, reference["name"]) is None:
                 return "BackendNotFound"
@@ -199,13 +209,21 @@ async def reconcile_gateway(key: Key, env: Env) -> Result:
 
 
 async def reconcile_route(key: Key, env: Env) -> Result:
-    found = env.cache.get(api.ROUTES, key.namespace, key.name)
+    return await _reconcile_route(api.ROUTES, key, env)
+
+
+async def reconcile_grpc_route(key: Key, env: Env) -> Result:
+    return await _reconcile_route(api.GRPC_ROUTES, key, env)
+
+
+async def _reconcile_route(resource: str, key: Key, env: Env) -> Result:
+    found = env.cache.get(resource, key.namespace, key.name)
     if found is None or is_deleting(found):
         return DONE
     status = plan_route(found, env.cache, env.clock.now())
     if not status["parents"] and not (found.get("status") or {}).get("parents"):
         return DONE
-    return await _write(api.ROUTES, found, status, env)
+    return await _write(resource, found, status, env)
 
 
 async def _write(resource: str, found: Obj, status: Obj, env: Env) -> Result:
@@ -237,5 +255,6 @@ MEMBERS: tuple[tuple[Controller, Reconcile], ...] = (
     (CLASS_CONTROLLER, reconcile_class),
     (GATEWAY_CONTROLLER, reconcile_gateway),
     (ROUTE_CONTROLLER, reconcile_route),
+    (GRPC_ROUTE_CONTROLLER, reconcile_grpc_route),
 )
-NEEDED = (api.CLASSES, api.GATEWAYS, api.ROUTES, api.GRANTS)
+NEEDED = (api.CLASSES, api.GATEWAYS, *_ROUTES, api.GRANTS)

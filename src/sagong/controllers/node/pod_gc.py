@@ -22,11 +22,27 @@ QUARANTINE_SECONDS = 40.0  # upstream's: a node that is only re-registering come
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
+def _is_doubtful(pod: Obj, cache: Cache) -> bool:
+    """Whether the pod may be one to remove: most pods of most changes are not."""
+    if is_deleting(pod) or is_finished(pod):
+        return True
+    node = pod["spec"].get("nodeName")
+    return bool(node) and cache.get("nodes", "", node) is None
+
+
 def _pods_of_node(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Key]:
     node = new or old
-    if node is None:
+    if node is None or (old and new and _is_out_of_service(old) == _is_out_of_service(new)):
         return []
     return [key_of(pod) for pod in cache.with_index("pods", "node", name_of(node))]
+
+
+def _is_out_of_service(node: Obj) -> bool:
+    """Declared so by a taint, and not ready either."""
+    if not any(t["key"] == _OUT_OF_SERVICE for t in node["spec"].get("taints") or ()):
+        return False
+    ready = condition(node, "Ready")
+    return ready is None or ready["status"] != "True"
 
 
 def surplus(ended: Iterable[Obj], kept_max: int) -> Sequence[Obj]:
@@ -63,6 +79,7 @@ CONTROLLER = Controller(
             },
         ),
     ),
+    concerns=_is_doubtful,
 )
 
 
@@ -93,10 +110,7 @@ def plan(seen: Seen) -> Verdict:
         return Verdict.UNSCHEDULED if is_deleting(seen.pod) else Verdict.KEEP
     if seen.node is None:
         return Verdict.ORPHANED
-    taints = {t["key"] for t in seen.node["spec"].get("taints") or ()}
-    ready = condition(seen.node, "Ready")
-    unready = ready is None or ready["status"] != "True"
-    if is_deleting(seen.pod) and unready and _OUT_OF_SERVICE in taints:
+    if is_deleting(seen.pod) and _is_out_of_service(seen.node):
         return Verdict.OUT_OF_SERVICE
     return Verdict.KEEP
 

@@ -22,6 +22,15 @@ def _pods_of_node(old: Obj | None, new: Obj | None, cache: Cache) -> Iterable[Ke
     return [key_of(pod) for pod in cache.with_index("pods", "node", name_of(new))]
 
 
+def _is_tainted(pod: Obj, cache: Cache) -> bool:
+    """Whether the pod is on a node with such taints, or on one that is not there (any more)."""
+    name = pod["spec"].get("nodeName")
+    if not name:
+        return False
+    node = cache.get("nodes", "", name)
+    return node is None or bool(_no_execute(node))
+
+
 CONTROLLER = Controller(
     name="taint-eviction-controller",
     reconciles="pods",
@@ -30,6 +39,7 @@ CONTROLLER = Controller(
         Watch("pods", indexes={"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
     ),
     workers=8,
+    concerns=_is_tainted,
 )
 
 

@@ -15,7 +15,7 @@ CONTROLLER = Controller(
     name="disruption",
     component="controllermanager",
     reconciles="pods",
-    concerns=lambda pod: condition(pod, "DisruptionTarget") is not None,
+    concerns=lambda pod, _: condition(pod, "DisruptionTarget") is not None,
 )
 
 

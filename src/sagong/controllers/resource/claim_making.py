@@ -71,7 +71,7 @@ CONTROLLER = Controller(
     watches=(Watch(CLAIMS, _pods_of_claim), Watch(TEMPLATES, _pods_of_template)),
     workers=10,
     component="resource_claim",
-    concerns=lambda pod: bool(pod["spec"].get("resourceClaims")),
+    concerns=lambda pod, _: bool(pod["spec"].get("resourceClaims")),
 )
 
 

@@ -81,7 +81,7 @@ CONTROLLER = Controller(
     name="attachdetach",
     reconciles="nodes",
     watches=(
-        Watch("pods", _node_of, {"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
+        Watch("pods", _node_of_pod, {"node": lambda pod: [pod["spec"].get("nodeName") or ""]}),
         Watch(
             ATTACHMENTS,
             _node_of,

@@ -34,7 +34,7 @@ CONTROLLER = Controller(
     name="ephemeral-volume",
     reconciles="pods",
     watches=(owned(CLAIMS, "Pod"),),
-    concerns=lambda pod: bool(_names(pod)),
+    concerns=lambda pod, _: bool(_names(pod)),
 )
 
 

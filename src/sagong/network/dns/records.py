@@ -4,12 +4,12 @@ Source of semantics: the "Kubernetes DNS-Based Service Discovery" specification 
 silent CoreDNS' kubernetes plugin: a name that exists without the asked type is NODATA, a headless
 service without endpoints does not exist, addresses of pods are answered without looking for a pod.
 
-    <service>.<ns>.svc.<domain>                     A, SRV     cluster IP, or each endpoint's
-    <hostname>.<service>.<ns>.svc.<domain>          A          one endpoint
-    _<port>._<protocol>.<service>.<ns>.svc.<domain> SRV        one port
-    <a-b-c-d>.<ns>.pod.<domain>                     A          that address
-    d.c.b.a.in-addr.arpa                            PTR        of service or endpoint addresses
-    dns-version.<domain>                            TXT        1.1.0
+    <service>.<ns>.svc.<domain>                     A, AAAA, SRV  cluster IPs, or each endpoint's
+    <hostname>.<service>.<ns>.svc.<domain>          A, AAAA       one endpoint
+    _<port>._<protocol>.<service>.<ns>.svc.<domain> SRV           one port
+    <a-b-c-d>.<ns>.pod.<domain>                     A, AAAA       that address
+    d.c.b.a.in-addr.arpa, ....ip6.arpa              PTR           of service or endpoint addresses
+    dns-version.<domain>                            TXT           1.1.0
 """
 
 import enum
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from sagong.api.address_ranges import canonical_address
 from sagong.api.meta import name_of, namespace_of
 from sagong.api.types import Obj
 from sagong.network.indexes import service_name_of
@@ -28,6 +29,8 @@ TTL_SECONDS_ENDPOINTS = 5  # of endpoints' own addresses
 TTL_SECONDS_NEGATIVE = 5  # how long a resolver may remember that a name is not there
 
 T = TypeVar("T")
+
+_NIBBLES = 32  # of an IPv6 address, each a label
 
 Name = tuple[str, ...]  # labels, lower case, the root's left out
 
@@ -98,10 +101,10 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The cluster's domain and the address of its name server."""
+    """The cluster's domain and the addresses of its name server."""
 
     domain: Name
-    server_ip: str
+    server_ips: tuple[str, ...]
 
     def has(self, name: Name) -> bool:
         return name[-len(self.domain) :] == self.domain
@@ -122,9 +125,8 @@ def answer(zone: Zone, name: Name, type_: int, view: View) -> Answer | None:
     """The answer to a question, or None if the name is not ours to answer."""
     if zone.has(name):
         return _in_zone(zone, name, type_, view)
-    if name[-2:] == ("in-addr", "arpa"):
-        return _reverse(zone, name, type_, view)
-    return None
+    ip = _reversed_address(name)
+    return _reverse(zone, ip, name, type_, view) if ip is not None else None
 
 
 def soa(zone: Zone) -> Record:
@@ -133,8 +135,12 @@ def soa(zone: Zone) -> Record:
 
 
 def pod_name(ip: str) -> str:
-    """The label that stands for an address without a hostname: ``10-244-1-5``."""
-    return ip.replace(".", "-")
+    """The label that stands for an address without a hostname: ``10-244-1-5``, ``fd00--1-5``."""
+    return ip.replace(".", "-").replace(":", "-")
+
+
+def address_record(name: Name, ttl_seconds: int, ip: str) -> Record:
+    return Record(name, Type.AAAA if ":" in ip else Type.A, ttl_seconds, ip)
 
 
 def _in_zone(zone: Zone, name: Name, type_: int, view: View) -> Answer:
@@ -144,7 +150,7 @@ def _in_zone(zone: Zone, name: Name, type_: int, view: View) -> Answer:
     if labels == ("dns-version",):
         return _only(type_, Record(name, Type.TXT, TTL_SECONDS, SPECIFICATION_VERSION))
     if name == zone.server:
-        return _only(type_, Record(name, Type.A, TTL_SECONDS, zone.server_ip))
+        return _only(type_, *_server_addresses(zone))
     if labels == ("dns",):
         return NO_DATA
     if labels[-1] == "svc":
@@ -155,13 +161,16 @@ def _in_zone(zone: Zone, name: Name, type_: int, view: View) -> Answer:
 
 
 def _apex(zone: Zone, type_: int) -> Answer:
-    server = Record(zone.server, Type.A, TTL_SECONDS, zone.server_ip)
     if type_ == Type.SOA:
         return Answer(records=(soa(zone),))
     if type_ == Type.NS:
         record = Record(zone.domain, Type.NS, TTL_SECONDS, ".".join(zone.server))
-        return Answer(records=(record,), additional=(server,))
+        return Answer(records=(record,), additional=_server_addresses(zone))
     return NO_DATA
+
+
+def _server_addresses(zone: Zone) -> tuple[Record, ...]:
+    return tuple(address_record(zone.server, TTL_SECONDS, ip) for ip in zone.server_ips)
 
 
 def _only(type_: int, *records: Record) -> Answer:
@@ -178,11 +187,13 @@ def _pods(labels: Name, name: Name, type_: int, view: View) -> Answer:
         return NO_DATA
     if len(labels) > 2:
         return NAME_ERROR
-    try:
-        ip = str(ipaddress.IPv4Address(labels[0].replace("-", ".")))
-    except ValueError:
-        return NAME_ERROR
-    return _only(type_, Record(name, Type.A, TTL_SECONDS, ip))
+    for separator in (".", ":"):
+        try:
+            ip = str(ipaddress.ip_address(labels[0].replace("-", separator)))
+        except ValueError:
+            continue
+        return _only(type_, address_record(name, TTL_SECONDS, ip))
+    return NAME_ERROR
 
 
 def _services(zone: Zone, labels: Name, name: Name, type_: int, view: View) -> Answer:
@@ -243,7 +254,7 @@ def _cluster_ip(
     service: Obj, wanted: tuple[str, str], name: Name, service_domain: Name, type_: int
 ) -> Answer:
     spec = service["spec"]
-    ips = [ip for ip in spec.get("clusterIPs") or [spec["clusterIP"]] if ":" not in ip]
+    ips = spec.get("clusterIPs") or [spec["clusterIP"]]
     ports = [
         (p.get("name") or "", p.get("protocol") or "TCP", int(p["port"]))
         for p in spec.get("ports") or ()
@@ -252,7 +263,7 @@ def _cluster_ip(
     if not ports and wanted != ("", ""):
         return NAME_ERROR
     if type_ != Type.SRV:
-        return _only(type_, *(Record(name, Type.A, TTL_SECONDS, ip) for ip in ips))
+        return _only(type_, *(address_record(name, TTL_SECONDS, ip) for ip in ips))
     weight = 100 // max(1, len(ports))
     target = ".".join(service_domain)
     return Answer(
@@ -260,7 +271,7 @@ def _cluster_ip(
             Record(name, Type.SRV, TTL_SECONDS, target, port=number, weight=weight)
             for number in _unique(number for _, _, number in ports)
         ),
-        additional=tuple(Record(service_domain, Type.A, TTL_SECONDS, ip) for ip in ips),
+        additional=tuple(address_record(service_domain, TTL_SECONDS, ip) for ip in ips),
     )
 
 
@@ -283,21 +294,23 @@ def _headless(
     if not found:
         return NAME_ERROR
     named = [(e, number) for e, number in found if number]
-    weight = max(1, 100 // max(1, len(named)))
     additional = {
-        e.ip: Record((e.hostname, *service_domain), Type.A, TTL_SECONDS_ENDPOINTS, e.ip)
+        e.ip: address_record((e.hostname, *service_domain), TTL_SECONDS_ENDPOINTS, e.ip)
         for e, _ in named
     }
+    # An endpoint with a name has it at its addresses of both families.
+    targets = _unique((e.hostname, number) for e, number in named)
+    weight = max(1, 100 // max(1, len(targets)))
     records = tuple(
         Record(
             name,
             Type.SRV,
             TTL_SECONDS_ENDPOINTS,
-            ".".join((e.hostname, *service_domain)),
+            ".".join((hostname, *service_domain)),
             port=number,
             weight=weight,
         )
-        for e, number in named
+        for hostname, number in targets
     )
     return Answer(records=records, additional=tuple(additional.values()))
 
@@ -306,13 +319,13 @@ def _endpoint_addresses(endpoints: list[_Endpoint], name: Name, type_: int) -> A
     if not endpoints:
         return NAME_ERROR
     ips = _unique(e.ip for e in endpoints)
-    return _only(type_, *(Record(name, Type.A, TTL_SECONDS_ENDPOINTS, ip) for ip in ips))
+    return _only(type_, *(address_record(name, TTL_SECONDS_ENDPOINTS, ip) for ip in ips))
 
 
 def _endpoints(slices: Iterable[Obj]) -> Iterable[_Endpoint]:
-    """The ready IPv4 endpoints. Whoever wants unready ones published has them marked ready."""
+    """The ready endpoints. Whoever wants unready ones published has them marked ready."""
     for slice_ in slices:
-        if slice_.get("addressType") != "IPv4":
+        if slice_.get("addressType") not in ("IPv4", "IPv6"):
             continue
         ports = tuple(
             (p.get("name") or "", p.get("protocol") or "TCP", int(p["port"]))
@@ -322,17 +335,27 @@ def _endpoints(slices: Iterable[Obj]) -> Iterable[_Endpoint]:
         for entry in slice_.get("endpoints") or ():
             if (entry.get("conditions") or {}).get("ready") is False:
                 continue
-            ip = entry["addresses"][0]
+            ip = canonical_address(entry["addresses"][0])
+            if ip is None:
+                continue
             yield _Endpoint(ip, (entry.get("hostname") or pod_name(ip)).lower(), ports)
 
 
-def _reverse(zone: Zone, name: Name, type_: int, view: View) -> Answer | None:
-    if len(name) != 6:
-        return None
+def _reversed_address(name: Name) -> str | None:
+    """The address that a name below in-addr.arpa or ip6.arpa stands for; None for other names."""
+    backwards = name[-3::-1]
     try:
-        ip = str(ipaddress.IPv4Address(".".join(reversed(name[:4]))))
+        if name[-2:] == ("in-addr", "arpa"):
+            return str(ipaddress.IPv4Address(".".join(backwards)))
+        nibbles = "".join(backwards)
+        if name[-2:] == ("ip6", "arpa") and len(backwards) == len(nibbles) == _NIBBLES:
+            return str(ipaddress.IPv6Address(bytes.fromhex(nibbles)))
     except ValueError:
         return None
+    return None
+
+
+def _reverse(zone: Zone, ip: str, name: Name, type_: int, view: View) -> Answer | None:
     service = view.service_of_ip(ip)
     if service is not None:
         target = (name_of(service), namespace_of(service), "svc", *zone.domain)

@@ -5,13 +5,14 @@ and goes on resolving while the API server is away.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dnslib import CNAME, QTYPE, RR, A, DNSError, DNSRecord
+from dnslib import AAAA, CNAME, QTYPE, RR, A, DNSError, DNSRecord
 
 from sagong.api.types import Obj
 from sagong.core.clock import Clock
@@ -36,6 +37,7 @@ TEMPLATES_MAX = 10_000  # answers kept ready, a few hundred bytes each; past it 
 FORWARDED_MAX = 512  # questions waiting for a resolver at once; past it: server failure
 FORWARDED_OF_CLIENT_MAX = 128  # of one address, so that one client cannot take them all
 CONNECTIONS_MAX = 256  # by TCP; past it a connection is closed at once
+CONNECTIONS_OF_CLIENT_MAX = 64  # of one address, so that one client cannot take them all
 CONNECTION_IDLE_SECONDS = 10.0
 BIND_RETRY_SECONDS = 5.0  # while another program has the port
 CHAIN_MAX = 8  # names that an external name may lead through within the cluster
@@ -45,7 +47,7 @@ CHAIN_MAX = 8  # names that an external name may lead through within the cluster
 class DnsConfig:
     """Where the server is, and what it is the authority of."""
 
-    ip: str = "10.96.0.10"
+    ips: tuple[str, ...] = ("10.96.0.10",)
     domain: str = "cluster.local"
     port: int = 53
     resolv_conf: Path = Path("/etc/resolv.conf")
@@ -57,20 +59,21 @@ class DnsServer:
     """Tell it of every change with ``changed`` after the cache has it; ``run`` serves."""
 
     def __init__(self, config: DnsConfig, cache: Cache, *, clock: Clock) -> None:
-        """The address must be one of this machine's when ``run`` is called."""
+        """The addresses must be this machine's when ``run`` is called."""
         self._config = config
-        self._zone = Zone(tuple(config.domain.lower().split(".")), config.ip)
+        self._zone = Zone(tuple(config.domain.lower().split(".")), config.ips)
         self._view = ClusterView(cache)
         self._templates: dict[bytes, Template] = {}
         self._upstream = Upstream(
             config.resolv_conf,
-            own_ip=config.ip,
+            own_ips=config.ips,
             clock=clock,
             port=config.upstream_port,
             stub_domains=config.stub_domains,
         )
         self._forwarded: Counter[str] = Counter()  # by the client's address
         self._connections: set[asyncio.StreamWriter] = set()
+        self._connected_clients: Counter[str] = Counter()  # by address
         self.serving = asyncio.Event()
 
     def changed(self, resource: str, old: Obj | None, new: Obj | None) -> None:
@@ -84,29 +87,29 @@ class DnsServer:
                 try:
                     await self._serve(tasks)
                 except OSError as error:
-                    where = f"{self._config.ip}:{self._config.port}"
-                    log.error("cluster DNS cannot listen on %s: %s", where, error)
+                    log.error("cluster DNS cannot listen: %s", error)
                 await asyncio.sleep(BIND_RETRY_SECONDS)
 
     async def _serve(self, tasks: Tasks) -> None:
-        address = (self._config.ip, self._config.port)
         loop = asyncio.get_running_loop()
-        stream_server = await asyncio.start_server(self._connected, *address)
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self, tasks), local_addr=address
-            )
-            try:
-                self.serving.set()
-                log.info("cluster DNS answers on %s:%d", *address)
-                await asyncio.Event().wait()
-            finally:
-                self.serving.clear()
-                transport.close()
-        finally:
-            stream_server.close()
-            for writer in tuple(self._connections):
-                writer.close()
+        async with contextlib.AsyncExitStack() as listening:
+            for ip in self._config.ips:
+                address = (ip, self._config.port)
+                streams = await asyncio.start_server(self._connected, *address)
+                listening.callback(streams.close)
+                transport, _ = await loop.create_datagram_endpoint(
+                    lambda: _Datagrams(self, tasks), local_addr=address
+                )
+                listening.callback(transport.close)
+            listening.callback(self._close_connections)
+            self.serving.set()
+            listening.callback(self.serving.clear)
+            log.info("cluster DNS answers on %s", ", ".join(self._config.ips))
+            await asyncio.Event().wait()
+
+    def _close_connections(self) -> None:
+        for writer in tuple(self._connections):
+            writer.close()
 
     def answer_nowait(self, question: Question, *, bytes_max: int) -> bytes | None:
         """The answer if the cluster alone knows it; None: a resolver must be asked."""
@@ -170,7 +173,7 @@ class DnsServer:
                             ".".join(name),
                             record.type,
                             ttl=record.ttl_seconds,
-                            rdata=A(record.data),
+                            rdata=(AAAA if record.type is Type.AAAA else A)(record.data),
                         )
                     )
                 return bytes(reply.pack())
@@ -192,16 +195,19 @@ class DnsServer:
         return bytes(reply.pack())
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= CONNECTIONS_MAX:
+        client = (writer.get_extra_info("peername") or ("",))[0]
+        full = len(self._connections) >= CONNECTIONS_MAX
+        if full or self._connected_clients[client] >= CONNECTIONS_OF_CLIENT_MAX:
             writer.close()
             return
         self._connections.add(writer)
+        self._connected_clients[client] += 1
         try:
             while True:
                 async with asyncio.timeout(CONNECTION_IDLE_SECONDS):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     message = await reader.readexactly(size)
-                reply = await self._answer_whole(message, writer.get_extra_info("peername")[0])
+                reply = await self._answer_whole(message, client)
                 if reply is None:
                     break
                 writer.write(len(reply).to_bytes(2, "big") + reply)
@@ -210,6 +216,9 @@ class DnsServer:
             log.debug("a client is done or gone: %s", error)
         finally:
             self._connections.discard(writer)
+            self._connected_clients[client] -= 1
+            if not self._connected_clients[client]:
+                del self._connected_clients[client]
             writer.close()
 
     async def _answer_whole(self, message: bytes, client: str) -> bytes | None:

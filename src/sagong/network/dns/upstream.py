@@ -7,7 +7,7 @@ A resolver that does not answer is left alone for a while, so that a machine wit
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from sagong.core.clock import Clock
@@ -44,14 +44,14 @@ class UpstreamError(Exception):
 
 
 def parse_resolv_conf(text: str, *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    """The IPv4 resolvers of a resolv.conf(5), in order, less some."""
+    """The resolvers of a resolv.conf(5), in order, less some."""
     found: list[str] = []
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0] != "nameserver":
             continue
         try:
-            found.append(str(ipaddress.IPv4Address(words[1])))
+            found.append(str(ipaddress.ip_address(words[1])))
         except ValueError:
             continue
     return tuple(ip for ip in dict.fromkeys(found) if ip not in set(without))[:RESOLVERS_MAX]
@@ -61,7 +61,7 @@ def parse_stub_domain(text: str) -> tuple[Name, tuple[str, ...]]:
     """``corp.example=10.1.1.1,10.1.1.2``. Raises ValueError."""
     domain, equals, servers = text.partition("=")
     name = tuple(domain.strip(".").lower().split("."))
-    addresses = tuple(str(ipaddress.IPv4Address(s.strip())) for s in servers.split(","))
+    addresses = tuple(str(ipaddress.ip_address(s.strip())) for s in servers.split(","))
     if not equals or not all(name):
         raise ValueError(f"{text!r} is not DOMAIN=ADDRESS[,ADDRESS]")
     return name, addresses
@@ -74,15 +74,15 @@ class Upstream:
         self,
         resolv_conf: Path,
         *,
-        own_ip: str,
+        own_ips: Collection[str],
         clock: Clock,
         port: int = PORT,
         stub_domains: StubDomains | None = None,
     ) -> None:
-        """``own_ip`` is never asked: that would be a loop."""
+        """``own_ips`` are never asked: that would be a loop."""
         self._stub_domains = stub_domains or {}
         self._resolv_conf = resolv_conf
-        self._own_ip = own_ip
+        self._own_ips = own_ips
         self._clock = clock
         self._port = port
         self._servers: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class Upstream:
         servers: tuple[str, ...] = ()
         for path in (self._resolv_conf, SYSTEMD_RESOLV_CONF):
             try:
-                servers = parse_resolv_conf(path.read_text(), without=(self._own_ip,))
+                servers = parse_resolv_conf(path.read_text(), without=self._own_ips)
             except OSError:
                 continue
             if any(not ipaddress.IPv4Address(s).is_loopback for s in servers):

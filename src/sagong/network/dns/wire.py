@@ -5,6 +5,7 @@ answer, ageing a foreign one. It builds no objects per record; dnslib, which doe
 times slower and is used where a foreign answer is taken apart (``upstream.py``).
 """
 
+import ipaddress
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ def _pack(record: Record, question: Question) -> bytes:
 def _pack_data(record: Record) -> bytes:
     if record.type is Type.A:
         return bytes(map(int, record.data.split(".")))
+    if record.type is Type.AAAA:
+        return ipaddress.IPv6Address(record.data).packed
     if record.type is Type.TXT:
         text = record.data.encode()
         return bytes((len(text),)) + text

@@ -1,12 +1,13 @@
 """The proxy's files for what is served. Pure.
 
 A request's host and path are looked up in two maps (exact paths, prefixes), for its host, then for
-the wildcard of its host, then for no host: six look-ups however many routes there are. Entries of
-the prefix map end in a slash, and so does what is looked up: the longest entry is then the longest
+the wildcards of its host, then for no host: so many look-ups however many routes there are. Entries
+of the prefix map end in a slash, as does what is looked up: the longest entry is then the longest
 prefix of whole elements. What is found is a backend, or a group of choices that look at more of the
 request; those of less specific matches stand behind a group's own.
 """
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from sagong.network.ingress.model import (
 CONFIG = "haproxy.cfg"
 GROUP = "group-"
 NOT_FOUND = "not-found"
+WILDCARD_LABELS_MAX = 10  # that "**" stands for; hosts with more are not met by such wildcards
+_NEXT_LABEL = "next label"
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -48,6 +51,7 @@ class Surroundings:
     ports: Ports
     resolver: str  # address and port of the cluster's name server, "" without one
     user: str = ""  # whom the workers run as; "" stays root
+    has_ipv6: bool = False  # whether the node has addresses of it
 
 
 def plan_files(sites: Sites, where: Surroundings) -> Mapping[str, bytes]:
@@ -120,22 +124,28 @@ def _frontend(
     *,
     is_tls: bool,
 ) -> str:
-    bind = f"bind {where.ports.address}:{port}"
+    tls = ""
     if is_tls:
         certificates = where.directory / f"certificates-{port}.list"
-        bind += f" ssl strict-sni alpn h2,http/1.1 crt-list {certificates}"
+        tls = f" ssl strict-sni alpn h2,http/1.1 crt-list {certificates}"
+    addresses = [f"{where.ports.address}:{port}"]
+    if where.has_ipv6 and not where.ports.address:
+        addresses.append(f":::{port} v6only")
     exact, prefix = (where.directory / f"{kind}-{port}.map" for kind in ("exact", "prefix"))
     lines = [
         f"frontend port-{port}",
-        f"    {bind}",
+        *(f"    bind {address}{tls}" for address in addresses),
         f"    http-request set-header X-Forwarded-Proto {'https' if is_tls else 'http'}",
         "    http-request set-header X-Forwarded-Host %[req.hdr(host)]",
         "    http-request set-header X-Real-IP %[src]",
         "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower",
-        "    http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)",
+        "    http-request set-var(txn.rest) var(txn.host),regsub(^[^.]*,)",
     ]
     unless = ""
-    for host in ("%[var(txn.host)]", "%[var(txn.wildcard)]", ""):
+    for host in _hosts_asked(site):
+        if host == _NEXT_LABEL:
+            lines.append("    http-request set-var(txn.rest) var(txn.rest),regsub(^[.][^.]*,)")
+            continue
         lines += [
             f"    http-request set-var-fmt(txn.asked) {host}%[path]{unless}",
             f"    http-request set-var(txn.found) var(txn.asked),map_str({exact})"
@@ -153,6 +163,18 @@ def _frontend(
         f"    default_backend {NOT_FOUND}-{port}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _hosts_asked(site: Site) -> Iterator[str]:
+    """What stands for the host in one look-up after the other, the most particular first."""
+    yield "%[var(txn.host)]"
+    yield "*%[var(txn.rest)]"
+    if any(match.host.startswith("**") for match in site.routes):
+        for label in range(WILDCARD_LABELS_MAX):
+            if label:
+                yield _NEXT_LABEL
+            yield "**%[var(txn.rest)]"
+    yield ""
 
 
 def _choose(group: str, choice: Choice) -> Iterator[str]:
@@ -202,14 +224,22 @@ def _with_less_specific(match: Match, site: Site) -> Iterator[Choice]:
 
 def _includes(other: Match, match: Match) -> bool:
     """Whether whatever a match takes, the other takes too."""
-    hosts = ("", match.host, "*." + match.host.partition(".")[2] if match.host else "")
-    if other.host not in hosts or other.exact:
+    if other.exact or not _includes_host(other.host, match.host):
         return False
     return (match.path.rstrip("/") + "/").startswith(other.path.rstrip("/") + "/")
 
 
-def _specificity(match: Match) -> tuple[bool, bool, int]:
-    return not match.host, match.host.startswith("*"), -len(match.path)
+def _includes_host(other: str, host: str) -> bool:
+    if other in ("", host):
+        return True
+    if other.startswith("**"):
+        return host.endswith(other[2:])
+    return bool(host) and other == "*." + host.partition(".")[2]
+
+
+def _specificity(match: Match) -> tuple[bool, bool, int, int]:
+    host = match.host.lstrip("*")
+    return not match.host, match.host.startswith("*"), -len(host), -len(match.path)
 
 
 def _map(site: Site, groups: Mapping[str, tuple[Choice, ...]], *, exact: bool) -> str:
@@ -295,13 +325,22 @@ def _redirect(redirect: Redirect) -> Iterator[str]:
         yield f"http-request redirect location {where} code {redirect.status}{condition}"
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _server(server: Server, where: Surroundings) -> str:
-    words = [f"{server.host}:{server.port}", f"weight {server.weight}"]
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    words = [f"{host}:{server.port}", f"weight {server.weight}"]
     if server.tls:
         words.append("ssl verify none")
     if server.http2:
-        words.append("proto h2")
-    if not server.host.replace(".", "").isdigit():
+        words.append("alpn h2" if server.tls else "proto h2")
+    if not _is_address(server.host):
         words.append("resolvers cluster init-addr none" if where.resolver else "init-addr none")
     return " ".join(words)
 

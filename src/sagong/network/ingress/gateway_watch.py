@@ -11,7 +11,16 @@ from collections.abc import Callable
 import orjson
 
 from sagong.api.errors import ApiError
-from sagong.api.gateway import CLASSES, GATEWAYS, GRANTS, GROUP, ROUTES, namespace_labels, resources
+from sagong.api.gateway import (
+    CLASSES,
+    GATEWAYS,
+    GRANTS,
+    GROUP,
+    GRPC_ROUTES,
+    ROUTES,
+    namespace_labels,
+    resources,
+)
 from sagong.api.types import Obj
 from sagong.client.client import Client
 from sagong.client.https import Https
@@ -42,6 +51,7 @@ class GatewayWatch:
             classes=tuple(self._objects.list(CLASSES)),
             gateways=tuple(self._objects.list(GATEWAYS)),
             routes=tuple(self._objects.list(ROUTES)),
+            grpc_routes=tuple(self._objects.list(GRPC_ROUTES)),
             grants=tuple(self._objects.list(GRANTS)),
             namespaces=namespace_labels(self._namespaces.list(NAMESPACES)),
         )

@@ -1,4 +1,4 @@
-"""What Gateways and their HTTPRoutes say is served. Pure.
+"""What Gateways and their routes say is served. Pure.
 
 Source of semantics: the published Gateway API. Of routes that take the same requests, the longer
 path, then a method, then more headers, then more parameters, then the older route comes first.
@@ -6,12 +6,20 @@ path, then a method, then more headers, then more parameters, then the older rou
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sagong.api.gateway import attach, is_granted, is_ours, listener_secrets, parent_key
+from sagong.api.gateway import (
+    attach,
+    is_granted,
+    is_ours,
+    kind_of,
+    listener_secrets,
+    parent_key,
+)
 from sagong.api.meta import key_of, name_of, namespace_of
 from sagong.api.types import Obj
 from sagong.core.durations import seconds
+from sagong.network.ingress.grpc_routes import as_http_route
 from sagong.network.ingress.ingresses import Cluster, servers_of
 from sagong.network.ingress.model import (
     Backend,
@@ -43,6 +51,7 @@ class Gateways:
     routes: Sequence[Obj]
     grants: Sequence[Obj]
     namespaces: Mapping[str, Mapping[str, str]]
+    grpc_routes: Sequence[Obj] = ()
 
     def ours(self) -> list[Obj]:
         return [g for g in self.gateways if is_ours(g, self.classes)]
@@ -62,7 +71,7 @@ def plan_gateways(seen: Gateways, cluster: Cluster) -> Sites:
     """What is served for the gateways that are ours."""
     gateways = {(namespace_of(g), name_of(g)): g for g in seen.ours()}
     taken: list[_Taken] = []
-    for route in seen.routes:
+    for route in (*seen.routes, *map(as_http_route, seen.grpc_routes)):
         for parent in route["spec"].get("parentRefs") or ():
             gateway = gateways.get(parent_key(route, parent) or ("", ""))
             if gateway is not None:
@@ -140,7 +149,9 @@ def _of_route(
                 backend = _backend(route, rule, path, seen, cluster)
                 rank = (*_rank(match, conditions), *age, number)
                 for hostname in hostnames:
-                    at = Match(hostname, path.path, path.exact)
+                    # Wildcards of this API stand for any number of labels.
+                    host = f"*{hostname}" if hostname.startswith("*") else hostname
+                    at = Match(host, path.path, path.exact)
                     yield _Taken(_port(listener), at, Choice(backend, conditions), rank)
 
 
@@ -192,11 +203,13 @@ def _servers(route: Obj, rule: Obj, seen: Gateways, cluster: Cluster) -> Iterato
     for reference in references:
         namespace = reference.get("namespace") or namespace_of(route)
         to = (reference.get("kind", "Service"), namespace, reference["name"])
-        granted = is_granted(seen.grants, kind="HTTPRoute", namespace=namespace_of(route), to=to)
+        granted = is_granted(seen.grants, kind=kind_of(route), namespace=namespace_of(route), to=to)
         if to[0] == "Service" and granted:
             weight = max(1, round(reference.get("weight", 1) / scale))
             port = {"number": reference.get("port")}
-            yield from servers_of(cluster, namespace, reference["name"], port, weight)
+            for server in servers_of(cluster, namespace, reference["name"], port, weight):
+                is_grpc = kind_of(route) == "GRPCRoute"
+                yield replace(server, http2=True) if is_grpc else server
 
 
 def _changes(said: Obj, path: Match) -> Iterator[tuple[Change, tuple[str, ...]]]:

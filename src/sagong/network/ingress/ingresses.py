@@ -119,9 +119,11 @@ def _port(service: Obj, wanted: Obj) -> Obj | None:
 
 
 def ready_addresses(slices: Iterable[Obj], port_name: str) -> Iterable[tuple[str, int]]:
-    """IPv4 addresses and port numbers of a service's ready endpoints."""
-    for piece in slices:
-        if piece.get("addressType") != "IPv4":
+    """Addresses and port numbers of a service's ready endpoints: of IPv4, where it has any."""
+    every = tuple(slices)
+    of_ipv4 = any(piece.get("addressType") == "IPv4" for piece in every)
+    for piece in every:
+        if piece.get("addressType") != ("IPv4" if of_ipv4 else "IPv6"):
             continue
         for port in piece.get("ports") or ():
             if (port.get("name") or "") != port_name or not port.get("port"):

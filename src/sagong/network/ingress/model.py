@@ -14,7 +14,7 @@ class Server:
     port: int
     weight: int = 1
     tls: bool = False  # the certificate is not verified, as with the API's own proxies
-    http2: bool = False  # without TLS
+    http2: bool = False  # without asking first whether it is spoken
 
 
 class Change(enum.Enum):
@@ -63,7 +63,8 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Match:
-    """Requests by host ("" any, ``*.example.com`` one label more) and path.
+    """Requests by host ("" any, ``*.example.com`` one label more, ``**.example.com`` any number of
+    labels more) and path.
 
     A prefix is of whole elements: ``/a`` is a prefix of ``/a`` and ``/a/b`` and not of ``/ab``.
     """

@@ -22,6 +22,7 @@ from sagong.network.policy.rules import (
     selections_of,
     set_name,
 )
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.fragment import ElementKey, Fragment
 from sagong.network.tables.ruleset import Ruleset
 
@@ -31,8 +32,9 @@ Group = tuple[str, tuple[Key, ...]]  # direction and the policies that guard
 class PolicyBook:
     """Feeds a Ruleset. ``put_...`` with None takes away."""
 
-    def __init__(self, node_name: str, ruleset: Ruleset) -> None:
+    def __init__(self, node_name: str, ruleset: Ruleset, family: Family = IPV4) -> None:
         self._node_name = node_name
+        self._family = family
         self._ruleset = ruleset
         self._pods: dict[Key, PodFacts] = {}
         self._by_namespace: dict[str, set[Key]] = {}
@@ -64,7 +66,7 @@ class PolicyBook:
             {name: s for name, s in gone.items() if name not in new},
         )
         # Before the groups that jump to it, and after those that did: the ruleset orders both.
-        self._ruleset.put(("policy", key), plan_policy(policy) if policy else None)
+        self._ruleset.put(("policy", key), plan_policy(policy, self._family) if policy else None)
         for pod in tuple(self._by_namespace.get(key.namespace, ())):
             if self._pods[pod].node == self._node_name:
                 self._guard(pod)
@@ -100,7 +102,7 @@ class PolicyBook:
             self._selections[name] += 1
             if self._selections[name] == 1:
                 self._selections_of.setdefault(selection.namespace, {})[name] = selection
-                self._ruleset.put(("selection", name), plan_selection(selection))
+                self._ruleset.put(("selection", name), plan_selection(selection, self._family))
                 changed |= self._enter(name, selection)
         for name, selection in old.items():
             self._selections[name] -= 1

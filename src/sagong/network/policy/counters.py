@@ -6,13 +6,14 @@ import orjson
 
 from sagong.network.policy.enforcer import TABLE
 from sagong.network.policy.rules import EGRESS, INGRESS
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.nft import Nft, NftError
 
 
-async def dropped_packets(nft: Nft) -> Mapping[str, int]:
+async def dropped_packets(nft: Nft, family: Family = IPV4) -> Mapping[str, int]:
     """By direction; nothing where no policy is. They begin again when the table is rewritten."""
     try:
-        listing = await nft.list_counters(TABLE)
+        listing = await nft.list_counters(TABLE, family)
     except NftError:
         return {}
     counters = (entry.get("counter") for entry in orjson.loads(listing)["nftables"])

@@ -1,4 +1,4 @@
-"""Keep the node's table of policies in step with NetworkPolicies, Namespaces and Pods.
+"""Keep the node's table of policies of one family in step with NetworkPolicies, Namespaces, Pods.
 
 Reads: NetworkPolicy, Namespace, and every Pod of the cluster, which are followed from the first
 policy on.  Writes: the ``sagong-policy`` table, which is there only while there is a policy.
@@ -18,6 +18,7 @@ from sagong.ctl.controller import Cache, Watch
 from sagong.network.policy.book import PolicyBook
 from sagong.network.policy.model import PodFacts, pod_facts, policy_of
 from sagong.network.policy.rules import frame
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.nft import Nft, NftError
 from sagong.network.tables.writer import Health, TableWriter
 
@@ -36,15 +37,22 @@ class PolicyEnforcer:
     """Tell it of every change with ``changed`` after the caches have it; ``run`` does the rest."""
 
     def __init__(
-        self, cache: Cache, pods: Cache, node_name: str, *, nft: Nft, clock: Clock
+        self,
+        cache: Cache,
+        pods: Cache,
+        node_name: str,
+        *,
+        nft: Nft,
+        clock: Clock,
+        family: Family = IPV4,
     ) -> None:
         """``pods`` knows the pods of all nodes once ``pods_known`` is set."""
         self._cache = cache
         self._pods = pods
         self._node_name = node_name
-        self._nft = nft
-        self._table = TableWriter(TABLE, frame(), nft=nft, clock=clock)
-        self._book = PolicyBook(node_name, self._table.ruleset)
+        self.family = family
+        self._table = TableWriter(TABLE, frame(family), nft=nft, clock=clock, family=family)
+        self._book = PolicyBook(node_name, self._table.ruleset, family)
         self._dirty: dict[tuple[str, Key], None] = {}
         # Pods of this node with an address that the API does not know yet.
         self._starting: dict[Key, PodFacts] = {}
@@ -71,7 +79,7 @@ class PolicyEnforcer:
 
     async def isolate(self, pod: Obj, ip: str) -> None:
         """Guard a pod of this node whose address the API does not know yet, before it starts."""
-        facts = pod_facts({**pod, "status": {"podIP": ip}})
+        facts = pod_facts({**pod, "status": {"podIP": ip}}, self.family)
         if facts is None or not self.pods_known.is_set():
             return
         self._starting[facts.key] = facts
@@ -104,7 +112,9 @@ class PolicyEnforcer:
         for resource, key in dirty:
             if resource == POLICIES:
                 policy = self._cache.get(POLICIES, key.namespace, key.name)
-                self._book.put_policy(key, policy_of(policy) if policy is not None else None)
+                self._book.put_policy(
+                    key, policy_of(policy, self.family) if policy is not None else None
+                )
             elif resource == NAMESPACES:
                 self._book.put_namespace(key.name, self._labels_of(key.name))
             else:
@@ -120,7 +130,7 @@ class PolicyEnforcer:
 
     def _facts(self, key: Key) -> PodFacts | None:
         pod = self._pods.get(PODS, key.namespace, key.name)
-        known = pod_facts(pod) if pod is not None else None
+        known = pod_facts(pod, self.family) if pod is not None else None
         return known or self._starting.get(key)
 
     async def _remove(self) -> bool:

@@ -5,7 +5,6 @@ means everyone and every port; a rule list that is absent or empty allows nothin
 node's own network are neither guarded nor selected; an ``ipBlock`` has no ports by name.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,11 +12,12 @@ from sagong.api.meta import key_of, labels_of, namespace_of
 from sagong.api.pods import is_finished
 from sagong.api.selectors import EVERYTHING, Selector, selector_from_object
 from sagong.api.types import Key, Obj
+from sagong.network.tables.family import IPV4, Family
 
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """A pod that has an address of its own on the pod network."""
+    """A pod that has an address of its own on the pod network, of the family in question."""
 
     key: Key
     ip: str
@@ -94,11 +94,13 @@ class Policy:
         return Selection(self.key.namespace, EVERYTHING, self.pods)
 
 
-def pod_facts(pod: Obj) -> PodFacts | None:
+def pod_facts(pod: Obj, family: Family = IPV4) -> PodFacts | None:
     """None for a pod that policies are not about: without an address, finished, or the host's."""
     spec = pod["spec"]
-    ip = (pod.get("status") or {}).get("podIP") or ""
-    if not ip or ":" in ip or spec.get("hostNetwork") or is_finished(pod):
+    status = pod.get("status") or {}
+    ips = [entry["ip"] for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
+    ip = next(family.addresses(ips), None)
+    if ip is None or spec.get("hostNetwork") or is_finished(pod):
         return None
     # Sidecars are init containers that go on; a port of one that ends is nobody's.
     sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
@@ -111,39 +113,43 @@ def pod_facts(pod: Obj) -> PodFacts | None:
     return PodFacts(key_of(pod), ip, spec.get("nodeName") or "", labels_of(pod), named)
 
 
-def policy_of(obj: Obj) -> Policy:
-    """What a NetworkPolicy object says."""
+def policy_of(obj: Obj, family: Family = IPV4) -> Policy:
+    """What a NetworkPolicy object says about packets of a family."""
     spec = obj.get("spec") or {}
     types = spec.get("policyTypes") or ("Ingress", *(("Egress",) if spec.get("egress") else ()))
-    namespace = namespace_of(obj)
+    where = (namespace_of(obj), family)
     return Policy(
         key_of(obj),
         selector_from_object(spec.get("podSelector") or {}),
-        _rules(spec.get("ingress"), "from", namespace) if "Ingress" in types else None,
-        _rules(spec.get("egress"), "to", namespace) if "Egress" in types else None,
+        _rules(spec.get("ingress"), "from", where) if "Ingress" in types else None,
+        _rules(spec.get("egress"), "to", where) if "Egress" in types else None,
     )
 
 
-def _rules(rules: list[Obj] | None, peers_field: str, namespace: str) -> tuple[Rule, ...]:
+_Where = tuple[str, Family]  # the policy's namespace, and the table that it is for
+
+
+def _rules(rules: list[Obj] | None, peers_field: str, where: _Where) -> tuple[Rule, ...]:
     return tuple(
-        Rule(_peers(rule.get(peers_field), namespace), _ports(rule.get("ports")))
+        Rule(_peers(rule.get(peers_field), where), _ports(rule.get("ports")))
         for rule in rules or ()
     )
 
 
-def _peers(peers: list[Obj] | None, namespace: str) -> tuple[Selection | Block, ...] | None:
+def _peers(peers: list[Obj] | None, where: _Where) -> tuple[Selection | Block, ...] | None:
     if not peers:
         return None
-    found = (_peer(peer, namespace) for peer in peers)
+    found = (_peer(peer, where) for peer in peers)
     return tuple(peer for peer in found if peer is not None)
 
 
-def _peer(peer: Obj, namespace: str) -> Selection | Block | None:
-    """None for a range of IPv6, which no pod of ours is reached by."""
+def _peer(peer: Obj, where: _Where) -> Selection | Block | None:
+    """None for a range of the other family."""
+    namespace, family = where
     if (block := peer.get("ipBlock")) is not None:
-        if not _is_ipv4(block["cidr"]):
+        if not family.is_network(block["cidr"]):
             return None
-        without = tuple(cidr for cidr in block.get("except") or () if _is_ipv4(cidr))
+        without = tuple(cidr for cidr in block.get("except") or () if family.is_network(cidr))
         return Block(block["cidr"], without)
     pods = selector_from_object(peer.get("podSelector") or {})
     if (namespaces := peer.get("namespaceSelector")) is not None:
@@ -163,11 +169,3 @@ def _port(port: Obj) -> Port:
     if isinstance(wanted, str):
         return Port(protocol, name=wanted)
     return Port(protocol, wanted, port.get("endPort") or wanted)
-
-
-def _is_ipv4(cidr: str) -> bool:
-    try:
-        ipaddress.IPv4Network(cidr, strict=False)
-    except ValueError:
-        return False
-    return True

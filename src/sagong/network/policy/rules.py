@@ -18,6 +18,7 @@ from dataclasses import replace
 from sagong.api.selectors import EVERYTHING
 from sagong.api.types import Key
 from sagong.network.policy.model import Block, Policy, Port, Rule, Selection
+from sagong.network.tables.family import IPV4, IPV6, Family
 from sagong.network.tables.fragment import Fragment, hook
 
 INGRESS, EGRESS = "ingress", "egress"
@@ -25,21 +26,28 @@ PODS = {INGRESS: "ingress-pods", EGRESS: "egress-pods"}
 LOOPBACKS = "loopbacks"
 DROPPED_FLOWS = "dropped-flows"
 _LABEL_CHARACTERS_MAX = 200
+# Pods on a bridge find each other's hardware addresses by these, which IPv4 does beneath IP.
+_NEIGHBOURS = (
+    "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
+    " accept"
+)
 _ALL_PODS = Selection("", EVERYTHING, EVERYTHING)
 
 
-def frame() -> Fragment:
+def frame(family: Family = IPV4) -> Fragment:
     """What is there without any policy."""
+    ip, type_ = family.word, family.address_type
     known = (
+        *((_NEIGHBOURS,) if family is IPV6 else ()),
         "ct state established,related accept",
         # A pod that reaches itself by a service is not kept from it.
-        f"ip saddr . ip daddr @{LOOPBACKS} accept",
+        f"{ip} saddr . {ip} daddr @{LOOPBACKS} accept",
     )
-    flow = "ip saddr . ip daddr . meta l4proto . th dport"
+    flow = f"{ip} saddr . {ip} daddr . meta l4proto . th dport"
     chains: dict[str, tuple[str, ...]] = {
         # Before the service proxy's checks of the same hook, so that what is dropped here counts.
-        EGRESS: (hook("filter", "forward", -10), *known, f"ip saddr vmap @{PODS[EGRESS]}"),
-        INGRESS: (hook("filter", "forward", -9), *known, f"ip daddr vmap @{PODS[INGRESS]}"),
+        EGRESS: (hook("filter", "forward", -10), *known, f"{ip} saddr vmap @{PODS[EGRESS]}"),
+        INGRESS: (hook("filter", "forward", -9), *known, f"{ip} daddr vmap @{PODS[INGRESS]}"),
     }
     for direction in (INGRESS, EGRESS):
         chains[_dropped(direction)] = (
@@ -48,21 +56,23 @@ def frame() -> Fragment:
             f"counter name {_dropped(direction)} drop",
         )
     sets = {
-        LOOPBACKS: "type ipv4_addr . ipv4_addr;",
-        # For people who ask why: nft list set ip sagong-policy dropped-flows
-        DROPPED_FLOWS: "type ipv4_addr . ipv4_addr . inet_proto . inet_service;"
+        LOOPBACKS: f"type {type_} . {type_};",
+        # For people who ask why: nft list set ip sagong-policy dropped-flows (ip6: of IPv6)
+        DROPPED_FLOWS: f"type {type_} . {type_} . inet_proto . inet_service;"
         " size 4096; flags dynamic,timeout; timeout 10m;",
     }
-    maps = dict.fromkeys(PODS.values(), "type ipv4_addr : verdict;")
+    maps = dict.fromkeys(PODS.values(), f"type {type_} : verdict;")
     return Fragment(chains, sets, maps=maps, counters=(_dropped(INGRESS), _dropped(EGRESS)))
 
 
-def plan_policy(policy: Policy) -> Fragment:
+def plan_policy(policy: Policy, family: Family = IPV4) -> Fragment:
     """The policy's chain of each direction that it speaks of."""
     chains: dict[str, tuple[str, ...]] = {}
     for direction, rules in ((INGRESS, policy.ingress), (EGRESS, policy.egress)):
         if rules is not None:
-            texts = (text for rule in rules for text in _allowed(rule, direction, policy))
+            texts = (
+                text for rule in rules for text in _allowed(rule, direction, policy, family.word)
+            )
             chains[_policy_chain(direction, policy.key)] = tuple(dict.fromkeys(texts))
     return Fragment(chains)
 
@@ -74,9 +84,9 @@ def plan_group(direction: str, policies: Iterable[Key]) -> Fragment:
     return Fragment({group_chain(direction, keys): (*jumps, f"goto {_dropped(direction)}")})
 
 
-def plan_selection(selection: Selection) -> Fragment:
+def plan_selection(selection: Selection, family: Family = IPV4) -> Fragment:
     """The set of a selection; its elements are the pods'."""
-    type_ = "ipv4_addr . inet_service" if selection.port_name else "ipv4_addr"
+    type_ = family.address_type + (" . inet_service" if selection.port_name else "")
     return Fragment(sets={set_name(selection): f"type {type_};"})
 
 
@@ -114,34 +124,37 @@ def _dropped(direction: str) -> str:
     return f"dropped-{direction}"
 
 
-def _allowed(rule: Rule, direction: str, policy: Policy) -> Iterator[str]:
-    """Rules that accept what a rule allows, one for each pair of a peer and a kind of port."""
+def _allowed(rule: Rule, direction: str, policy: Policy, ip: str) -> Iterator[str]:
+    """Rules that accept what a rule allows, one for each pair of a peer and a kind of port.
+
+    ``ip`` is the word for the family.
+    """
     by_number = [] if rule.ports is None else [port for port in rule.ports if not port.name]
     numbers = [""] if rule.ports is None else list(_numbers(by_number))
     named = [port for port in rule.ports or () if port.name]
-    for peer in _matches(rule, direction):
+    for peer in _matches(rule, direction, ip):
         yield from (f"{peer}{number}accept" for number in numbers)
     if direction == INGRESS:
-        own = [_reached(_at_port(policy.own, port)) for port in named]
-        for peer in _matches(rule, direction) if own else ():
+        own = [_reached(_at_port(policy.own, port), ip) for port in named]
+        for peer in _matches(rule, direction, ip) if own else ():
             yield from (f"{peer}{number}accept" for number in own)
         return
     for selection in (_ALL_PODS,) if rule.peers is None else rule.peers:
         if isinstance(selection, Selection):
-            yield from (f"{_reached(_at_port(selection, port))}accept" for port in named)
+            yield from (f"{_reached(_at_port(selection, port), ip)}accept" for port in named)
 
 
-def _matches(rule: Rule, direction: str) -> Iterator[str]:
+def _matches(rule: Rule, direction: str, ip: str) -> Iterator[str]:
     side = "saddr" if direction == INGRESS else "daddr"
     if rule.peers is None:
         yield ""
         return
     for peer in rule.peers:
         if isinstance(peer, Block):
-            but = f"ip {side} != {_one_or_set(peer.without)} " if peer.without else ""
-            yield f"ip {side} {peer.cidr} {but}"
+            but = f"{ip} {side} != {_one_or_set(peer.without)} " if peer.without else ""
+            yield f"{ip} {side} {peer.cidr} {but}"
         else:
-            yield f"ip {side} @{set_name(peer)} "
+            yield f"{ip} {side} @{set_name(peer)} "
 
 
 def _numbers(ports: Iterable[Port]) -> Iterator[str]:
@@ -162,9 +175,9 @@ def _numbers(ports: Iterable[Port]) -> Iterator[str]:
             yield from (f"{protocol} dport {span} " for span in dict.fromkeys(spans))
 
 
-def _reached(selection: Selection) -> str:
+def _reached(selection: Selection, ip: str) -> str:
     """A destination at the port that a selection names."""
-    return f"ip daddr . {selection.protocol} dport @{set_name(selection)} "
+    return f"{ip} daddr . {selection.protocol} dport @{set_name(selection)} "
 
 
 def _at_port(selection: Selection, port: Port) -> Selection:

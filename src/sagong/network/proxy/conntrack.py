@@ -18,6 +18,7 @@ from sagong.core.netlink import (
     attributes,
     nested,
 )
+from sagong.network.tables.family import IPV4, IPV6, Family, family_of_address
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,15 @@ _UDP = 17
 # linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h: messages of connection tracking (subsystem
 # 1), each with a header of family, version and a number that is not used; attributes.
 _GET, _DELETE = 0x101, 0x102
-_HEADER = bytes((socket.AF_INET, 0, 0, 0))
+_HEADER_BYTES = 4
 _ORIGINAL, _REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
-_IP_SOURCE, _IP_DESTINATION = 1, 2
+# Numbers of the source and of the destination among a packet's addresses.
+_ADDRESSES = {IPV4: (1, 2), IPV6: (3, 4)}
 _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 
 # (service address, service port) -> the (address, port) pairs that may answer for it. A node port
-# has the address "": it is on every address of the node.
+# has the address "": it is on every address of the node. All are of one family.
 UdpServices = Mapping[tuple[str, int], Collection[tuple[str, int]]]
 
 
@@ -67,17 +69,17 @@ def _is_stale(flow: Flow, services: UdpServices) -> bool:
 class Conntrack:
     """The kernel's connection tracking, in the network namespace that this process is in."""
 
-    async def forget(self, services: UdpServices) -> int:
+    async def forget(self, services: UdpServices, family: Family = IPV4) -> int:
         """Drop the stale flows of these services; how many. Failures are logged: flows expire."""
         if not services:
             return 0
-        return await asyncio.to_thread(_forget, dict(services))
+        return await asyncio.to_thread(_forget, dict(services), family)
 
 
-def _forget(services: UdpServices) -> int:
+def _forget(services: UdpServices, family: Family) -> int:
     try:
         with Netlink(NETFILTER) as kernel:
-            every = kernel.dump(_GET, _HEADER)
+            every = kernel.dump(_GET, _header(family))
             flows = [flow for flow in map(read_flow, every) if flow is not None]
             stale = plan_forgotten(flows, services)
             for flow in stale:
@@ -88,19 +90,25 @@ def _forget(services: UdpServices) -> int:
     return len(stale)
 
 
+def _header(family: Family) -> bytes:
+    return bytes((family.socket_family, 0, 0, 0))
+
+
 def _delete(kernel: Netlink, flow: Flow) -> None:
     try:
-        kernel.change(_DELETE, _HEADER + original_of(flow))
+        kernel.change(_DELETE, _header(family_of_address(flow.source)) + original_of(flow))
     except NetlinkError as error:
         log.debug("flow %s is gone already: %s", flow, error)
 
 
 def original_of(flow: Flow) -> bytes:
     """The attribute that names a flow to the kernel: what its client sent."""
+    family = family_of_address(flow.source)
+    source, destination = _ADDRESSES[family]
     addresses = nested(
         _TUPLE_IP,
-        attribute(_IP_SOURCE, socket.inet_aton(flow.source)),
-        attribute(_IP_DESTINATION, socket.inet_aton(flow.destination)),
+        attribute(source, socket.inet_pton(family.socket_family, flow.source)),
+        attribute(destination, socket.inet_pton(family.socket_family, flow.destination)),
     )
     protocol = nested(
         _TUPLE_PROTOCOL,
@@ -112,8 +120,8 @@ def original_of(flow: Flow) -> bytes:
 
 
 def read_flow(message: bytes) -> Flow | None:
-    """The flow of a message of the kernel's; None if it is not UDP over IPv4."""
-    found = attributes(message[len(_HEADER) :])
+    """The flow of a message of the kernel's; None if it is not UDP."""
+    found = attributes(message[_HEADER_BYTES:])
     original, reply = _tuple(found.get(_ORIGINAL, b"")), _tuple(found.get(_REPLY, b""))
     if original is None or reply is None:
         return None
@@ -121,15 +129,18 @@ def read_flow(message: bytes) -> Flow | None:
 
 
 def _tuple(data: bytes) -> tuple[str, int, str, int] | None:
-    """Source and destination with their ports, of a UDP packet over IPv4."""
+    """Source and destination with their ports, of a UDP packet."""
     parts = attributes(data)
     addresses = attributes(parts.get(_TUPLE_IP, b""))
     protocol = attributes(parts.get(_TUPLE_PROTOCOL, b""))
-    if protocol.get(_PROTOCOL) != bytes([_UDP]) or _IP_SOURCE not in addresses:
+    if protocol.get(_PROTOCOL) != bytes([_UDP]):
         return None
-    return (
-        socket.inet_ntoa(addresses[_IP_SOURCE]),
-        int.from_bytes(protocol[_SOURCE_PORT]),
-        socket.inet_ntoa(addresses[_IP_DESTINATION]),
-        int.from_bytes(protocol[_DESTINATION_PORT]),
-    )
+    for family, (source, destination) in _ADDRESSES.items():
+        if source in addresses:
+            return (
+                socket.inet_ntop(family.socket_family, addresses[source]),
+                int.from_bytes(protocol[_SOURCE_PORT]),
+                socket.inet_ntop(family.socket_family, addresses[destination]),
+                int.from_bytes(protocol[_DESTINATION_PORT]),
+            )
+    return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sagong.api.types import Obj
 from sagong.network.proxy.services import ServicePort
+from sagong.network.tables.family import IPV4, Family
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,17 +52,22 @@ class Chosen:
         return tuple(sorted({*self.cluster, *self.local}))
 
 
-def endpoints_of(slices: Iterable[Obj], port: ServicePort) -> tuple[Endpoint, ...]:
-    """The IPv4 endpoints behind a service port, each address once, sorted."""
+def endpoints_of(
+    slices: Iterable[Obj], port: ServicePort, family: Family = IPV4
+) -> tuple[Endpoint, ...]:
+    """The endpoints of a family behind a service port, each address once, sorted."""
     found: dict[tuple[str, int], Endpoint] = {}
     for slice_ in slices:
-        if slice_.get("addressType") != "IPv4":
+        if slice_.get("addressType") != family.name:
             continue
         number = _port_number(slice_, port)
         if number is None:
             continue
         for entry in slice_.get("endpoints") or ():
-            endpoint = _endpoint(entry, number)
+            ip = next(family.addresses(entry["addresses"][:1]), None)
+            if ip is None:
+                continue
+            endpoint = _endpoint(entry, ip, number)
             known = found.get((endpoint.ip, number))
             # An endpoint that moves between slices is for a moment in both: the better one counts.
             if known is None or _rank(endpoint) > _rank(known):
@@ -94,14 +100,14 @@ def _port_number(slice_: Obj, port: ServicePort) -> int | None:
     return None
 
 
-def _endpoint(entry: Obj, number: int) -> Endpoint:
+def _endpoint(entry: Obj, ip: str, number: int) -> Endpoint:
     conditions = entry.get("conditions") or {}
     ready = conditions.get("ready")
     ready = True if ready is None else bool(ready)
     serving = conditions.get("serving")
     hints = entry.get("hints") or {}
     return Endpoint(
-        ip=entry["addresses"][0],
+        ip=ip,
         port=number,
         ready=ready,
         serving=ready if serving is None else bool(serving),

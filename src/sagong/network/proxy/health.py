@@ -10,7 +10,7 @@ Ports, answers and conditions are kube-proxy's (``pkg/proxy/healthcheck``).
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -47,7 +47,7 @@ class Facts:
 
     health: Callable[[], Health]
     node: Callable[[], Obj | None]
-    checks: Callable[[], Mapping[int, LocalEndpoints]]  # by port
+    checks: Callable[[], Mapping[tuple[str, int], LocalEndpoints]]  # by host and port
     metrics: Callable[[], Awaitable[str]]
 
 
@@ -92,8 +92,12 @@ def _json(status: int, body: Obj) -> Answer:
 class HealthServer:
     """Listens on the ports that the facts ask for, whichever those are."""
 
-    def __init__(self, facts: Facts, clock: Clock, changed: asyncio.Event) -> None:
-        """``changed`` is set when the checks may differ."""
+    def __init__(
+        self, facts: Facts, clock: Clock, changed: asyncio.Event, hosts: Collection[str]
+    ) -> None:
+        """``changed`` is set when the checks may differ; ``hosts`` has "all addresses" of each
+        family of the node."""
+        self._hosts = hosts
         self._facts = facts
         self._clock = clock
         self._changed = changed
@@ -118,12 +122,11 @@ class HealthServer:
 
     async def _listen(self) -> bool:
         wanted: dict[tuple[str, int], Answering] = {
-            ("0.0.0.0", HEALTH_PORT): self._proxy,
             ("127.0.0.1", METRICS_PORT): self._metrics,
         }
+        wanted |= {(host, HEALTH_PORT): self._proxy for host in self._hosts}
         wanted |= {
-            ("0.0.0.0", port): functools.partial(self._service, port)
-            for port in self._facts.checks()
+            address: functools.partial(self._service, address) for address in self._facts.checks()
         }
         for address in self._listening.keys() - wanted.keys():
             self._listening.pop(address).close()
@@ -142,8 +145,8 @@ class HealthServer:
     async def _proxy(self, path: str) -> Answer:
         return proxy_answer(self._facts.health(), self._facts.node(), path, self._clock.now())
 
-    async def _service(self, port: int, path: str) -> Answer:
-        check = self._facts.checks().get(port)
+    async def _service(self, address: tuple[str, int], path: str) -> Answer:
+        check = self._facts.checks().get(address)
         if check is None:
             return 503, {}, b"no such service\n"
         return service_answer(check, is_healthy(self._facts.health(), self._clock.now()))

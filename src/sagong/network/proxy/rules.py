@@ -18,43 +18,22 @@ upstream's nftables mode of kube-proxy.
 
 import base64
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sagong.api.address_ranges import Network
 from sagong.network.proxy.endpoints import Chosen, Endpoint
 from sagong.network.proxy.services import ServicePort
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.fragment import ElementKey, Fragment, hook, merged
 
 # The bit that asks for masquerading; the one that kube-proxy uses, so that whoever knows that
 # (CNI plugins, firewalls) need not learn another.
 MASQUERADE_MARK = "0x4000"
-IDENTIFIER_CHARACTERS_MAX = 220  # the kernel takes 255; an endpoint adds up to 23
+IDENTIFIER_CHARACTERS_MAX = 205  # the kernel takes 255; an endpoint adds up to 47
 
 SPREAD_MAX = 64  # endpoints of a service without a chain of its own; more are rare
-
-_KEY = "ipv4_addr . inet_proto . inet_service"
-MAPS: Mapping[str, str] = {
-    "service-ips": f"type {_KEY} : verdict;",
-    "service-nodeports": "type inet_proto . inet_service : verdict;",
-    "no-endpoint-services": f"type {_KEY} : verdict;",
-    "no-endpoint-nodeports": "type inet_proto . inet_service : verdict;",
-    "firewall-ips": f"type {_KEY} : verdict;",
-    # Which number is drawn differs from chain to chain; only the type of the last component counts.
-    "endpoints": "typeof ip daddr . meta l4proto . th dport . numgen random mod 2"
-    " : ip daddr . th dport;",
-}
-SETS: Mapping[str, str] = {
-    "cluster-ips": "type ipv4_addr;",
-    "node-ips": "type ipv4_addr;",
-    # Of load balancers; a node may hold some for others to find them.
-    "balancer-ips": "type ipv4_addr;",
-    # An endpoint of this node that reaches itself through a service: its address, twice.
-    "hairpins": "type ipv4_addr . ipv4_addr;",
-}
-
-_LOOK_UP = "ip daddr . meta l4proto . th dport vmap"
-# Loopback is excluded: the kernel drops what comes back from there unless route_localnet is set.
-_NODE_PORT = "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +45,57 @@ class Config:
     bridge: str  # the device by which packets of this node's own pods come
     # Addresses of cluster IPs that this node itself answers while no endpoint is behind them.
     own_service_ips: frozenset[str] = frozenset()
+    family: Family = IPV4
+    # Where node ports are reached: addresses of the node in these; none: all of its addresses.
+    node_port_ranges: tuple[str, ...] = ()
+    node_ip: str = ""  # this node's own, "" while it is not known
+
+
+def _maps(family: Family) -> Mapping[str, str]:
+    key, word = f"{family.address_type} . inet_proto . inet_service", family.word
+    return {
+        "service-ips": f"type {key} : verdict;",
+        "service-nodeports": "type inet_proto . inet_service : verdict;",
+        "no-endpoint-services": f"type {key} : verdict;",
+        "no-endpoint-nodeports": "type inet_proto . inet_service : verdict;",
+        "firewall-ips": f"type {key} : verdict;",
+        # Which number is drawn differs from chain to chain; only the type of the last component
+        # counts.
+        "endpoints": f"typeof {word} daddr . meta l4proto . th dport . numgen random mod 2"
+        f" : {word} daddr . th dport;",
+    }
+
+
+def _sets(family: Family) -> Mapping[str, str]:
+    type_ = family.address_type
+    return {
+        "cluster-ips": f"type {type_};",
+        "node-ips": f"type {type_};",
+        # Of load balancers; a node may hold some for others to find them.
+        "balancer-ips": f"type {type_};",
+        # An endpoint of this node that reaches itself through a service: its address, twice.
+        "hairpins": f"type {type_} . {type_};",
+    }
+
+
+def _look_up(family: Family) -> str:
+    return f"{family.word} daddr . meta l4proto . th dport vmap"
+
+
+def _node_port_look_up(config: Config) -> str:
+    # Loopback is excluded: the kernel drops what comes back from there unless route_localnet is
+    # set, and IPv6 has no such switch.
+    ip, loopback = config.family.word, config.family.loopback
+    local = f"fib daddr type local {ip} daddr != {loopback}"
+    if config.node_port_ranges:
+        local += f" {ip} daddr {{ {', '.join(config.node_port_ranges)} }}"
+    return f"{local} meta l4proto . th dport vmap"
 
 
 def frame(config: Config) -> Fragment:
     """What is there without any service."""
+    family, ip = config.family, config.family.word
+    look_up, node_port = _look_up(family), _node_port_look_up(config)
     pre_dnat = ("ct state new jump firewall-check",)
     endpoints_check = "ct state new jump service-endpoints-check"
     cluster_ips_check = "ct state new jump cluster-ips-check"
@@ -81,7 +107,7 @@ def frame(config: Config) -> Fragment:
             "ct state new jump nodeport-endpoints-check",
             endpoints_check,
             # Other ports of a balancer's address are not the node's.
-            "ct state new ip daddr @balancer-ips ip daddr != @node-ips reject",
+            f"ct state new {ip} daddr @balancer-ips {ip} daddr != @node-ips reject",
         ),
         "filter-forward": (hook("filter", "forward", 0), endpoints_check, cluster_ips_check),
         "filter-output": (hook("filter", "output", 0), endpoints_check, cluster_ips_check),
@@ -89,27 +115,28 @@ def frame(config: Config) -> Fragment:
         "nat-output": (hook("nat", "output", -100), "jump services"),
         "nat-postrouting": (hook("nat", "postrouting", 100), "jump masquerading"),
         "services": (
-            f"ip daddr @cluster-ips ip saddr != {config.cluster_cidr} jump mark-for-masquerade",
-            f"{_LOOK_UP} @service-ips",
-            f"{_NODE_PORT} @service-nodeports",
+            f"{ip} daddr @cluster-ips {ip} saddr != {config.cluster_cidr} jump mark-for-masquerade",
+            f"{look_up} @service-ips",
+            f"{node_port} @service-nodeports",
         ),
-        "service-endpoints-check": (f"{_LOOK_UP} @no-endpoint-services",),
-        "nodeport-endpoints-check": (f"{_NODE_PORT} @no-endpoint-nodeports",),
-        "firewall-check": (f"{_LOOK_UP} @firewall-ips",),
+        "service-endpoints-check": (f"{look_up} @no-endpoint-services",),
+        "nodeport-endpoints-check": (f"{node_port} @no-endpoint-nodeports",),
+        "firewall-check": (f"{look_up} @firewall-ips",),
         "reject-chain": ("reject",),
         "cluster-ips-check": (
             "fib daddr type local return",
-            "ip daddr @cluster-ips reject",
-            f"ip daddr {config.service_cidr} drop",
+            f"{ip} daddr @cluster-ips reject",
+            f"{ip} daddr {config.service_cidr} drop",
         ),
         "mark-for-masquerade": (f"meta mark set meta mark or {MASQUERADE_MARK}",),
         "masquerading": (
             f"meta mark and {MASQUERADE_MARK} != 0 goto masquerade-marked",
             # An endpoint that reaches itself must not see its own address as source.
-            "ip saddr . ip daddr @hairpins masquerade fully-random",
+            f"{ip} saddr . {ip} daddr @hairpins masquerade fully-random",
             # Between pods and nodes no address is translated: Kubernetes' network model.
-            "ip daddr @node-ips return",
-            f"ip saddr {config.cluster_cidr} ip daddr != {{ {config.cluster_cidr}, 224.0.0.0/4 }}"
+            f"{ip} daddr @node-ips return",
+            f"{ip} saddr {config.cluster_cidr}"
+            f" {ip} daddr != {{ {config.cluster_cidr}, {family.multicast} }}"
             " masquerade fully-random",
         ),
         "masquerade-marked": (
@@ -120,10 +147,10 @@ def frame(config: Config) -> Fragment:
     }
     for count in range(1, SPREAD_MAX + 1):
         chains[f"spread-{count}"] = (
-            "dnat ip addr . port to ip daddr . meta l4proto . th dport"
+            f"dnat {ip} addr . port to {ip} daddr . meta l4proto . th dport"
             f" . numgen random mod {count} map @endpoints",
         )
-    return Fragment(chains, SETS, maps=MAPS)
+    return Fragment(chains, _sets(family), maps=_maps(family))
 
 
 def plan_nodes(internal_ips: Iterable[str]) -> Fragment:
@@ -146,7 +173,7 @@ def plan_port(port: ServicePort, chosen: Chosen, config: Config) -> Fragment:
         for index, endpoint in enumerate(spread):
             elements["endpoints", f"{key} . {index}"] = f"{endpoint.ip} . {endpoint.port}"
         return Fragment(elements=elements)
-    own = _own_chains(port, chosen)
+    own = _own_chains(port, chosen, config.family)
     internal = _chain("local" if port.internal_local else "service", port)
     if internal in own.chains:
         elements[_service_ip(port, port.cluster_ip)] = f"goto {internal}"
@@ -161,19 +188,20 @@ def _is_plain(port: ServicePort) -> bool:
     return not port.is_external and port.affinity_seconds is None
 
 
-def _own_chains(port: ServicePort, chosen: Chosen) -> Fragment:
+def _own_chains(port: ServicePort, chosen: Chosen, family: Family) -> Fragment:
     """Chains for a port that shares none: one a policy, with affinity one an endpoint."""
     chains: dict[str, tuple[str, ...]] = {}
     sets: dict[str, str] = {}
     if port.uses_cluster_endpoints and chosen.cluster:
-        chains[_chain("service", port)] = _balanced(port, chosen.cluster)
+        chains[_chain("service", port)] = _balanced(port, chosen.cluster, family)
     if port.uses_local_endpoints and chosen.local:
-        chains[_chain("local", port)] = _balanced(port, chosen.local)
+        chains[_chain("local", port)] = _balanced(port, chosen.local, family)
     if port.affinity_seconds is not None:
         for endpoint in chosen.all:
-            chains[_endpoint_chain(port, endpoint)] = _sticky_endpoint(port, endpoint)
+            chains[_endpoint_chain(port, endpoint)] = _sticky_endpoint(port, endpoint, family)
             sets[_affinity_set(port, endpoint)] = (
-                f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
+                f"type {family.address_type}; flags dynamic,timeout;"
+                f" timeout {port.affinity_seconds}s;"
             )
     return Fragment(chains, sets)
 
@@ -194,10 +222,27 @@ def _external(port: ServicePort, chains: Mapping[str, tuple[str, ...]], config: 
         elements.update(_refused(port, config, addresses=port.external_ips_all, verdict="drop"))
     if port.source_ranges and port.load_balancer_ips:
         firewall = _chain("firewall", port)
-        own[firewall] = (f"ip saddr != {{ {', '.join(port.source_ranges)} }} drop",)
+        sources = ", ".join(_allowed_sources(port, config))
+        own[firewall] = (f"{config.family.word} saddr != {{ {sources} }} drop",)
         for ip in port.load_balancer_ips:
             elements["firewall-ips", _tuple(port, ip)] = f"goto {firewall}"
     return Fragment(own, {}, elements)
+
+
+def _allowed_sources(port: ServicePort, config: Config) -> tuple[str, ...]:
+    """The ranges, and the balancer's own addresses if this node is in one of them: a node that has
+    such an address itself takes it as the source of what it sends there."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in port.source_ranges]
+    # Ranges that overlap are no set.
+    allowed = [str(n) for n in ipaddress.collapse_addresses(networks)]  # type: ignore[type-var]
+    if config.node_ip and _within(config.node_ip, networks):
+        allowed += [ip for ip in port.load_balancer_ips if not _within(ip, networks)]
+    return tuple(allowed)
+
+
+def _within(ip: str, networks: Iterable[Network]) -> bool:
+    address = ipaddress.ip_address(ip)
+    return any(address in network for network in networks)
 
 
 def _external_rules(
@@ -206,13 +251,14 @@ def _external_rules(
     if not port.external_local:
         return ("jump mark-for-masquerade", f"goto {policy_chain}")
     rules: list[str] = []
+    from_pods = f"{config.family.word} saddr {config.cluster_cidr}"
     everywhere = _chain("service", port)
     if everywhere in chains:
         # Pods and the node itself are inside: they reach every endpoint whatever the policy.
         # The answer to another node's pod must come back by this node to be rewritten.
         rules += [
-            f'ip saddr {config.cluster_cidr} iifname != "{config.bridge}" jump mark-for-masquerade',
-            f"ip saddr {config.cluster_cidr} goto {everywhere}",
+            f'{from_pods} iifname != "{config.bridge}" jump mark-for-masquerade',
+            f"{from_pods} goto {everywhere}",
             "fib saddr type local jump mark-for-masquerade",
             f"fib saddr type local goto {everywhere}",
         ]
@@ -221,31 +267,33 @@ def _external_rules(
     return tuple(rules)
 
 
-def _balanced(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+def _balanced(
+    port: ServicePort, endpoints: tuple[Endpoint, ...], family: Family
+) -> tuple[str, ...]:
     if port.affinity_seconds is not None:
-        return _sticky(port, endpoints)
+        return _sticky(port, endpoints, family)
     targets = ", ".join(f"{i} : {e.ip} . {e.port}" for i, e in enumerate(endpoints))
     return (
-        f"meta l4proto {port.protocol} dnat ip addr . port to"
+        f"meta l4proto {port.protocol} dnat {family.word} addr . port to"
         f" numgen random mod {len(endpoints)} map {{ {targets} }}",
     )
 
 
-def _sticky(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+def _sticky(port: ServicePort, endpoints: tuple[Endpoint, ...], family: Family) -> tuple[str, ...]:
     """The endpoint that has the client in its set, or else one by chance."""
     targets = [_endpoint_chain(port, e) for e in endpoints]
     known = (
-        f"ip saddr @{_affinity_set(port, e)} goto {target}"
+        f"{family.word} saddr @{_affinity_set(port, e)} goto {target}"
         for e, target in zip(endpoints, targets, strict=True)
     )
     choices = ", ".join(f"{i} : goto {target}" for i, target in enumerate(targets))
     return (*known, f"numgen random mod {len(targets)} vmap {{ {choices} }}")
 
 
-def _sticky_endpoint(port: ServicePort, endpoint: Endpoint) -> tuple[str, ...]:
+def _sticky_endpoint(port: ServicePort, endpoint: Endpoint, family: Family) -> tuple[str, ...]:
     return (
-        f"update @{_affinity_set(port, endpoint)} {{ ip saddr }}",
-        f"meta l4proto {port.protocol} dnat to {endpoint.ip}:{endpoint.port}",
+        f"update @{_affinity_set(port, endpoint)} {{ {family.word} saddr }}",
+        f"meta l4proto {port.protocol} dnat to {family.with_port(endpoint.ip, endpoint.port)}",
     )
 
 
@@ -287,13 +335,18 @@ def _chain(role: str, port: ServicePort) -> str:
 
 
 def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> str:
-    return _chain("endpoint", port) + f"__{endpoint.ip}/{endpoint.port}"
+    return _chain("endpoint", port) + _suffix(endpoint)
 
 
 def _affinity_set(port: ServicePort, endpoint: Endpoint) -> str:
     # The time-out of a set cannot be changed, so that another time-out is another set.
     service = _chain(f"affinity-{port.affinity_seconds}", port)
-    return service + f"__{endpoint.ip}/{endpoint.port}"
+    return service + _suffix(endpoint)
+
+
+def _suffix(endpoint: Endpoint) -> str:
+    ip = endpoint.ip.replace(":", ".")  # which no identifier of nft may have
+    return f"__{ip}/{endpoint.port}"
 
 
 def _digest(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Keep the node's nftables table in step with Services and EndpointSlices.
+"""Keep the node's nftables table of one address family in step with Services and EndpointSlices.
 
 Reads: Service, EndpointSlice, Node (addresses; of its own the zone).  Writes: the ``sagong`` table.
 Only services that changed are planned again, and only what changed of them is sent to nft.
@@ -6,7 +6,7 @@ Only services that changed are planned again, and only what changed of them is s
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sagong.api.meta import key_of, labels_of, name_of
 from sagong.api.types import Key, Obj
@@ -59,21 +59,25 @@ class ServiceProxy:
         nft: Nft,
         conntrack: Conntrack,
         clock: Clock,
+        checks_changed: asyncio.Event | None = None,
     ) -> None:
+        """``checks_changed`` is set when services ask for other health checks, or their local
+        endpoints are others; proxies of two families may share one."""
         self._cache = cache
         self._here = Here(node_name)
         self._config = config
+        self.family = config.family
         self._conntrack = conntrack
-        self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock)
+        self._table = TableWriter(TABLE, frame(config), nft=nft, clock=clock, family=config.family)
         self._planned: dict[Key, _Planned] = {}
         self._checks: dict[int, LocalEndpoints] = {}
         self._dirty: dict[Key, None] = {}
         self._all_dirty = True
         self._nodes_dirty = True
+        self._far: frozenset[str] = frozenset()
         self._stale_udp: dict[Key, _Planned] = {}  # what UDP services were before they changed
         self._lock = asyncio.Lock()  # one sync at a time
-        # Set when services ask for other health checks, or their local endpoints are others.
-        self.checks_changed = asyncio.Event()
+        self.checks_changed = checks_changed or asyncio.Event()
 
     @property
     def health(self) -> Health:
@@ -88,6 +92,14 @@ class ServiceProxy:
                 self._touch(Key(*v.split("/", 1)) for v in (service_of_slice(obj) if obj else ()))
         elif resource == NODES:
             self._node_changed(old, new)
+
+    def put_far_nodes(self, names: frozenset[str]) -> None:
+        """The nodes that share no link with this one: no router takes packets of pods to them, so
+        that they go under this node's address."""
+        if names != self._far:
+            self._far = names
+            self._nodes_dirty = True
+            self._table.wake()
 
     async def run(self) -> None:
         """Write the whole table, then every change. The cache must have synced before."""
@@ -114,7 +126,9 @@ class ServiceProxy:
             self._dirty.update(dict.fromkeys(self._planned))
         if self._nodes_dirty:
             self._nodes_dirty = False
-            ips = filter(None, map(internal_ip, self._cache.list(NODES)))
+            nodes = self._cache.list(NODES)
+            near = (node for node in nodes if name_of(node) not in self._far)
+            ips = filter(None, (internal_ip(node, self.family) for node in near))
             self._table.ruleset.put(NODES, plan_nodes(ips))
         dirty, self._dirty = self._dirty, {}
         for key in dirty:
@@ -146,15 +160,25 @@ class ServiceProxy:
                 self.checks_changed.set()
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
-        addresses = tuple(internal_ip(node) if node else None for node in (old, new))
+        addresses = tuple(internal_ip(n, self.family) if n else None for n in (old, new))
         if addresses[0] != addresses[1] or old is None:
             self._nodes_dirty = True
             self._table.wake()
         if new and name_of(new) == self._here.node_name:
+            self._put_node_ip(internal_ip(new, self.family) or "")
             zone = labels_of(new).get(ZONE_LABEL, "")
             if zone != self._here.zone:
                 self._here = Here(self._here.node_name, zone)
                 self._all_dirty = True
+                self._table.wake()
+
+    def _put_node_ip(self, ip: str) -> None:
+        if ip == self._config.node_ip:
+            return
+        self._config = replace(self._config, node_ip=ip)
+        for key, planned in self._planned.items():
+            if any(port.source_ranges for port, _ in planned.ports):
+                self._table.ruleset.put(key, self._fragment(planned))
                 self._table.wake()
 
     def _touch(self, keys: Iterable[Key]) -> None:
@@ -164,10 +188,10 @@ class ServiceProxy:
 
     def _plan_service(self, key: Key) -> None:
         service = self._cache.get(SERVICES, key.namespace, key.name)
-        ports = service_ports(service) if service is not None else ()
+        ports = service_ports(service, self.family) if service is not None else ()
         slices = tuple(self._cache.with_index(SLICES, SERVICE_INDEX, str(key))) if ports else ()
         planned = _Planned(
-            tuple((p, choose(endpoints_of(slices, p), p, self._here)) for p in ports)
+            tuple((p, choose(endpoints_of(slices, p, self.family), p, self._here)) for p in ports)
         )
         before = self._planned.get(key)
         if before == planned:
@@ -202,7 +226,7 @@ class ServiceProxy:
             # The node itself answers there; its flows are nobody's to forget.
             if address[0] in self._config.own_service_ips and not flows[address]:
                 del flows[address]
-        await self._conntrack.forget(flows)
+        await self._conntrack.forget(flows, self.family)
 
 
 def _udp_addresses(planned: _Planned) -> dict[tuple[str, int], set[tuple[str, int]]]:

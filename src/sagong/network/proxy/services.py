@@ -1,15 +1,15 @@
 """What the proxy needs of a Service, taken from the object once.
 
 Source of semantics: ``core/v1 ServiceSpec`` and which services upstream's kube-proxy leaves alone.
-Only IPv4 is programmed: an IPv6 address of a service is left out.
+Each family has a table of its own: addresses of the other one are left out.
 """
 
-import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sagong.api.meta import annotations_of, key_of, labels_of
 from sagong.api.types import Key, Obj
+from sagong.network.tables.family import IPV4, Family
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -71,17 +71,18 @@ def is_proxied(service: Obj) -> bool:
     return spec.get("clusterIP") not in (None, "", "None")
 
 
-def service_ports(service: Obj) -> tuple[ServicePort, ...]:
-    """The ports to program, in the order of the object; none if the service is not proxied."""
+def service_ports(service: Obj, family: Family = IPV4) -> tuple[ServicePort, ...]:
+    """The ports to program, in the order of the object; none if the service is not proxied, or
+    not of the family."""
     if not is_proxied(service):
         return ()
     spec = service["spec"]
-    cluster_ip = next(_ipv4s(spec.get("clusterIPs") or [spec["clusterIP"]]), None)
+    cluster_ip = next(family.addresses(spec.get("clusterIPs") or [spec["clusterIP"]]), None)
     if cluster_ip is None:
         return ()
-    balancer_ips = tuple(_load_balancer_ips(service))
-    external_ips = tuple(_ipv4s(spec.get("externalIPs") or ()))
-    source_ranges = _source_ranges(service)
+    balancer_ips = tuple(_load_balancer_ips(service, family))
+    external_ips = tuple(family.addresses(spec.get("externalIPs") or ()))
+    source_ranges = _source_ranges(service, family)
     affinity_seconds = _affinity_seconds(spec)
     return tuple(
         ServicePort(
@@ -116,34 +117,17 @@ def _affinity_seconds(spec: Obj) -> int | None:
     return int(client_ip.get("timeoutSeconds") or AFFINITY_SECONDS_DEFAULT)
 
 
-def _load_balancer_ips(service: Obj) -> Iterator[str]:
+def _load_balancer_ips(service: Obj, family: Family) -> Iterator[str]:
     status = (service.get("status") or {}).get("loadBalancer") or {}
     # ipMode "Proxy" means that the balancer is to be passed through and not short-circuited.
     ingress = [i for i in status.get("ingress") or () if i.get("ipMode") != "Proxy"]
-    return _ipv4s(i.get("ip") or "" for i in ingress)
+    return family.addresses(i.get("ip") or "" for i in ingress)
 
 
-def _source_ranges(service: Obj) -> tuple[str, ...]:
+def _source_ranges(service: Obj, family: Family) -> tuple[str, ...]:
     if service["spec"].get("type") != "LoadBalancer":
         return ()
     ranges = service["spec"].get("loadBalancerSourceRanges")
     if not ranges:
         ranges = annotations_of(service).get(SOURCE_RANGES_ANNOTATION, "").split(",")
-    return tuple(r.strip() for r in ranges if _is_ipv4_network(r.strip()))
-
-
-def _is_ipv4_network(text: str) -> bool:
-    try:
-        ipaddress.IPv4Network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _ipv4s(addresses: Iterable[str]) -> Iterator[str]:
-    for address in addresses:
-        try:
-            ipaddress.IPv4Address(address)
-        except ValueError:
-            continue
-        yield address
+    return tuple(r.strip() for r in ranges if family.is_network(r.strip()))

@@ -5,21 +5,22 @@ import socket
 
 from sagong.core.netlink import NetlinkError
 from sagong.network.routes.links import SCOPE_HOST, LinkAddress, Links
+from sagong.network.tables.family import family_of_address
 
 BALANCER_LABEL = "lo:sagong-lb"  # tells balancers' addresses from all others on the device
 
 
 def add_local_address(address: str, label: str = "lo") -> None:
-    """Give the loopback device a /32, which pods of the node reach as they reach any address of
-    it: every device that a pod is linked to takes packets for it. Raises NetlinkError.
+    """Give the loopback device an address, which pods of the node reach as they reach any of it:
+    every device that a pod is linked to takes packets for it. Raises NetlinkError.
 
-    Its scope is this host, so that the kernel never takes it as the source of its own packets.
+    Labels are IPv4's alone. The kernel never takes the address as the source of its own packets.
     """
     loopback = socket.if_nametoindex("lo")
     with Links() as links:
         links.set_up(loopback)
         try:
-            links.add_address(LinkAddress(loopback, address, 32, label), SCOPE_HOST)
+            links.add_address(_on(loopback, address, label), SCOPE_HOST)
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise
@@ -41,7 +42,11 @@ def remove_local_address(address: str) -> None:
     loopback = socket.if_nametoindex("lo")
     with Links() as links:
         try:
-            links.remove_address(LinkAddress(loopback, address, 32, ""))
+            links.remove_address(_on(loopback, address, ""))
         except NetlinkError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
+
+
+def _on(device: int, address: str, label: str) -> LinkAddress:
+    return LinkAddress(device, address, family_of_address(address).bits, label)

@@ -96,7 +96,7 @@ def _link_of(ip: str) -> tuple[str, bytes] | None:
     wanted = ipaddress.IPv4Address(ip)
     with Links() as links:
         for entry in links.addresses():
-            if entry.prefix_length == 32:
+            if ":" in entry.address or entry.prefix_length == 32:
                 continue
             interface = ipaddress.IPv4Interface(f"{entry.address}/{entry.prefix_length}")
             if wanted in interface.network:

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import orjson
 
+from sagong.api.address_ranges import family_of
 from sagong.api.types import Obj
 
 CONFLIST_NAME = "10-sagong.conflist"
 CNI_VERSION = "0.4.0"  # what every containerd since 1.4 and every plugin since 0.8 speaks
 NETWORK_NAME = "sagong"
+_EVERYWHERE = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 
 
 @dataclass(frozen=True, slots=True)
 class PodLinks:
     """What the configuration depends on."""
 
-    pod_cidr: str
+    pod_cidrs: tuple[str, ...]  # one, or one of each family
     bridge: str
     # Where host-local remembers which addresses are taken; one directory a node, or two nodes on
     # one host would share their memory.
@@ -56,7 +58,7 @@ def _link(links: PodLinks) -> Obj:
     ipam: Obj = {
         "type": "host-local",
         "dataDir": str(links.ipam_dir),
-        "ranges": [[{"subnet": links.pod_cidr}]],
+        "ranges": [[{"subnet": cidr}] for cidr in links.pod_cidrs],
     }
     link: Obj = {"type": "ptp", "ipMasq": False, "ipam": ipam}
     if links.bridge_is_filtered:
@@ -64,7 +66,7 @@ def _link(links: PodLinks) -> Obj:
         # A pod that reaches itself through a service comes back by the port that it left by.
         link["hairpinMode"] = True
     else:
-        ipam["routes"] = [{"dst": "0.0.0.0/0"}]
+        ipam["routes"] = [{"dst": _EVERYWHERE[family_of(cidr)]} for cidr in links.pod_cidrs]
     if links.mtu is not None:
         link["mtu"] = links.mtu
     return link

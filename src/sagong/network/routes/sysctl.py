@@ -6,10 +6,12 @@ old values are in a file, so that a clean-up after a crash still finds them.
 
 import logging
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import orjson
+
+from sagong.network.tables.family import IPV4, IPV6, Family
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,8 @@ REQUIRED: Mapping[str, str] = {
     "net/ipv4/ip_forward": "1",  # packets of pods pass through the node
 }
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
+BRIDGE_FILTER_IPV6 = "net/bridge/bridge-nf-call-ip6tables"
+BRIDGE_FILTERS = frozenset({BRIDGE_FILTER, BRIDGE_FILTER_IPV6})
 OPTIONAL: Mapping[str, str] = {
     # An answer from a pod to another pod on the same bridge does not pass the IP layer by itself,
     # so that the rewriting of a service address would not be undone on its way back.
@@ -28,6 +32,31 @@ OPTIONAL: Mapping[str, str] = {
     # Loose: what comes by way of another node may leave by another link.
     "net/ipv4/conf/all/rp_filter": "2",
 }
+_REQUIRED_IPV6 = {"net/ipv6/conf/all/forwarding": "1"}
+_OPTIONAL_IPV6 = {BRIDGE_FILTER_IPV6: "1"}
+_ACCEPT_RA = "net/ipv6/conf/{}/accept_ra"
+
+
+def settings_of(
+    families: Collection[Family], *, proc_sys: Path = PROC_SYS
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The required and the optional settings of a node with addresses of these families."""
+    required: dict[str, str] = {}
+    optional: dict[str, str] = {}
+    if IPV4 in families:
+        required |= REQUIRED
+        optional |= OPTIONAL
+    if IPV6 in families:
+        required |= _REQUIRED_IPV6
+        optional |= _OPTIONAL_IPV6
+        # A machine that forwards stops listening to routers, whose announcements may have made its
+        # own default route; 2 makes it listen all the same.
+        optional |= {
+            _ACCEPT_RA.format(path.parent.name): "2"
+            for path in proc_sys.glob(_ACCEPT_RA.format("*"))
+            if path.read_text().strip() == "1" and path.parent.name not in ("all", "default")
+        }
+    return required, optional
 
 
 class SysctlError(Exception):
@@ -62,7 +91,8 @@ class Sysctls:
     ) -> tuple[str, ...]:
         """Make the settings; the optional ones that do not exist here. Raises SysctlError."""
         missing = [name for name in optional if not (self._proc_sys / name).exists()]
-        wanted = {**required, **{n: v for n, v in optional.items() if n not in missing}}
+        # The required ones last: see accept_ra.
+        wanted = {**{n: v for n, v in optional.items() if n not in missing}, **required}
         self._remember(wanted)
         for name, value in wanted.items():
             try:

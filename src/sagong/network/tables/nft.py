@@ -4,6 +4,8 @@ import asyncio
 import subprocess
 from collections.abc import Sequence
 
+from sagong.network.tables.family import IPV4, Family
+
 NFT_SECONDS_MAX = 60.0  # 10,000 services take a few seconds; past this the kernel is stuck
 
 
@@ -22,14 +24,9 @@ class Nft:
         """Commit a transaction. Raises NftError."""
         await self._run("-f", "-", stdin=text.encode())
 
-    async def has_table(self, table: str) -> bool:
-        """Whether the ``ip`` table is there."""
-        listing = await self._run("list", "tables", "ip")
-        return f"table ip {table}" in listing.splitlines()
-
-    async def list_counters(self, table: str) -> str:
+    async def list_counters(self, table: str, family: Family = IPV4) -> str:
         """A table's named counters, as nft's JSON. Raises NftError, also if there is no table."""
-        return await self._run("-j", "list", "counters", "table", "ip", table)
+        return await self._run("-j", "list", "counters", "table", family.word, table)
 
     async def _run(self, *arguments: str, stdin: bytes = b"") -> str:
         # In a thread, not with the loop's own subprocesses: those fork with the handlers that gRPC

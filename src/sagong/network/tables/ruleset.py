@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.fragment import ElementKey, Fragment
 
 STALE_SECONDS = 1.0  # a chain is deleted so long after it was emptied
@@ -53,8 +54,9 @@ class _Names:
 class Ruleset:
     """Desired and applied state of one table. Not thread-safe; owned by one ServiceProxy."""
 
-    def __init__(self, table: str, frame: Fragment) -> None:
-        self._table = table
+    def __init__(self, table: str, frame: Fragment, family: Family = IPV4) -> None:
+        self._table = f"{family.word} {table}"
+        self._removal = removal(table, family)
         self._frame = frame
         self._fragments: dict[Hashable, Fragment] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
@@ -185,7 +187,7 @@ class Ruleset:
 
     def _full_text(self) -> str:
         table = self._table
-        lines = [f"add table ip {table}", f"delete table ip {table}", f"table ip {table} {{"]
+        lines = [*self._removal.splitlines(), f"table {table} {{"]
         sets = {**self._frame.sets, **self._sets}
         lines += [f"counter {name} {{ }}" for name in self._frame.counters]
         lines += [f"map {name} {{ {definition} }}" for name, definition in self._frame.maps.items()]
@@ -205,7 +207,7 @@ class Ruleset:
     def _partial_text(self, changed: _Names, deletions: Iterable[str]) -> str:
         table = self._table
         lines = [
-            f"add set ip {table} {name} {{ {self._sets[name]} }}"
+            f"add set {table} {name} {{ {self._sets[name]} }}"
             for name in changed.sets
             if name in self._sets and name not in self._applied_sets
         ]
@@ -214,19 +216,19 @@ class Ruleset:
         ]
         for name in rewritten:
             if name not in self._applied_chains:
-                lines.append(f"add chain ip {table} {name}")
+                lines.append(f"add chain {table} {name}")
             else:
-                lines.append(f"flush chain ip {table} {name}")
+                lines.append(f"flush chain {table} {name}")
         for name in rewritten:
-            lines += [f"add rule ip {table} {name} {r}" for r in self._chains.get(name, ())]
+            lines += [f"add rule {table} {name} {r}" for r in self._chains.get(name, ())]
         lines += self._change_elements(changed.elements)
         # Chains first: the rules that named the sets were flushed when they became stale.
         for name in deletions:
             if name in self._applied_chains:
-                lines.append(f"delete chain ip {table} {name}")
+                lines.append(f"delete chain {table} {name}")
         for name in deletions:
             if name in self._applied_sets:
-                lines.append(f"delete set ip {table} {name}")
+                lines.append(f"delete set {table} {name}")
         return "".join(f"{line}\n" for line in lines)
 
     def _is_stale(self, name: str) -> bool:
@@ -254,7 +256,7 @@ class Ruleset:
         for (map_name, key), value in elements.items():
             by_map.setdefault(map_name, []).append(f"{key} : {value}" if value else key)
         return [
-            f"{verb} element ip {self._table} {map_name} {{ {', '.join(entries)} }}"
+            f"{verb} element {self._table} {map_name} {{ {', '.join(entries)} }}"
             for map_name, entries in by_map.items()
         ]
 
@@ -272,9 +274,9 @@ class Ruleset:
                 self._stale.setdefault(name, now)
 
 
-def removal(table: str) -> str:
+def removal(table: str, family: Family = IPV4) -> str:
     """A transaction that leaves no table, also when there is none."""
-    return f"add table ip {table}\ndelete table ip {table}\n"
+    return f"add table {family.word} {table}\ndelete table {family.word} {table}\n"
 
 
 def first_claim(claims: Mapping[Hashable, str]) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sagong.core.clock import Clock
+from sagong.network.tables.family import IPV4, Family
 from sagong.network.tables.fragment import Fragment
 from sagong.network.tables.nft import Nft, NftError
 from sagong.network.tables.ruleset import STALE_SECONDS, Ruleset, Transaction, removal
@@ -25,12 +27,24 @@ class Health:
     waiting_since: float  # since when a change waits to be written; 0: none does
 
 
+def worst(healths: Iterable[Health]) -> Health:
+    """Of several tables as of one: the oldest sync, the first error, the longest wait."""
+    each = tuple(healths)
+    return Health(
+        min(health.last_sync for health in each),
+        next((health.last_error for health in each if health.last_error), ""),
+        min((h.waiting_since for h in each if h.waiting_since), default=0.0),
+    )
+
+
 class TableWriter:
     """One writer a table; ``ruleset`` is what the table should hold."""
 
-    def __init__(self, table: str, frame: Fragment, *, nft: Nft, clock: Clock) -> None:
-        self.ruleset = Ruleset(table, frame)
-        self._table = table
+    def __init__(
+        self, table: str, frame: Fragment, *, nft: Nft, clock: Clock, family: Family = IPV4
+    ) -> None:
+        self.ruleset = Ruleset(table, frame, family)
+        self._removal = removal(table, family)
         self._nft = nft
         self._clock = clock
         self._wake = asyncio.Event()
@@ -73,7 +87,7 @@ class TableWriter:
     async def remove(self) -> None:
         """Take the table away. Raises NftError."""
         async with self._lock:
-            await self._nft.apply(removal(self._table))
+            await self._nft.apply(self._removal)
             self.ruleset.resync()
 
     async def _wait_due(self) -> None:

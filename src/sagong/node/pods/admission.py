@@ -4,7 +4,7 @@ The scheduler has looked at most of it already; a pod whose node was chosen othe
 has changed since, is refused here: it fails, and its owner may try another node.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagong.api.placement import is_selected, is_tolerated
@@ -63,9 +63,21 @@ class NodeState:
     features: Features = Features()
 
 
+Check = Callable[[Obj, NodeState], Refused | None]
+
+
 def refusal(pod: Obj, node: NodeState) -> Refused | None:
     """Why the node does not take the pod, in upstream's order; None if it does."""
-    for check in (_pressure, _sysctls, _resources, _constraints, _features, _shutdown):
+    return _first(pod, node, (_pressure, _sysctls, _resources, *_OTHERS))
+
+
+def refusal_besides_resources(pod: Obj, node: NodeState) -> Refused | None:
+    """Why the node would not take the pod even if there were room."""
+    return _first(pod, node, (_pressure, _sysctls, *_OTHERS))
+
+
+def _first(pod: Obj, node: NodeState, checks: Iterable[Check]) -> Refused | None:
+    for check in checks:
         if (found := check(pod, node)) is not None:
             return found
     return None
@@ -114,15 +126,25 @@ def _sysctl_problem(pod: Obj, name: str, unsafe: Sequence[str]) -> str:
 
 def _resources(pod: Obj, node: NodeState) -> Refused | None:
     """``Out of`` something, which the scheduler could not know."""
-    room = node.allocatable.get("pods", 0)
-    if len(node.others) + 1 > room:
-        return _out_of("pods", 1, len(node.others), room)
-    used = used_by(node.others)
-    for name, asked in pod_requests(pod).items():
-        has = node.allocatable.get(name, 0)
-        if asked and asked + used.get(name, 0) > has:
-            return _out_of(name, asked, used.get(name, 0), has)
-    return None
+    lacking = shortage(pod, node)
+    if not lacking:
+        return None
+    name = next(iter(lacking))
+    used = {"pods": len(node.others), **used_by(node.others)}
+    asked = {"pods": 1, **pod_requests(pod)}
+    return _out_of(name, asked[name], used.get(name, 0), node.allocatable.get(name, 0))
+
+
+def shortage(pod: Obj, node: NodeState) -> Mapping[str, int]:
+    """How much more of each resource there would have to be."""
+    used = {"pods": len(node.others), **used_by(node.others)}
+    asked = {"pods": 1, **pod_requests(pod)}
+    found = {
+        name: amount + used.get(name, 0) - node.allocatable.get(name, 0)
+        for name, amount in asked.items()
+        if amount
+    }
+    return {name: amount for name, amount in found.items() if amount > 0}
 
 
 def used_by(pods: Sequence[Obj]) -> dict[str, int]:
@@ -210,3 +232,6 @@ def _shutdown(pod: Obj, node: NodeState) -> Refused | None:
     if node.is_shutting_down:
         return Refused("NodeShutdown", "Pod was rejected as the node is shutting down.")
     return None
+
+
+_OTHERS: tuple[Check, ...] = (_constraints, _features, _shutdown)

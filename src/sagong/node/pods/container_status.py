@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
+from sagong.node.pods import restart_all
 from sagong.node.pods.model import (
     Kind,
     RunState,
@@ -15,7 +16,7 @@ from sagong.node.pods.model import (
     Stage,
     Waiting,
 )
-from sagong.node.pods.resize import RESIZABLE
+from sagong.node.pods.resize import LEVEL, RESIZABLE
 from sagong.node.pods.spec import containers_of, is_sidecar, previous_statuses, restarts_after
 
 UNKNOWN_EXIT_CODE = 137
@@ -46,7 +47,12 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     attempts = situation.seen.attempts(container["name"])
     latest = attempts[0] if attempts else None
     status: Obj = {"name": container["name"]}
-    if latest is None:
+    removed = situation.memory.removed.get(container["name"])
+    if latest is None and removed is not None and situation.memory.stage is Stage.RUNNING:
+        status["state"], status["lastState"] = restart_all.waiting(), restart_all.terminated()
+        status["restartCount"] = removed + 1
+        status["image"], status["imageID"] = container.get("image", ""), ""
+    elif latest is None:
         status["state"] = _state_without(situation, kind, container, previous)
         status["lastState"] = previous.get("lastState") or {}
         status["restartCount"] = int(previous.get("restartCount") or 0)
@@ -58,6 +64,8 @@ def _status(situation: Situation, kind: Kind, container: Obj, previous: Obj) -> 
     else:
         status["state"] = state_of(latest)
         status["lastState"] = _last_state(attempts[1:], previous, latest)
+        if removed is not None and latest.attempt == removed + 1:
+            status["lastState"] = restart_all.terminated()
         status["restartCount"] = latest.attempt
         status["image"] = latest.image
         status["imageID"] = latest.image_ref
@@ -208,6 +216,18 @@ def _add_resources(situation: Situation, container: Obj, *, running: bool, statu
         status["resources"] = _with_others(container, given) if given is not None else allocated
         if mounts := container.get("volumeMounts"):
             status["volumeMounts"] = [_mount_status(mount) for mount in mounts]
+
+
+def level_resources(situation: Situation) -> Obj:
+    """What the pod as such has been given, if it asks for anything."""
+    spec, allocation = situation.pod["spec"], situation.memory.allocation
+    if not spec.get("resources") or LEVEL not in allocation.allocated:
+        return {}
+    allocated = _with_others(spec, allocation.allocated[LEVEL])
+    found: Obj = {"resources": _with_others(spec, allocation.actuated.get(LEVEL))}
+    if allocated.get("requests"):
+        found["allocatedResources"] = allocated["requests"]
+    return found
 
 
 def _with_others(container: Obj, given: Obj | None) -> Obj:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sagong.api.meta import is_deleting
 from sagong.api.types import Obj
 from sagong.core.clock import parse_time
-from sagong.node.pods import backoff, resize
+from sagong.node.pods import backoff, resize, restart_all
 from sagong.node.pods.model import (
     Ending,
     Kind,
@@ -85,6 +85,14 @@ class ResizeContainers:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartAll:
+    """Kill what runs, at once and without hooks, and remove containers in this order."""
+
+    running: tuple[SeenContainer, ...]
+    removed: tuple[SeenContainer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDead:
     """Remove containers and sandboxes that nobody needs any more."""
 
@@ -114,6 +122,7 @@ Action = (
     | KillContainer
     | StartContainer
     | ResizeContainers
+    | RestartAll
     | RemoveDead
     | Terminate
     | TearDown
@@ -223,6 +232,9 @@ def _plan_running(situation: Situation) -> Plan:
     if sandbox is None or not _is_usable(situation, sandbox):
         return _plan_sandbox(situation, steps, sandbox)
     steps.set_up_volumes()
+    if (trigger := restart_all.trigger_of(situation.pod, situation.seen)) is not None:
+        steps.restart_all(trigger)
+        return steps.plan()
     active = situation.seen.in_sandbox(sandbox.id)
     for container in containers_of(situation.pod, Kind.EPHEMERAL):
         if situation.seen.latest(container["name"]) is None:
@@ -363,6 +375,7 @@ class _Steps:
         self._backing_off: list[BackingOff] = []
         self._crashes = dict(situation.memory.crashes)
         self._failures = dict(situation.memory.failures)
+        self._removed = situation.memory.removed
         self._after: list[float] = []
         if (remaining := deadline_remaining(situation)) is not None:
             self._after.append(max(0.0, remaining))
@@ -386,14 +399,32 @@ class _Steps:
     def _told_attempt(self, container: Obj, kind: Kind) -> int:
         """The attempt of a container that the runtime has forgotten (a reboot, a purge): the one
         after that of the last status."""
+        removed = self._situation.memory.removed.get(container["name"], -1)
         told = previous_statuses(self._situation.pod, kind).get(container["name"], {})
-        return int(told.get("restartCount") or 0) + 1 if told.get("containerID") else 0
+        count = int(told.get("restartCount") or 0)
+        if not restart_all.is_told(told):
+            count = count + 1 if told.get("containerID") else 0
+        return max(count, removed + 1)
+
+    def restart_all(self, trigger: SeenContainer) -> None:
+        """Start everything anew, unless the delay since the one that wants it ended is not over."""
+        is_begun = self._removed.get(trigger.name) == trigger.attempt
+        if is_begun or self._is_due(trigger.name, trigger):
+            seen = self._situation.seen
+            found = restart_all.removable(self._situation.pod, seen, trigger)
+            self.add(RestartAll(tuple(seen.running), found))
+            self._removed = {**self._removed, **restart_all.attempts(found)}
 
     def restart(
         self, container: Obj, kind: Kind, sandbox: SeenSandbox, ended: SeenContainer
     ) -> None:
         """Start again, unless the delay since it ended is not over."""
-        situation, name = self._situation, container["name"]
+        if self._is_due(container["name"], ended):
+            self.start(container, kind, sandbox)
+
+    def _is_due(self, name: str, ended: SeenContainer) -> bool:
+        """Whether the back-off allows another attempt, which then is counted."""
+        situation = self._situation
         longest = situation.crash_back_off_max_seconds
         ended_at = ended.finished_at or ended.created_at
         entry = self._crashes.get(name)
@@ -405,11 +436,11 @@ class _Steps:
             self._failures[name] = Waiting("CrashLoopBackOff", message)
             self._backing_off.append(BackingOff(name))
             self._after.append(due - situation.now)
-            return
+            return False
         self._crashes[name] = backoff.raised(
             entry, ended_at, now=situation.now, max_seconds=longest
         )
-        self.start(container, kind, sandbox)
+        return True
 
     def collect_dead(self) -> None:
         """Dead containers past those kept, and dead sandboxes that hold none that is kept."""
@@ -426,7 +457,12 @@ class _Steps:
             self.add(RemoveDead(tuple(dead), tuple(stale)))
 
     def plan(self) -> Plan:
-        memory = replace(self._situation.memory, crashes=self._crashes, failures=self._failures)
+        memory = replace(
+            self._situation.memory,
+            crashes=self._crashes,
+            failures=self._failures,
+            removed=self._removed,
+        )
         stopped = {a.name for a in self._actions if isinstance(a, KillContainer) and a.is_resize}
         if stopped:
             restarting = memory.allocation.restarting | stopped

@@ -143,6 +143,7 @@ class Ending:
     message: str
     is_refusal: bool = False  # nothing of the pod was ever started
     is_disruption: bool = False  # told by the condition DisruptionTarget
+    disruption: str = ""  # what that says, if not the message
     grace_seconds: float | None = None  # in place of the pod's own
 
 
@@ -179,6 +180,8 @@ class Memory:
     ending: Ending | None = None
     stage: Stage = Stage.RUNNING
     allocation: Allocation = Allocation()
+    # The last attempt of containers that were removed so that all start anew, by name.
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

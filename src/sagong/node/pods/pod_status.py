@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from sagong.api.types import Obj
 from sagong.core.clock import format_time
-from sagong.node.pods.container_status import container_statuses
+from sagong.node.pods import restart_all
+from sagong.node.pods.container_status import container_statuses, level_resources
 from sagong.node.pods.model import Kind, Situation, Stage
 from sagong.node.pods.resize import is_in_progress
 from sagong.node.pods.spec import (
@@ -21,7 +22,8 @@ from sagong.node.pods.spec import (
 
 _RESIZE_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
 OWNED_CONDITIONS = (
-    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", *_RESIZE_CONDITIONS
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", restart_all.CONDITION,
+    *_RESIZE_CONDITIONS,
 )  # fmt: skip
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
@@ -50,6 +52,7 @@ def pod_status(situation: Situation) -> Obj:
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = old.get("qosClass") or qos_class(pod)
+    status |= level_resources(situation)
     kept = ("nominatedNodeName", "resize", "resourceClaimStatuses", "extendedResourceClaimStatus")
     return status | {name: old[name] for name in kept if name in old}
 
@@ -126,6 +129,9 @@ def _conditions(
         **_resize(situation),
         **_disruption(situation),
     }
+    restarting = restart_all.condition(situation, phase, old.get(restart_all.CONDITION))
+    if restarting is not None:
+        wanted[restart_all.CONDITION] = restarting
     made = [_stamped(situation, type_, facts, old.get(type_)) for type_, facts in wanted.items()]
     return made + [c for type_, c in old.items() if type_ not in (*OWNED_CONDITIONS, *wanted)]
 
@@ -134,7 +140,8 @@ def _disruption(situation: Situation) -> dict[str, Obj]:
     ending = situation.memory.ending
     if ending is None or not ending.is_disruption:
         return {}
-    facts = {"status": "True", "reason": "TerminationByKubelet", "message": ending.message}
+    text = ending.disruption or ending.message
+    facts = {"status": "True", "reason": "TerminationByKubelet", "message": text}
     return {"DisruptionTarget": facts}
 
 

@@ -16,6 +16,9 @@ from sagong.node.pods.resources import pod_requests
 from sagong.node.pods.spec import containers_of, is_sidecar, is_static, previous_statuses
 
 RESIZABLE = ("cpu", "memory")
+LEVEL = ""  # stands for the pod as such among the names of an allocation
+# What a container has of the pod's limits, having none of its own: a change of them concerns it.
+INHERITED = "inherited"
 
 
 def resizable(pod: Obj) -> Iterator[tuple[Kind, Obj]]:
@@ -36,10 +39,26 @@ def initial(pod: Obj) -> Allocation:
         if "containerID" not in told or "resources" not in told:
             allocated[container["name"]] = wanted
             continue
-        given = {"requests": told.get("allocatedResources") or {}}
-        given["limits"] = (told["resources"] or {}).get("limits") or {}
-        allocated[container["name"]] = of({"resources": given})
+        allocated[container["name"]] = of({"resources": _given(told)})
+    status = pod.get("status") or {}
+    if level := pod["spec"].get("resources"):
+        allocated[LEVEL] = of({"resources": _given(status) if "resources" in status else level})
+        for _, container in resizable(pod):
+            name = container["name"]
+            allocated[name] = _with_inherited(allocated[name], allocated[LEVEL])
     return Allocation(allocated, allocated)
+
+
+def _given(told: Obj) -> Obj:
+    """What a status tells to have been agreed to."""
+    limits = (told["resources"] or {}).get("limits") or {}
+    return {"requests": told.get("allocatedResources") or {}, "limits": limits}
+
+
+def _with_inherited(own: Obj, level: Obj) -> Obj:
+    limits = own.get("limits") or {}
+    rest = {k: v for k, v in (level.get("limits") or {}).items() if k not in limits}
+    return {**own, INHERITED: rest} if rest else own
 
 
 def of(container: Obj) -> Obj:
@@ -66,7 +85,11 @@ def _amounts(resources: Obj) -> dict[tuple[str, str], int]:
 
 
 def wanted(pod: Obj) -> dict[str, Obj]:
-    return {container["name"]: of(container) for _, container in resizable(pod)}
+    found = {container["name"]: of(container) for _, container in resizable(pod)}
+    if pod["spec"].get("resources"):
+        level = of(pod["spec"])
+        return {LEVEL: level, **{n: _with_inherited(own, level) for n, own in found.items()}}
+    return found
 
 
 def is_resized(pod: Obj, allocation: Allocation) -> bool:
@@ -90,6 +113,9 @@ def as_allocated(pod: Obj, allocation: Allocation) -> Obj:
     for kind in (Kind.INIT, Kind.MAIN):
         if kind.value in spec:
             spec[kind.value] = [_allocated(c, allocation) for c in spec[kind.value]]
+    if spec.get("resources"):
+        spec = _allocated({**spec, "name": LEVEL}, allocation)
+        del spec["name"]
     return {**pod, "spec": spec}
 
 
@@ -163,9 +189,10 @@ def needs_restart(container: Obj, allocation: Allocation) -> bool:
 
 
 def to_update(pod: Obj, allocation: Allocation, seen: SeenPod) -> list[str]:
-    """Running containers whose limits are to be changed under them."""
+    """Running containers whose limits are to be changed under them, and the pod itself."""
     running = {container.name for container in seen.running}
-    return [
+    level = [LEVEL] if running and changed_resources(allocation, LEVEL) else []
+    return level + [
         container["name"]
         for _, container in resizable(pod)
         if container["name"] in running
@@ -177,6 +204,8 @@ def to_update(pod: Obj, allocation: Allocation, seen: SeenPod) -> list[str]:
 def settled(allocation: Allocation, seen: SeenPod) -> Allocation:
     """What does not run has whatever was agreed to: it will be started with it."""
     running = {container.name for container in seen.running}
+    if running:
+        running.add(LEVEL)
     actuated = {
         name: allocation.actuated.get(name, agreed) if name in running else agreed
         for name, agreed in allocation.allocated.items()

@@ -6,7 +6,7 @@ import orjson
 
 from sagong.api.types import Obj
 from sagong.node.pods.model import Allocation
-from sagong.node.pods.resize import is_in_progress, resizable
+from sagong.node.pods.resize import INHERITED, LEVEL, is_in_progress, resizable
 
 
 def between(pod: Obj, old: Allocation, new: Allocation) -> Iterator[tuple[str, str, str]]:
@@ -27,11 +27,17 @@ def between(pod: Obj, old: Allocation, new: Allocation) -> Iterator[tuple[str, s
 
 def _described(pod: Obj, allocation: Allocation, error: str = "") -> str:
     containers = [
-        {"name": container["name"], "resources": allocation.allocated.get(container["name"], {})}
+        {"name": container["name"], "resources": _own(allocation, container["name"])}
         for _, container in resizable(pod)
     ]
     facts: Obj = {"containers": containers}
+    if LEVEL in allocation.allocated:
+        facts["resources"] = _own(allocation, LEVEL)
     facts["generation"] = pod["metadata"].get("generation", 0)
     if error:
         facts["error"] = error
     return orjson.dumps(facts).decode()
+
+
+def _own(allocation: Allocation, name: str) -> Obj:
+    return {k: v for k, v in allocation.allocated.get(name, {}).items() if k != INHERITED}

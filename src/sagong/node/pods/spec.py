@@ -22,6 +22,7 @@ STATUS_LISTS = {
     Kind.MAIN: "containerStatuses",
     Kind.EPHEMERAL: "ephemeralContainerStatuses",
 }
+RESTART_ALL = "RestartAllContainers"
 _COMPUTE = ("cpu", "memory")
 
 
@@ -55,6 +56,16 @@ def restart_policy(pod: Obj) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
 
 
+def rule_action(container: Obj, exit_code: int) -> str:
+    """What the first of its ``restartPolicyRules`` that holds wants done; "" if none holds."""
+    for rule in container.get("restartPolicyRules") or []:
+        codes = rule.get("exitCodes") or {}
+        listed = exit_code in (codes.get("values") or [])
+        if listed == (codes.get("operator") == "In"):
+            return str(rule.get("action") or "")
+    return ""
+
+
 def restarts_after(pod: Obj, container: Obj, kind: Kind, exit_code: int) -> bool:
     """Whether a container that ended with this code is to be started again.
 
@@ -62,11 +73,8 @@ def restarts_after(pod: Obj, container: Obj, kind: Kind, exit_code: int) -> bool
     """
     if kind is Kind.EPHEMERAL:
         return False
-    for rule in container.get("restartPolicyRules") or []:
-        codes = rule.get("exitCodes") or {}
-        listed = exit_code in (codes.get("values") or [])
-        if listed == (codes.get("operator") == "In"):
-            return bool(rule.get("action") == "Restart")
+    if action := rule_action(container, exit_code):
+        return action in ("Restart", RESTART_ALL)
     policy = container.get("restartPolicy") or restart_policy(pod)
     if policy == "Always" and kind is Kind.INIT and not is_sidecar(container):
         policy = "OnFailure"

@@ -5,8 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from sagong.api.meta import uid_of
 from sagong.api.quantities import parse
 from sagong.api.types import Obj
-from sagong.node.pods.admission import Features, NodeState, Refused, refusal, used_by
+from sagong.node.pods.admission import (
+    Features,
+    NodeState,
+    Refused,
+    is_critical,
+    refusal,
+    refusal_besides_resources,
+    shortage,
+    used_by,
+)
 from sagong.node.pods.model import Room
+from sagong.node.pods.preemption import victims
 from sagong.node.pods.resources import count
 
 
@@ -36,6 +46,13 @@ class Tenancy:
         if found is None:
             self.take(pod)
         return found
+
+    def victims(self, pod: Obj) -> Sequence[str]:
+        """Uids of pods that a critical one may take the place of; none if that would not do."""
+        state = self._state(uid_of(pod))
+        if not is_critical(pod) or refusal_besides_resources(pod, state) is not None:
+            return ()
+        return [uid_of(other) for other in victims(pod, state.others, shortage(pod, state))]
 
     def take(self, pod: Obj) -> None:
         """Note what a pod has been promised."""

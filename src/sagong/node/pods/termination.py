@@ -85,6 +85,16 @@ class Stopper:
         except RuntimeNotFound:
             log.debug("container %s is gone already", container.id)
 
+    async def kill_container(self, pod: Obj, container: SeenContainer) -> None:
+        """At once: no hook is run, and no time given."""
+        found = find_container(pod, container.name)
+        about = container_reference(pod, found[0] if found else Kind.MAIN, container.name)
+        self.events.emit(about, "Normal", "Killing", f"Stopping container {container.name}")
+        try:
+            await self.cri.stop_container(container.id, grace_seconds=0)
+        except RuntimeNotFound:
+            log.debug("container %s is gone already", container.id)
+
     def _left(self, grace: float, started: float) -> float:
         return max(1.0, grace - (self.clock.monotonic() - started))
 

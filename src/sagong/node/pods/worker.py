@@ -6,8 +6,9 @@ is going on for it, an image pull for example.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from sagong.node.cri.client import CriClient
 from sagong.node.cri.errors import RuntimeFailure, RuntimeNotFound
 from sagong.node.dra.claims import ClaimFailure
 from sagong.node.plugins.channel import PluginFailure
-from sagong.node.pods import lifecycle, resize, resize_events
+from sagong.node.pods import lifecycle, preemption, resize, resize_events
 from sagong.node.pods.admission import Refused
 from sagong.node.pods.cleaning import Cleaner
 from sagong.node.pods.failures import (
@@ -70,10 +71,12 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after an unexpected failure; doubled up to the limit
 RETRY_LIMIT_SECONDS = 30.0
 SANDBOX_RETRY_SECONDS = 5.0
+CONDITION_SECONDS = 2.0
 CLAIM_RETRY_SECONDS = 2.0  # a claim is reserved, or its driver there, any moment
 ATTACHMENT_LOOK_SECONDS = 1.0
 RESIZE_RETRY_SECONDS = 5.0
 VOLUME_RETRY_SECONDS = 0.25  # a namespace's root CA is published any moment; doubled to the limit
+SHUTDOWN_MESSAGE = "Pod was terminated in response to imminent node shutdown."
 STEPS_AT_ONCE = 50  # actions lead to further ones; more in a row than this is a mistake of ours
 
 
@@ -98,6 +101,7 @@ class Workshop:
     tenancy: Tenancy
     aligner: Aligner
     probes: ProbeCounts
+    worker: "Callable[[str], PodWorker | None]"  # of another pod, by its uid
 
 
 class PodWorker:
@@ -118,6 +122,7 @@ class PodWorker:
         self._gone = False  # the API object is no more
         self._done = False
         self._left = asyncio.Event()
+        self._ended = asyncio.Event()  # what it held has been released
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._prober: PodProber | None = None
@@ -184,10 +189,35 @@ class PodWorker:
         if self.is_ending:
             return
         self._shop.events.emit(pod_reference(self._pod), "Warning", "Evicted", message)
-        ending = Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds)
+        self._end(Ending("Evicted", message, is_disruption=True, grace_seconds=grace_seconds))
+
+    def shut_down(self, *, grace_seconds: float) -> None:
+        """End the pod because the machine goes down."""
+        if not self.is_ending:
+            reason, text = "Terminated", SHUTDOWN_MESSAGE
+            self._end(Ending(reason, text, is_disruption=True, grace_seconds=grace_seconds))
+
+    def preempt(self) -> None:
+        """End the pod because a critical one needs its room."""
+        if self.is_ending:
+            return
+        text = preemption.MESSAGE
+        self._shop.events.emit(pod_reference(self._pod), "Warning", "Preempting", text)
+        self._end(Ending("Preempting", text, is_disruption=True, disruption=preemption.DISRUPTION))
+
+    def _end(self, ending: Ending) -> None:
         self._memory = replace(self._memory, ending=ending, stage=Stage.TERMINATING)
         self._interrupt()
         self._wake.set()
+
+    async def wait_released(self) -> None:
+        """Until the pod has let go of all that it held."""
+        await self._ended.wait()
+
+    async def wait_ended(self) -> None:
+        """Until nothing of the pod runs here, and its status says so."""
+        await self._ended.wait()
+        await self._writer.wait_written()
 
     def wake(self) -> None:
         """Something about the pod may have changed at the runtime."""
@@ -266,12 +296,23 @@ class PodWorker:
             self._shop.tenancy.take(self._as_allocated())
             return
         refused = self._shop.tenancy.admit(self._as_allocated())
+        if refused is not None and (victims := self._shop.tenancy.victims(self._as_allocated())):
+            await self._take_place_of(victims)
+            refused = self._shop.tenancy.admit(self._as_allocated())
         if refused is None:
             refused = await self._shop.aligner.allocate(self._pod)
             if refused is not None:
                 self._shop.tenancy.leave(self.uid)
         if refused is not None:
             self._refuse(refused)
+
+    async def _take_place_of(self, victims: Sequence[str]) -> None:
+        """Until those pods have ended, each within its own grace."""
+        found = [worker for uid in victims if (worker := self._shop.worker(uid)) is not None]
+        for worker in found:
+            worker.preempt()
+        for worker in found:
+            await worker.wait_released()
 
     def _refuse(self, refused: Refused) -> None:
         about = pod_reference(self._pod)
@@ -385,6 +426,8 @@ class PodWorker:
                 return await self._start_container(action, seen)
             case lifecycle.ResizeContainers():
                 return await self._resize(action, seen)
+            case lifecycle.RestartAll():
+                await self._restart_all(action)
             case lifecycle.RemoveDead():
                 await self._remove_dead(action)
             case lifecycle.Terminate():
@@ -437,7 +480,7 @@ class PodWorker:
             )
             await self._shop.view.note_sandbox(self.uid, sandbox_id)
             sandbox = self._shop.view.pod(self.uid).sandbox
-            for ip in sandbox.ips[:1] if sandbox is not None else ():
+            for ip in sandbox.ips if sandbox is not None else ():
                 await self._shop.guard(self._pod, ip)
         except ClaimFailure as error:
             text = f"Failed to prepare dynamic resources: {error}"
@@ -527,6 +570,17 @@ class PodWorker:
             failures[name] = waiting
         self._memory = replace(self._memory, failures=failures)
 
+    async def _restart_all(self, action: lifecycle.RestartAll) -> None:
+        """The condition has been reported just now: let others see it, if that takes no time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONDITION_SECONDS):
+                await self._writer.wait_written()
+        for container in action.running:
+            await self._shop.stopper.kill_container(self._pod, container)
+        for container in action.removed:
+            await self._remove_dead(lifecycle.RemoveDead((container.id,), ()))
+        self._is_unsure = True
+
     async def _remove_dead(self, action: lifecycle.RemoveDead) -> None:
         for container_id in action.containers:
             try:
@@ -546,6 +600,8 @@ class PodWorker:
             self._volumes = None
             await self._shop.cleaner.release(self.uid)
         self._memory = replace(self._memory, stage=Stage.CLEAN)
+        self._report(self._situation(self._shop.view.pod(self.uid)))
+        self._ended.set()
 
     async def _delete_pod(self) -> None:
         """The last word: final status, the API object, then everything that is left here."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class NodeServerSettings:
 
     certificate_dir: Path
     client_ca_pem: bytes  # of the cluster; b"" accepts tokens only
-    host: str = "0.0.0.0"
+    hosts: Sequence[str] = ("0.0.0.0",)
 
 
 class NodeServer:
@@ -79,15 +79,16 @@ class NodeServer:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            site = web.TCPSite(
-                runner,
-                self._settings.host,
-                self._port,
-                ssl_context=self._certificate.context,
-                backlog=BACKLOG,
-                reuse_address=True,
-            )
-            await site.start()
+            for host in self._settings.hosts:
+                site = web.TCPSite(
+                    runner,
+                    host,
+                    self._port,
+                    ssl_context=self._certificate.context,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                )
+                await site.start()
             yield
         finally:
             await runner.cleanup()
@@ -197,6 +198,12 @@ def _policies(config: NodeConfig) -> Obj:
         "topologyManagerPolicy": own.topology_policy,
         "topologyManagerScope": own.topology_scope,
         "topologyManagerPolicyOptions": dict(own.topology_options),
+        "shutdownGracePeriod": f"{config.shutdown.grace_seconds}s",
+        "shutdownGracePeriodCriticalPods": f"{config.shutdown.critical_seconds}s",
+        "shutdownGracePeriodByPodPriority": [
+            {"priority": period.priority, "shutdownGracePeriodSeconds": period.seconds}
+            for period in config.shutdown.by_priority
+        ],
     }
 
 

@@ -13,13 +13,13 @@ from sagong.api.volumes import CLAIMS
 from sagong.node.csi.driver import EXPAND
 from sagong.node.csi.source import capability_of, source_of_persistent
 from sagong.node.plugins.channel import PluginFailure
+from sagong.node.programs import ProgramFailure
 from sagong.node.volumes import mounts
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.csi_volume import CsiMounter, secrets_of
 from sagong.node.volumes.local_volume import filesystem_of, grow_filesystem
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.persistent_claim import Claimed
-from sagong.node.volumes.programs import ProgramFailure
 
 INFEASIBLE_CODES = ("InvalidArgument", "OutOfRange", "NotFound", "Unimplemented")
 _CONDITIONS = ("Resizing", "FileSystemResizePending", "NodeResizeError", "ControllerResizeError")

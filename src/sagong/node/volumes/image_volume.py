@@ -13,10 +13,10 @@ from typing import Any
 
 from sagong.api.types import Obj
 from sagong.node.pods.failures import CreateFailure
+from sagong.node.programs import ProgramFailure, run_program
 from sagong.node.volumes import mounts
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
-from sagong.node.volumes.programs import ProgramFailure, run_program
 
 _IMAGE_MOUNTS_SINCE = {"containerd": (2, 1), "cri-o": (1, 31)}
 _NAMESPACE = "k8s.io"  # containerd's, of what the CRI makes

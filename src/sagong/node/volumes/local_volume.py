@@ -7,13 +7,13 @@ from pathlib import Path
 from sagong.api.types import Obj
 from sagong.api.volumes import PROVISIONED_BY
 from sagong.node.pods.failures import DeviceFailure, MapFailure, VolumeFailure
+from sagong.node.programs import ProgramFailure, run_program
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.host_path import check_path
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.mounts import make_directory
 from sagong.node.volumes.ownership import give_to_group
 from sagong.node.volumes.persistent_claim import Claimed
-from sagong.node.volumes.programs import ProgramFailure, run_program
 
 _DEFAULT_FILESYSTEM = "ext4"
 

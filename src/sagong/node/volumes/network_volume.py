@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from sagong.api.types import Obj
 from sagong.node.pods.failures import VolumeFailure
+from sagong.node.programs import ProgramFailure, run_program
 from sagong.node.volumes.context import VolumeContext
 from sagong.node.volumes.mounted import Mounted
 from sagong.node.volumes.mounts import make_directory
 from sagong.node.volumes.persistent_claim import Claimed
-from sagong.node.volumes.programs import ProgramFailure, run_program
 
 
 async def set_up(volume: Obj, context: VolumeContext) -> Mounted:

@@ -111,7 +111,24 @@ def resource_of(definition: Obj, version: Obj) -> Resource:
         verbs=verbs,
         subresources=tuple(subresources),
         custom=True,
+        deprecation=_deprecation(definition["spec"], version) if version.get("deprecated") else "",
     )
+
+
+def _deprecation(spec: Obj, version: Obj) -> str:
+    """What the definition says of its deprecated version, or where to go instead."""
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    group, kind = spec["group"], spec["names"]["kind"]
+    newer = [
+        other["name"]
+        for other in spec["versions"]
+        if other.get("served")
+        and not other.get("deprecated")
+        and version_rank(other["name"]) < version_rank(version["name"])
+    ]
+    use = f"; use {group}/{min(newer, key=version_rank)} {kind}" if newer else ""
+    return f"{group}/{version['name']} {kind} is deprecated{use}"
 
 
 Change = Callable[[Obj], Obj]

@@ -5,7 +5,6 @@ from sagong.api.call import Answer, Call, Listing, Single, Verb
 from sagong.api.types import Encoded, Obj, User
 from sagong.server.handlers import Context
 
-_WARNING = "v1 ComponentStatus is deprecated in v1.19+"
 _COMPONENTS = ("controller-manager", "etcd-0", "scheduler")
 
 
@@ -14,9 +13,9 @@ async def component_statuses(call: Call, user: User, context: Context) -> Answer
     if call.verb is Verb.GET:
         if call.name not in _COMPONENTS:
             raise errors.not_found("", "componentstatuses", call.name)
-        return Single(Encoded(_status(call.name)), warnings=(_WARNING,))
+        return Single(Encoded(_status(call.name)))
     items = [Encoded(_status(name)) for name in _COMPONENTS]
-    return Listing(call.resource, items, "", warnings=(_WARNING,))
+    return Listing(call.resource, items, "")
 
 
 def _status(name: str) -> Obj:

@@ -11,7 +11,7 @@ from aiohttp import web
 from sagong.core.clock import Clock
 from sagong.server.http.connection import Answerer
 from sagong.server.http.exchange import Exchange
-from sagong.server.http.headers import NO_CACHE, warning_header
+from sagong.server.http.headers import NO_CACHE, sendable_warnings, warning_header
 from sagong.server.http.messages import Headers, Request, Response
 
 KEEPALIVE_SECONDS = 90.0  # an idle connection is closed after this
@@ -72,7 +72,7 @@ def _say(response: web.StreamResponse, exchange: Exchange) -> None:
     found = response.headers
     found["Audit-Id"] = exchange.audit_id
     found.setdefault("Cache-Control", NO_CACHE)
-    for warning in exchange.warnings:
+    for warning in sendable_warnings(exchange.warnings):
         found.add("Warning", warning_header(warning))
 
 

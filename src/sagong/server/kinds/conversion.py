@@ -28,7 +28,7 @@ _EVENT_FIELDS = (
 _TO_CORE_EVENT = dict(_EVENT_FIELDS)
 _FROM_CORE_EVENT = {core: events for events, core in _EVENT_FIELDS}
 # What core/v1 always writes and events.k8s.io/v1 leaves out when empty.
-_EMPTY_IN_EVENTS = ("regarding", "reportingController", "reportingInstance")
+_EMPTY_IN_EVENTS = ("reportingController", "reportingInstance")
 
 
 def _core_event(event: Obj) -> Obj:

@@ -33,6 +33,9 @@ ACTIONS = frozenset(
 )
 # Actions that admission has seen as what they create (``registry/actions.py``).
 ADMITTED_BEFORE = frozenset(("binding", "eviction"))
+# Of them, those whose change stands as it is: nothing is there to be defaulted or recorded. It
+# shares what it does not change with the object before, and nobody changes it any more.
+BARE_ACTIONS = frozenset(("binding",))
 COUNTED_ACTIONS = frozenset(("ephemeralcontainers", "resize"))
 
 # From the current object (shared: copy it) to the new one, which this makes; may be called again.
@@ -187,6 +190,8 @@ class Flow:
         new = self._change(old)
         if new is old:
             return item.encoded
+        if call.subresource in BARE_ACTIONS:
+            return await self._write(item, new, old)
         served.strategy.default(new)
         new["metadata"].setdefault("creationTimestamp", old["metadata"]["creationTimestamp"])
         if not self._is_apply:
@@ -215,7 +220,9 @@ class Flow:
             await remove(backend, served, item)
             await released(backend, served, old)
             return Encoded({**new, "metadata": {**new["metadata"]}})
-        return await replace(backend, served, item, await to_be_stored(served, new))
+        stored = await to_be_stored(served, new)
+        shared = call.subresource in BARE_ACTIONS
+        return await replace(backend, served, item, stored, is_shared=shared)
 
     async def _admit(self, new: Obj, old: Obj) -> Attributes:
         served, call, facet = self._served, self._call, self._facet

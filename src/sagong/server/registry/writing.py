@@ -28,17 +28,23 @@ async def insert(backend: Backend, served: Served, path: str, obj: Obj) -> Encod
     return await _written(backend, served, path, data, result.revision)
 
 
-async def replace(backend: Backend, served: Served, item: Item, obj: Obj) -> Encoded:
-    """Store a new state of an object; the old one if nothing differs. Raises Lost."""
+async def replace(
+    backend: Backend, served: Served, item: Item, obj: Obj, *, is_shared: bool = False
+) -> Encoded:
+    """Store a new state of an object; the old one if nothing differs. Raises Lost.
+
+    What is shared, and is never changed any more, the cache takes over as it is, not decoded again.
+    """
     data = to_stored(obj)
     if data == item.stored:
         return item.encoded
     key = prefix_of(served.storage) + item.path
-    result = await backend.store.txn([Compare(key, item.revision)], [Put(key, data)])
-    if not result.succeeded:
-        found = result.found[0]
-        raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
-    return await _written(backend, served, item.path, data, result.revision)
+    with backend.caches.expecting(data, obj if is_shared else None):
+        result = await backend.store.txn([Compare(key, item.revision)], [Put(key, data)])
+        if not result.succeeded:
+            found = result.found[0]
+            raise Lost(None if found is None else Item(item.path, found.value, found.mod_revision))
+        return await _written(backend, served, item.path, data, result.revision)
 
 
 async def _written(

@@ -25,12 +25,7 @@ async def bind(call: Call, user: User, context: Context) -> Answer:
 
     def change(pod: Obj) -> Obj:
         _check_pod(pod, target["name"])
-        pod["spec"]["nodeName"] = target["name"]
-        for field in ("annotations", "labels"):
-            if metadata.get(field):
-                pod["metadata"].setdefault(field, {}).update(metadata[field])
-        _set_scheduled(pod, format_time(context.clock.now()))
-        return pod
+        return _bound(pod, metadata, target["name"], format_time(context.clock.now()))
 
     uid = metadata.get("uid") or None
     options = replace(
@@ -80,8 +75,22 @@ def _check_pod(pod: Obj, node: str) -> None:
         raise refuse(f"pod {name} has non-empty .spec.schedulingGates")
 
 
-def _set_scheduled(pod: Obj, now: str) -> None:
-    status = pod.setdefault("status", {})
+def _bound(pod: Obj, binding: Obj, node: str, now: str) -> Obj:
+    """The pod on its node; all that does not change is the same object as before.
+
+    ``binding`` is the Binding's metadata.
+    """
+    metadata = dict(pod["metadata"])
+    for field in ("annotations", "labels"):
+        if binding.get(field):
+            metadata[field] = {**(metadata.get(field) or {}), **binding[field]}
+    spec = {**pod["spec"], "nodeName": node}
+    return {**pod, "metadata": metadata, "spec": spec, "status": _scheduled(pod, now)}
+
+
+def _scheduled(pod: Obj, now: str) -> Obj:
+    """The status of a pod that has a node."""
+    status = pod.get("status") or {}
     others = [c for c in status.get("conditions") or [] if c.get("type") != "PodScheduled"]
     condition: Obj = {
         "type": "PodScheduled",
@@ -91,4 +100,4 @@ def _set_scheduled(pod: Obj, now: str) -> None:
     }
     if pod["metadata"].get("generation"):
         condition["observedGeneration"] = pod["metadata"]["generation"]
-    status["conditions"] = [*others, condition]
+    return {**status, "conditions": [*others, condition]}

@@ -17,6 +17,7 @@ from sagong.server.bootstrap.policy.notation import (
 
 _NODES = group("system:nodes")
 _BOOTSTRAPPERS = group("system:bootstrappers")
+_GATEWAY_KINDS = "gatewayclasses gateways httproutes grpcroutes referencegrants"
 _REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
 
 OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
@@ -25,17 +26,17 @@ OWN_CLUSTER_ROLES: Mapping[str, tuple[Obj, ...]] = {
         allow(READ, "", "namespaces nodes pods"),
         allow(READ, "networking.k8s.io", "networkpolicies ingresses ingressclasses"),
         allow(READ, "discovery.k8s.io", "endpointslices"),
-        allow(READ, gateway.GROUP, "gatewayclasses gateways httproutes referencegrants"),
+        allow(READ, gateway.GROUP, _GATEWAY_KINDS),
         WRITE_EVENTS,
     ),
     "sagong:controller:gateway-controller": (
         allow(READ, "", "namespaces nodes services"),
-        allow(READ, gateway.GROUP, "gatewayclasses gateways httproutes referencegrants"),
+        allow(READ, gateway.GROUP, _GATEWAY_KINDS),
         allow("create", gateway.GROUP, "gatewayclasses"),
         allow(
             "update patch",
             gateway.GROUP,
-            "gatewayclasses/status gateways/status httproutes/status",
+            "gatewayclasses/status gateways/status httproutes/status grpcroutes/status",
         ),
         WRITE_EVENTS,
     ),

@@ -4,6 +4,7 @@ from sagong.api.types import Obj
 from sagong.server.kinds.admissionregistration.validation import (
     validate_mutating_policy,
     validate_policy_binding,
+    validate_policy_status_update,
     validate_validating_binding,
     validate_validating_policy,
 )
@@ -43,6 +44,7 @@ def _default_match(match: Obj) -> None:
 
 VALIDATING = Strategy(
     validate=validate_validating_policy,
+    validate_status_update=validate_policy_status_update,
     default=default_validating_policy,
     has_generation=True,
     unconditional_update=False,

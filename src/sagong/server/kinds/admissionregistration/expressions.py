@@ -20,6 +20,7 @@ _PATCHES: dict[str, tuple[str, Type]] = {
     "JSONPatch": ("jsonPatch", list_of(JSON_PATCH)),
 }
 _CONDITIONS_MAX = 64
+_ANNOTATION_BYTES_MAX = 5 * 1024
 _IDENTIFIER = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")
 _UNSPECIFIED = "expression is not specified"
 
@@ -35,8 +36,8 @@ def validate_conditions(
     seen: set[str] = set()
     for i, condition in enumerate(conditions):
         at = path.index(i)
-        expression = condition.get("expression") or ""
-        if checks.required(expression.strip(), at.child("expression"), errors) and env is not None:
+        expression = (condition.get("expression") or "").strip()
+        if checks.required(expression, at.child("expression"), errors) and env is not None:
             _compile(env, expression, at.child("expression"), errors, BOOL)
         name = condition.get("name") or ""
         if not checks.required(name, at.child("name"), errors):
@@ -100,7 +101,12 @@ class PolicyExpressions:
     def audit_annotation(self, annotation: Obj, path: Path) -> None:
         where, text = path.child("valueExpression"), annotation.get("valueExpression") or ""
         message = "valueExpression is not specified"
-        if checks.required(text.strip(), where, self._errors, message):
+        if not checks.required(text.strip(), where, self._errors, message):
+            return
+        if len(text.strip().encode()) > _ANNOTATION_BYTES_MAX:
+            message = f"must not exceed {_ANNOTATION_BYTES_MAX} bytes in length"
+            self._errors.required(where, message)
+        else:
             env = self._environment.expressions()
             _compile(env, text, where, self._errors, STRING, NULL)
 

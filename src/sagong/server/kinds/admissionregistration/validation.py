@@ -11,6 +11,7 @@ from sagong.api import names
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
+from sagong.server.kinds.conditions import validate_conditions
 from sagong.server.kinds.selectors import validate_label_selector
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -21,7 +22,8 @@ _REINVOCATION = ("IfNeeded", "Never")
 if TYPE_CHECKING:
     from sagong.server.kinds.admissionregistration.expressions import PolicyExpressions
 
-_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
+_ANNOTATIONS_MAX = 20
 _SPEC = Path("spec")
 
 
@@ -43,7 +45,7 @@ def _validate_webhooks(obj: Obj, errors: ErrorList, *, mutating: bool) -> None:
             checks.one_of(policy, _REINVOCATION, at.child("reinvocationPolicy"), errors)
         _validate_versions(webhook, at.child("admissionReviewVersions"), errors)
         name = webhook.get("name") or ""
-        if name in seen:
+        if name and name in seen:
             errors.duplicate(at.child("name"), name)
         seen.add(name)
 
@@ -52,9 +54,9 @@ def _validate_webhook(webhook: Obj, path: Path, errors: ErrorList) -> None:
     name, where = webhook.get("name") or "", path.child("name")
     if checks.required(name, where, errors):
         wrong = names.dns1123_subdomain(name)
-        for message in wrong:
-            errors.invalid(where, name, message)
-        if not wrong and len(name.split(".")) < 3:
+        if wrong:
+            errors.invalid(where, name, ",".join(wrong))
+        elif len(name.split(".")) < 3:
             message = "should be a domain with at least three segments separated by dots"
             errors.invalid(where, name, message)
     for i, rule in enumerate(webhook.get("rules") or ()):
@@ -66,7 +68,7 @@ def _validate_webhook(webhook: Obj, path: Path, errors: ErrorList) -> None:
         match = webhook["matchPolicy"]
         checks.one_of(match, _MATCH_POLICIES, path.child("matchPolicy"), errors)
     effects, at = webhook.get("sideEffects"), path.child("sideEffects")
-    if effects is None:
+    if not effects:
         errors.required(at, "must specify one of None, NoneOnDryRun")
     else:
         checks.one_of(effects, ("None", "NoneOnDryRun"), at, errors)
@@ -90,9 +92,10 @@ def _validate_versions(webhook: Obj, path: Path, errors: ErrorList) -> None:
         errors.required(path, "must specify one of v1, v1beta1")
         return
     for i, version in enumerate(versions):
-        checks.dns_label_1035(version, path.index(i), errors)
         if version in versions[:i]:
             errors.invalid(path.index(i), version, "duplicate version")
+            continue
+        checks.dns_label_1035(version, path.index(i), errors)
     if not {"v1", "v1beta1"} & set(versions):
         message = "must include at least one of v1, v1beta1"
         errors.invalid(path, versions, message)
@@ -114,9 +117,24 @@ def validate_client(config: Obj, path: Path, errors: ErrorList) -> None:
         if not 1 <= port <= 65535:
             message = "port is not valid: must be between 1 and 65535, inclusive"
             errors.invalid(at.child("port"), port, message)
-        target = service.get("path")
-        if target is not None and not target.startswith("/"):
-            errors.invalid(at.child("path"), target, "must start with a '/'")
+        _validate_service_path(service.get("path") or "/", at.child("path"), errors)
+
+
+def _validate_service_path(text: str, path: Path, errors: ErrorList) -> None:
+    """Segments that are subdomains, with a slash at the end or without."""
+    if text == "/":
+        return
+    if text == "//":
+        errors.invalid(path, text, "segment[0] may not be empty")
+        return
+    if not text.startswith("/"):
+        errors.invalid(path, text, "must start with a '/'")
+    for i, segment in enumerate(text[1:].removesuffix("/").split("/")):
+        if not segment:
+            errors.invalid(path, text, f"segment[{i}] may not be empty")
+            continue
+        for message in names.dns1123_subdomain(segment):
+            errors.invalid(path, text, f"segment[{i}]: {message}")
 
 
 def _validate_url(url: str, path: Path, errors: ErrorList) -> None:
@@ -129,9 +147,9 @@ def _validate_url(url: str, path: Path, errors: ErrorList) -> None:
         errors.invalid(path, "", f"host must be specified{form}")
     if "@" in parts.netloc:
         user = parts.netloc.rpartition("@")[0]
-        errors.invalid(path, user, f"user information is not permitted in the URL{form}")
+        errors.invalid(path, user, "user information is not permitted in the URL")
     if parts.fragment:
-        errors.invalid(path, parts.fragment, f"fragments are not permitted in the URL{form}")
+        errors.invalid(path, parts.fragment, "fragments are not permitted in the URL")
     if parts.query:
         errors.invalid(path, parts.query, "query parameters are not permitted in the URL")
 
@@ -160,13 +178,32 @@ def _validate_word_list(words: Sequence[str], what: str, path: Path, errors: Err
 
 
 def _validate_resources(resources: Sequence[str], path: Path, errors: ErrorList) -> None:
+    """``pods``, ``pods/status``, and wildcards that do not cover what else is named."""
     checks.required(resources, path, errors)
-    for i, resource in enumerate(resources):
-        checks.required(resource, path.index(i), errors)
+    whole: set[str] = set()  # resources of which all subresources are named
+    everywhere: set[str] = set()  # subresources that are named of all resources
+    plain = False
+    for i, named in enumerate(resources):
+        if not checks.required(named, path.index(i), errors):
+            continue
+        resource, slash, part = named.partition("/")
+        if not slash:
+            plain = named != "*"
+            continue
+        if resource in whole:
+            message = f"if '{resource}/*' is present, must not specify {named}"
+            errors.invalid(path.index(i), named, message)
+        if part in everywhere:
+            message = f"if '*/{part}' is present, must not specify {named}"
+            errors.invalid(path.index(i), named, message)
+        if part == "*":
+            whole.add(resource)
+        if resource == "*":
+            everywhere.add(part)
     if "*/*" in resources and len(resources) > 1:
         message = "if '*/*' is present, must not specify other resources"
         errors.invalid(path, resources, message)
-    elif "*" in resources and any("/" not in r for r in resources if r != "*"):
+    if "*" in resources and plain:
         message = "if '*' is present, must not specify other resources without subresources"
         errors.invalid(path, resources, message)
 
@@ -180,6 +217,9 @@ def validate_validating_policy(policy: Obj, errors: ErrorList) -> None:
         message = "validations or auditAnnotations must contain at least one item"
         errors.required(_SPEC.child("validations"), message)
         errors.required(_SPEC.child("auditAnnotations"), message)
+    if len(annotations) > _ANNOTATIONS_MAX:
+        message = f"must not have more than {_ANNOTATIONS_MAX} auditAnnotations"
+        errors.invalid(_SPEC.child("auditAnnotations"), annotations, message)
     for i, validation in enumerate(validations):
         at = _SPEC.child("validations").index(i)
         expressions.validation(validation, at)
@@ -191,11 +231,10 @@ def validate_validating_policy(policy: Obj, errors: ErrorList) -> None:
     for i, annotation in enumerate(annotations):
         at, key = _SPEC.child("auditAnnotations").index(i), annotation.get("key") or ""
         name = f"{policy['metadata'].get('name') or ''}/{key}"
-        if checks.required(key, at.child("key"), errors, "key is not specified"):
-            checks.qualified_name(name, at.child("key"), errors)
-            if key in keys:
-                errors.duplicate(at.child("key"), key)
-            keys.add(key)
+        checks.qualified_name(name, at.child("key"), errors)
+        if key in keys:
+            errors.duplicate(at.child("key"), key)
+        keys.add(key)
         expressions.audit_annotation(annotation, at)
 
 
@@ -203,11 +242,8 @@ def _validate_message(validation: Obj, path: Path, errors: ErrorList) -> None:
     message = validation.get("message") or ""
     if message and not message.strip():
         errors.invalid(path.child("message"), message, "message must be non-empty if specified")
-    elif "\n" in message.strip():
+    elif {"\n", "\r"} & set(message.strip()):
         errors.invalid(path.child("message"), message, "message must not contain line breaks")
-    elif "\n" in (validation.get("expression") or "").strip() and not message:
-        why = "message must be specified if expression contains line breaks"
-        errors.required(path.child("message"), why)
 
 
 def _expressions(spec: Obj, errors: ErrorList, *, mutates: bool) -> "PolicyExpressions":
@@ -236,9 +272,7 @@ def _validate_policy(spec: Obj, expressions: "PolicyExpressions", errors: ErrorL
         checks.one_of(spec["failurePolicy"], _FAILURE_POLICIES, where, errors)
     kind = spec.get("paramKind")
     if kind is not None:
-        at = _SPEC.child("paramKind")
-        checks.required(kind.get("apiVersion"), at.child("apiVersion"), errors)
-        checks.required(kind.get("kind"), at.child("kind"), errors)
+        _validate_parameter_kind(kind, _SPEC.child("paramKind"), errors)
     constraints = spec.get("matchConstraints")
     if constraints is None:
         errors.required(_SPEC.child("matchConstraints"))
@@ -247,6 +281,24 @@ def _validate_policy(spec: Obj, expressions: "PolicyExpressions", errors: ErrorL
         _validate_match(constraints, at, errors, rules_required=True)
     expressions.conditions(spec, _SPEC.child("matchConditions"))
     expressions.variables(spec, _SPEC.child("variables"))
+
+
+def _validate_parameter_kind(kind: Obj, path: Path, errors: ErrorList) -> None:
+    api_version, where = kind.get("apiVersion") or "", path.child("apiVersion")
+    if api_version.count("/") > 1:
+        errors.invalid(where, api_version, f"unexpected GroupVersion string: {api_version}")
+    elif checks.required(api_version, where, errors):
+        group, _, version = api_version.rpartition("/")
+        if group and (wrong := names.dns1123_subdomain(group)):
+            errors.invalid(where, group, ",".join(wrong))
+        if not version:
+            errors.invalid(where, api_version, "version must be specified")
+        elif wrong := names.dns1035_label(version):
+            errors.invalid(where, version, ",".join(wrong))
+    name, where = kind.get("kind") or "", path.child("kind")
+    if checks.required(name, where, errors) and (wrong := names.dns1035_label(name.lower())):
+        message = f"may have mixed case, but should otherwise match: {','.join(wrong)}"
+        errors.invalid(where, name, message)
 
 
 def _validate_match(match: Obj, path: Path, errors: ErrorList, *, rules_required: bool) -> None:
@@ -259,7 +311,17 @@ def _validate_match(match: Obj, path: Path, errors: ErrorList, *, rules_required
         checks.required(match.get("resourceRules"), path.child("resourceRules"), errors)
     for field in ("resourceRules", "excludeResourceRules"):
         for i, rule in enumerate(match.get(field) or ()):
-            _validate_rule(rule, path.child(field).index(i), errors)
+            at = path.child(field).index(i)
+            _validate_object_names(rule.get("resourceNames") or [], at, errors)
+            _validate_rule(rule, at, errors)
+
+
+def _validate_object_names(wanted: Sequence[str], path: Path, errors: ErrorList) -> None:
+    for i, name in enumerate(wanted):
+        where = path.child("resourceNames").index(i)
+        checks.name(name, names.path_segment_name, where, errors)
+        if name in wanted[:i]:
+            errors.duplicate(where, name)
 
 
 def validate_policy_binding(binding: Obj, errors: ErrorList) -> None:
@@ -279,7 +341,8 @@ def validate_policy_binding(binding: Obj, errors: ErrorList) -> None:
 def validate_validating_binding(binding: Obj, errors: ErrorList) -> None:
     validate_policy_binding(binding, errors)
     actions, where = binding["spec"].get("validationActions") or [], "validationActions"
-    checks.required(actions, _SPEC.child(where), errors)
+    message = "at least one validation action is required"
+    checks.required(actions, _SPEC.child(where), errors, message)
     seen: set[str] = set()
     for i, action in enumerate(actions):
         checks.one_of(action, ("Audit", "Deny", "Warn"), _SPEC.child(where).index(i), errors)
@@ -287,10 +350,11 @@ def validate_validating_binding(binding: Obj, errors: ErrorList) -> None:
             errors.duplicate(_SPEC.child(where).index(i), action)
         seen.add(action)
     if {"Deny", "Warn"} <= seen:
-        message = "must not contain both Deny and Warn (repeating the same validation failure "
-        errors.invalid(
-            _SPEC.child(where), actions, f"{message}information in the API response and headers)"
+        message = (
+            "must not contain both Deny and Warn (repeating the same validation failure "
+            "information in the API response and headers serves no purpose)"
         )
+        errors.invalid(_SPEC.child(where), actions, message)
 
 
 def _validate_parameters(reference: Obj, path: Path, errors: ErrorList) -> None:
@@ -298,6 +362,7 @@ def _validate_parameters(reference: Obj, path: Path, errors: ErrorList) -> None:
     if name and selector is not None:
         message = "name and selector are mutually exclusive"
         errors.forbidden(path.child("name"), message)
+        errors.forbidden(path.child("selector"), message)
     elif not name and selector is None:
         errors.required(path, "one of name or selector must be specified")
     if name:
@@ -306,4 +371,14 @@ def _validate_parameters(reference: Obj, path: Path, errors: ErrorList) -> None:
     where = path.child("parameterNotFoundAction")
     action = reference.get("parameterNotFoundAction")
     if checks.required(action, where, errors):
-        checks.one_of(action, ("Allow", "Deny"), where, errors)
+        checks.one_of(action, ("Deny", "Allow"), where, errors)
+
+
+def validate_policy_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    status, path = new.get("status") or {}, Path("status")
+    warnings = (status.get("typeChecking") or {}).get("expressionWarnings") or ()
+    for i, warning in enumerate(warnings):
+        at = path.child("typeChecking", "expressionWarnings").index(i)
+        for field in ("warning", "fieldRef"):
+            checks.required((warning.get(field) or "").strip(), at.child(field), errors)
+    validate_conditions(status.get("conditions") or (), path.child("conditions"), errors)

@@ -39,6 +39,9 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     if name != required:
         message = f'must be `spec.version+"."+spec.group`: {required!r}'.replace("'", '"')
         errors.invalid(Path("metadata").child("name"), name, message)
+    if not group and version != "v1":
+        message = "only v1 may have an empty group and it better be legacy kube"
+        errors.required(_SPEC.child("group"), message)
     if group:
         checks.dns_subdomain(group, _SPEC.child("group"), errors)
     checks.dns_label_1035(version, _SPEC.child("version"), errors)
@@ -72,8 +75,16 @@ def _validate_service(spec: Obj, errors: ErrorList) -> None:
         errors.invalid(_SPEC.child("insecureSkipTLSVerify"), True, message)
 
 
+def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
+    path = Path("status").child("conditions")
+    for i, condition in enumerate((new.get("status") or {}).get("conditions") or ()):
+        where = path.index(i).child("status")
+        checks.one_of(condition.get("status") or "", ("True", "False", "Unknown"), where, errors)
+
+
 STRATEGY = Strategy(
     validate=validate,
+    validate_status_update=validate_status_update,
     default=default,
     prepare_for_create=prepare_for_create,
     name_rule="path-segment",

@@ -35,6 +35,9 @@ _USAGES = (
     *("server auth", "signing", "timestamping"),
 )
 _SECONDS_MIN = 600
+_LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
+# A domain, a slash, and a path of a label and a subdomain.
+_SIGNER_MAX = 2 * names.SUBDOMAIN_MAX + names.LABEL_MAX + 2
 
 
 def validate(obj: Obj, errors: ErrorList) -> None:
@@ -67,19 +70,35 @@ def _validate_signer(signer: str, errors: ErrorList) -> None:
     where = _SPEC.child("signerName")
     if not checks.required(signer, where, errors):
         return
-    domain, slash, path = signer.partition("/")
-    if not slash:
+    if signer == _LEGACY_SIGNER:
+        message = "the legacy signerName is not allowed via this API version"
+        errors.invalid(where, signer, message)
+        return
+    if signer.count("/") != 1:
         message = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
         errors.invalid(where, signer, message)
         return
-    for message in names.dns1123_subdomain(domain):
-        errors.invalid(where, domain, f"validating label {domain!r}: {message}")
+    domain, _, path = signer.partition("/")
+    if len(domain) > names.SUBDOMAIN_MAX:
+        errors.too_long(where, names.SUBDOMAIN_MAX)
+    _validate_labels(domain, names.dns1123_label, errors)
     if "." not in domain:
-        errors.invalid(
-            where, signer, "should be a domain with at least two segments separated by dots"
-        )
-    for part in path.split("."):
-        checks.dns_subdomain(part, where, errors)
+        message = "should be a domain with at least two segments separated by dots"
+        errors.invalid(where, domain, message)
+    _validate_labels(path, names.dns1123_subdomain, errors)
+    if len(signer) > _SIGNER_MAX:
+        errors.too_long(where, _SIGNER_MAX)
+
+
+def _validate_labels(text: str, rule: checks.NameRule, errors: ErrorList) -> None:
+    """The parts of a signer's name; of the first that is wrong is told."""
+    for label in text.split("."):
+        wrong = rule(label)
+        for message in wrong:
+            where = _SPEC.child("signerName")
+            errors.invalid(where, text, f'validating label "{label}": {message}')
+        if wrong:
+            return
 
 
 def _validate_conditions(obj: Obj, errors: ErrorList) -> None:

@@ -18,7 +18,7 @@ def validate(lease: Obj, errors: ErrorList) -> None:
         errors.invalid(where, seconds, "must be greater than 0")
     checks.not_negative(spec.get("leaseTransitions"), path.child("leaseTransitions"), errors)
     if spec.get("preferredHolder") and not spec.get("strategy"):
-        message = "may only be specified when `strategy` is defined"
+        message = "may only be specified if `strategy` is defined"
         errors.forbidden(path.child("preferredHolder"), message)
 
 

@@ -9,7 +9,7 @@ from sagong.server.kinds.strategy import Strategy
 
 def default(node: Obj) -> None:
     """What a node has in all is what pods may use, unless it says less."""
-    node.setdefault("spec", {})
+    _agree_on_cidrs(node.setdefault("spec", {}))
     status = node.setdefault("status", {})
     if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
@@ -32,17 +32,13 @@ _NODE_INFO = (
 )
 
 
-def prepare_for_update(new: Obj, old: Obj) -> None:
-    """The one pod CIDR and the list of them mean the same."""
-    spec = new.setdefault("spec", {})
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
-        spec["podCIDRs"] = [spec["podCIDR"]]
-    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
-        spec["podCIDR"] = spec["podCIDRs"][0]
-
-
-def prepare_for_create(node: Obj) -> None:
-    prepare_for_update(node, node)
+def _agree_on_cidrs(spec: Obj) -> None:
+    """The one pod CIDR is the first of the list of them; what only one says is true of both."""
+    one, several = spec.get("podCIDR"), spec.get("podCIDRs") or []
+    if one and several[:1] != [one]:
+        spec["podCIDRs"] = [one]
+    elif several and not one:
+        spec["podCIDR"] = several[0]
 
 
 def selectable_fields(node: Obj) -> Mapping[str, str]:
@@ -65,8 +61,6 @@ STRATEGY = Strategy(
     validate=validate_node,
     validate_update=validate_node_update,
     default=default,
-    prepare_for_create=prepare_for_create,
-    prepare_for_update=prepare_for_update,
     status_on_create=True,
     selectable_fields=selectable_fields,
     selectable_field_names=("spec.unschedulable",),

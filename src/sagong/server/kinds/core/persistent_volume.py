@@ -6,6 +6,7 @@ from sagong.server.kinds.core.persistent_volume_validation import (
     validate_volume,
     validate_volume_update,
 )
+from sagong.server.kinds.core.volume_warnings import persistent_volume_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -29,18 +30,8 @@ def prepare_for_create(volume: Obj) -> None:
     volume["status"] = status
 
 
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
-
-
-def warnings(new: Obj, old: Obj | None) -> list[str]:
-    if _CLASS_ANNOTATION not in (new["metadata"].get("annotations") or {}):
-        return []
-    why = 'deprecated since v1.8; use "storageClassName" attribute instead'
-    return [f"metadata.annotations[{_CLASS_ANNOTATION}]: {why}"]
-
-
 STRATEGY = Strategy(
-    warnings=warnings,
+    warnings=persistent_volume_warnings,
     validate=validate_volume,
     validate_update=validate_volume_update,
     default=default,

@@ -6,6 +6,7 @@ from sagong.server.kinds.core.persistent_volume_validation import (
     validate_claim,
     validate_claim_update,
 )
+from sagong.server.kinds.core.volume_warnings import claim_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -35,18 +36,8 @@ def normalise_data_sources(spec: Obj) -> None:
         spec["dataSource"] = {k: v for k, v in reference.items() if k != "namespace"}
 
 
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
-
-
-def warnings(new: Obj, old: Obj | None) -> list[str]:
-    if _CLASS_ANNOTATION not in (new["metadata"].get("annotations") or {}):
-        return []
-    why = 'deprecated since v1.8; use "storageClassName" attribute instead'
-    return [f"metadata.annotations[{_CLASS_ANNOTATION}]: {why}"]
-
-
 STRATEGY = Strategy(
-    warnings=warnings,
+    warnings=claim_warnings,
     validate=validate_claim,
     validate_update=validate_claim_update,
     default=default,

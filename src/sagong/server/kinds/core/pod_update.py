@@ -141,7 +141,7 @@ def validate_pod_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     if before.get("qosClass") is not None:
         checks.unchanged(status.get("qosClass"), before["qosClass"], path.child("qosClass"), errors)
     policy = old["spec"].get("restartPolicy")
-    if policy == "Always":
+    if policy == "Always" or _may_restart_all(old):
         return
     for field, group in (
         ("containerStatuses", "containers"),
@@ -159,6 +159,16 @@ def validate_pod_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
             path.child(field),
             errors,
         )
+
+
+def _may_restart_all(pod: Obj) -> bool:
+    """Whether some container's end may start all of them anew, those that have succeeded too."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for group in ("initContainers", "containers")
+        for container in pod["spec"].get(group) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def _validate_transitions(
@@ -201,7 +211,8 @@ def _named(pod: Obj) -> list[tuple[int, Obj]]:
 
 
 def validate_resize(new: Obj, old: Obj, errors: ErrorList) -> None:
-    """An update of ``/resize``: only cpu and memory of containers, the QoS class unchanged."""
+    """An update of ``/resize``: only cpu and memory of containers and of the pod itself, the
+    QoS class unchanged."""
     validate_pod(new, errors)
     if _counts_differ(new["spec"], old["spec"], errors):
         return
@@ -210,6 +221,13 @@ def validate_resize(new: Obj, old: Obj, errors: ErrorList) -> None:
             _SPEC, qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"
         )
     munged: Obj = deep_copy(new["spec"])
+    _validate_removed(
+        munged.get("resources") or {},
+        old["spec"].get("resources") or {},
+        _SPEC.child("resources"),
+        errors,
+    )
+    _put_back_amounts(munged, old["spec"])
     for group in ("containers", "initContainers"):
         pairs = zip(munged.get(group) or (), old["spec"].get(group) or (), strict=False)
         for i, (ours, theirs) in enumerate(pairs):

@@ -9,21 +9,9 @@ from sagong.api import names
 from sagong.api.pod_defaults import CONTAINER_LISTS
 from sagong.api.types import Obj
 from sagong.api.validation import Path
-from sagong.server.kinds import checks
+from sagong.server.kinds.core.volume_warnings import fractions, volume_warnings
+from sagong.server.kinds.node_labels import DEPRECATED, node_term_warnings
 
-_DEPRECATED_LABELS = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "beta.kubernetes.io/instance-type": (
-        'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead'
-    ),
-    "failure-domain.beta.kubernetes.io/region": (
-        'deprecated since v1.17; use "topology.kubernetes.io/region" instead'
-    ),
-    "failure-domain.beta.kubernetes.io/zone": (
-        'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
-    ),
-}
 _ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": (
         'non-functional in v1.16+; use the "priorityClassName" field instead'
@@ -34,52 +22,52 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/unsafe-sysctls": (
         'non-functional in v1.11+; use the "sysctls" field instead'
     ),
-    "seccomp.security.alpha.kubernetes.io/pod": (
-        'non-functional in v1.27+; use the "seccompProfile" field instead'
-    ),
 }
-_ANNOTATION_PREFIXES = {
-    "container.seccomp.security.alpha.kubernetes.io/": (
-        'non-functional in v1.27+; use the "seccompProfile" field instead'
-    ),
-    "container.apparmor.security.beta.kubernetes.io/": (
-        'deprecated since v1.30; use the "appArmorProfile" field instead'
-    ),
-}
-_VOLUMES = {
-    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
-    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
-    "flocker": "deprecated in v1.22, non-functional in v1.25+",
-    "storageos": "deprecated in v1.22, non-functional in v1.25+",
-    "quobyte": "deprecated in v1.22, non-functional in v1.25+",
-    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
-    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
-    "rbd": "deprecated in v1.28, non-functional in v1.31+",
-}
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+_SECCOMP_WHY = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_APPARMOR_CONTAINER = "container.apparmor.security.beta.kubernetes.io/"
+_APPARMOR_WHY = 'deprecated since v1.30; use the "appArmorProfile" field instead'
+_BYTES = ("memory", "ephemeral-storage")
+_ZONE_IN_SCHEDULE = (
+    "CRON_TZ or TZ used in spec.spec.schedule is not officially supported, see "
+    "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+)
 _NO_SELECTOR = "a null labelSelector results in matching no pod"
 _TERMS = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def pod_warnings(new: Obj, old: Obj | None) -> list[str]:
-    """Of a pod: its name as a hostname (when new), then everything in its spec."""
-    found = [] if old is not None else name_warnings(new, "the Pod's hostname")
-    return found + _warnings(new, Path())
+    """Of a new pod: its name as a hostname, then everything in its spec.
+
+    Pods are changed by programs, which have no use for warnings.
+    """
+    if old is not None:
+        return []
+    return name_warnings(new, "the Pod's hostname") + _warnings(new, Path(), is_pod=True)
 
 
 def workload_warnings(new: Obj, old: Obj | None) -> list[str]:
-    """Of a workload's template; nothing while the template stays as it was."""
-    template = new["spec"].get("template") or {}
-    if old is not None and old["spec"].get("template") == template:
+    """Of a workload's template; nothing while its spec stays as it was."""
+    if old is not None and _generation(new) == _generation(old):
         return []
-    return _warnings(template, Path("spec").child("template"))
+    return _warnings(new["spec"].get("template") or {}, Path("spec").child("template"))
+
+
+def _generation(obj: Obj) -> int:
+    return obj["metadata"].get("generation") or 0
 
 
 def cron_job_warnings(new: Obj, old: Obj | None) -> list[str]:
-    template = ((new["spec"].get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
-    path = Path("spec").child("jobTemplate", "spec", "template")
-    return name_warnings(new, "Pod names and hostnames") + _warnings(template, path)
+    found = [] if old is not None else name_warnings(new, "Pod names and hostnames")
+    if old is None or _generation(new) != _generation(old):
+        template = ((new["spec"].get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
+        path = Path("spec").child("jobTemplate", "spec", "template")
+        found += _warnings(template, path)
+    if "TZ" in (new["spec"].get("schedule") or ""):
+        found.append(_ZONE_IN_SCHEDULE)
+    return found
 
 
 def replicated_warnings(new: Obj, old: Obj | None) -> list[str]:
@@ -98,50 +86,53 @@ def name_warnings(obj: Obj, use: str) -> list[str]:
     return [f"metadata.name: this is used in {use}, {why}: {listed}"]
 
 
-def _warnings(template: Obj, path: Path) -> list[str]:
+def template_warnings(new: Obj, old: Obj | None) -> list[str]:
+    """Of a PodTemplate."""
+    template = new.get("template") or {}
+    if old is not None and _generation(new) == _generation(old):
+        return []
+    return _warnings(template, Path("template"))
+
+
+def _warnings(template: Obj, path: Path, *, is_pod: bool = False) -> list[str]:
     spec = template.get("spec") or {}
     meta = template.get("metadata") or {}
     at = path.child("spec")
+    annotations = _profiles(spec, meta, path.child("metadata", "annotations"), is_pod=is_pod)
     return [
         *_placement(spec, at),
         *_annotations(meta, path.child("metadata", "annotations")),
-        *_volumes(spec, at.child("volumes")),
+        *volume_warnings(spec.get("volumes") or (), at.child("volumes")),
         *_spec(spec, at),
+        *annotations,
         *_containers(spec, at),
+        *_ports(spec, at),
     ]
 
 
 def _placement(spec: Obj, path: Path) -> Iterator[str]:
     for key in spec.get("nodeSelector") or {}:
-        if key in _DEPRECATED_LABELS:
-            yield f"{path.child('nodeSelector').key(key)}: {_DEPRECATED_LABELS[key]}"
+        if key in DEPRECATED:
+            yield f"{path.child('nodeSelector').key(key)}: {DEPRECATED[key]}"
     affinity = spec.get("affinity") or {}
     where = path.child("affinity", "nodeAffinity")
     node = affinity.get("nodeAffinity") or {}
     required = (node.get(_TERMS) or {}).get("nodeSelectorTerms") or ()
     for i, term in enumerate(required):
         at = where.child(_TERMS, "nodeSelectorTerms").index(i)
-        yield from _node_term(term, at)
+        yield from node_term_warnings(term, at)
     for i, weighted in enumerate(node.get(_PREFERRED) or ()):
         at = where.child(_PREFERRED).index(i).child("preference")
-        yield from _node_term(weighted.get("preference") or {}, at)
+        yield from node_term_warnings(weighted.get("preference") or {}, at)
     for name in ("podAffinity", "podAntiAffinity"):
         yield from _pod_affinity(affinity.get(name) or {}, path.child("affinity", name))
     for i, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         at = path.child("topologySpreadConstraints").index(i)
         key = constraint.get("topologyKey")
-        if key in _DEPRECATED_LABELS:
-            yield f"{at.child('topologyKey')}: {key} is {_DEPRECATED_LABELS[key]}"
+        if key in DEPRECATED:
+            yield f"{at.child('topologyKey')}: {key} is {DEPRECATED[key]}"
         if constraint.get("labelSelector") is None:
             yield f"{at.child('labelSelector')}: {_NO_SELECTOR}"
-
-
-def _node_term(term: Obj, path: Path) -> Iterator[str]:
-    for i, requirement in enumerate(term.get("matchExpressions") or ()):
-        key = requirement.get("key")
-        if key in _DEPRECATED_LABELS:
-            where = path.child("matchExpressions").index(i).child("key")
-            yield f"{where}: {key} is {_DEPRECATED_LABELS[key]}"
 
 
 def _pod_affinity(affinity: Obj, path: Path) -> Iterator[str]:
@@ -155,52 +146,61 @@ def _pod_affinity(affinity: Obj, path: Path) -> Iterator[str]:
 
 
 def _annotations(meta: Obj, path: Path) -> Iterator[str]:
-    for key in meta.get("annotations") or {}:
-        why = _ANNOTATIONS.get(key)
-        for prefix, reason in _ANNOTATION_PREFIXES.items():
-            why = reason if key.startswith(prefix) else why
-        if why:
+    for key, why in _ANNOTATIONS.items():
+        if key in (meta.get("annotations") or {}):
             yield f"{path.key(key)}: {why}"
 
 
-def _volumes(spec: Obj, path: Path) -> Iterator[str]:
-    for i, volume in enumerate(spec.get("volumes") or ()):
-        for name, why in _VOLUMES.items():
-            if volume.get(name) is not None:
-                yield f"{path.index(i).child(name)}: {why}"
+def _profiles(spec: Obj, meta: Obj, path: Path, *, is_pod: bool) -> Iterator[str]:
+    """Profiles that are only named by annotations. Of a pod's own AppArmor, fields were made."""
+    annotations = meta.get("annotations") or {}
+    whole = spec.get("securityContext") or {}
+    if _SECCOMP_POD in annotations and whole.get("seccompProfile") is None:
+        yield f"{path.key(_SECCOMP_POD)}: {_SECCOMP_WHY}"
+    for group in CONTAINER_LISTS:
+        for container in spec.get(group) or ():
+            own, name = container.get("securityContext") or {}, container.get("name") or ""
+            if _SECCOMP_CONTAINER + name in annotations and own.get("seccompProfile") is None:
+                yield f"{path.key(_SECCOMP_CONTAINER + name)}: {_SECCOMP_WHY}"
+            has_field = any(c.get("appArmorProfile") is not None for c in (whole, own))
+            if _APPARMOR_CONTAINER + name in annotations and not (is_pod or has_field):
+                yield f"{path.key(_APPARMOR_CONTAINER + name)}: {_APPARMOR_WHY}"
 
 
 def _spec(spec: Obj, path: Path) -> Iterator[str]:
+    yield from _repeated(spec, "hostAliases", "ip", path)
+    yield from _repeated(spec, "imagePullSecrets", "name", path)
     for i, secret in enumerate(spec.get("imagePullSecrets") or ()):
         name = secret.get("name") or ""
         where = path.child("imagePullSecrets").index(i).child("name")
         if not name:
             yield f'{where}: invalid empty name ""'
+    yield from fractions(spec.get("overhead") or {}, path.child("overhead"), _BYTES)
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is not None and grace < 0:
         why = "must be >= 0; negative values are invalid and will be treated as 1"
         yield f"{path.child('terminationGracePeriodSeconds')}: {why}"
 
 
+def _repeated(spec: Obj, field: str, key: str, path: Path) -> Iterator[str]:
+    seen: set[str] = set()
+    for i, item in enumerate(spec.get(field) or ()):
+        value = item.get(key) or ""
+        if value in seen:
+            yield f'{path.child(field).index(i).child(key)}: duplicate {key} "{value}"'
+        seen.add(value)
+
+
 def _containers(spec: Obj, path: Path) -> Iterator[str]:
-    places: dict[tuple[str, str, int], Path] = {}
     for group in CONTAINER_LISTS:
         for i, container in enumerate(spec.get(group) or ()):
             at = path.child(group).index(i)
-            yield from _fractions(container, at.child("resources"))
+            resources = container.get("resources") or {}
+            for name in _BYTES:
+                for kind in ("limits", "requests"):
+                    where = at.child("resources", kind)
+                    yield from fractions(resources.get(kind) or {}, where, (name,))
             yield from _hidden_variables(container, at.child("env"))
-            if group == "containers":
-                yield from _repeated_ports(container, at.child("ports"), places)
-
-
-def _fractions(container: Obj, path: Path) -> Iterator[str]:
-    for kind in ("limits", "requests"):
-        amounts = (container.get("resources") or {}).get(kind) or {}
-        for name in ("memory", "ephemeral-storage"):
-            value = amounts.get(name)
-            if value is not None and checks.quantity(value).nano % 10**9:
-                where = path.child(kind).key(name)
-                yield f'{where}: fractional byte value "{value}" is invalid, must be an integer'
 
 
 def _hidden_variables(container: Obj, path: Path) -> Iterator[str]:
@@ -208,31 +208,44 @@ def _hidden_variables(container: Obj, path: Path) -> Iterator[str]:
     seen: set[str] = set()
     for i, variable in enumerate(container.get("env") or ()):
         name = variable.get("name") or ""
-        if name in seen and f"$({name})" not in (variable.get("value") or ""):
+        earlier, value = f"$({name})", variable.get("value") or ""
+        kept = earlier in value and value != earlier and variable.get("valueFrom") is None
+        if name in seen and not kept:
             why = f'hides previous definition of "{name}", which may be dropped when using apply'
             yield f"{path.index(i)}: {why}"
         seen.add(name)
 
 
-def _repeated_ports(
-    container: Obj, path: Path, places: dict[tuple[str, str, int], Path]
-) -> Iterator[str]:
-    seen: dict[tuple[str, int, int, str], Path] = {}
-    for i, port in enumerate(container.get("ports") or ()):
-        key = (
-            port.get("protocol") or "",
-            port.get("containerPort") or 0,
-            port.get("hostPort") or 0,
-            port.get("hostIP") or "",
-        )
-        at = path.index(i)
-        if key in seen:
-            yield f"{at}: duplicate port definition with {seen[key]}"
-        seen.setdefault(key, at)
-        name = port.get("name")
-        if name:
-            place = (name, key[0], 0)
-            if place in places and not str(places[place]).startswith(str(path)):
-                why = f'duplicate port name "{name}" with {places[place]}, services and probes '
-                yield f"{at}: {why}that select ports by name will use {places[place]}"
-            places.setdefault(place, at)
+def _ports(spec: Obj, path: Path) -> Iterator[str]:
+    """Ports that get in each other's way, in all containers together."""
+    known: dict[tuple[int, str], list[tuple[Path, int, str]]] = {}
+    for group in CONTAINER_LISTS:
+        for i, container in enumerate(spec.get(group) or ()):
+            for j, port in enumerate(container.get("ports") or ()):
+                at = path.child(group).index(i).child("ports").index(j)
+                host, ip = port.get("hostPort") or 0, port.get("hostIP") or ""
+                if ip and not host:
+                    yield f"{at}: hostIP set without hostPort: {_port_in_go(port)}"
+                place = (port.get("containerPort") or 0, port.get("protocol") or "")
+                for other, other_host, other_ip in known.setdefault(place, []):
+                    relation = _relation(host, ip, other_host, other_ip)
+                    if relation:
+                        yield f"{at}: {relation} port definition with {other}"
+                known[place].append((at, host, ip))
+
+
+def _relation(host: int, ip: str, other_host: int, other_ip: str) -> str:
+    if (host, ip) == (other_host, other_ip):
+        return "duplicate"
+    if not host or not other_host:
+        return "overlapping"
+    if host == other_host and (not ip) != (not other_ip):
+        return "dangerously ambiguous"
+    return ""
+
+
+def _port_in_go(port: Obj) -> str:
+    """A port as Go's ``%+v`` shows the internal type."""
+    fields = ("name", "hostPort", "containerPort", "protocol", "hostIP")
+    shown = (f"{f[0].upper()}{f[1:]}:{port.get(f) or (0 if 'Port' in f else '')}" for f in fields)
+    return "{" + " ".join(shown) + "}"

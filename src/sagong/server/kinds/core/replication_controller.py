@@ -13,7 +13,7 @@ from sagong.server.kinds.apps.workload_rules import (
     validate_runs_for_ever,
 )
 from sagong.server.kinds.core.pod_validation import validate_pod_template
-from sagong.server.kinds.core.pod_warnings import workload_warnings
+from sagong.server.kinds.core.pod_warnings import replicated_warnings
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -64,7 +64,7 @@ def validate_status_update(new: Obj, old: Obj, errors: ErrorList) -> None:
 
 
 STRATEGY = Strategy(
-    warnings=workload_warnings,
+    warnings=replicated_warnings,
     validate=validate,
     validate_status_update=validate_status_update,
     default=default,

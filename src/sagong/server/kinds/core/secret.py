@@ -3,8 +3,7 @@
 import base64
 from collections.abc import Mapping
 
-import orjson
-
+from sagong.api.decode import object_problem
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
@@ -71,14 +70,9 @@ def _validate_json(data: Obj, key: str, errors: ErrorList) -> None:
     if key not in data:
         errors.required(DATA.key(key))
         return
-    try:
-        decoded = orjson.loads(base64.b64decode(data[key]))
-    except ValueError as e:
-        errors.invalid(DATA.key(key), "<secret contents redacted>", str(e))
-        return
-    if not isinstance(decoded, dict):
-        message = "json: cannot unmarshal into Go value of type map[string]interface {}"
-        errors.invalid(DATA.key(key), "<secret contents redacted>", message)
+    problem = object_problem(base64.b64decode(data[key] or ""))
+    if problem is not None:
+        errors.invalid(DATA.key(key), "<secret contents redacted>", problem)
 
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
@@ -86,7 +80,17 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     validate_immutable(new, old, errors, "data")
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    if new.get("type") != "kubernetes.io/tls":
+        return []
+    # Imported here: most servers see a certificate in a secret late or never.
+    from sagong.server.kinds.core.secret_warnings import secret_warnings
+
+    return secret_warnings(new, old)
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate,
     validate_update=validate_update,
     default=default,

@@ -8,6 +8,7 @@ from sagong.server.kinds.core.service_validation import (
     validate_service_status_update,
     validate_service_update,
 )
+from sagong.server.kinds.core.service_warnings import service_warnings
 from sagong.server.kinds.strategy import Strategy
 
 # Three hours; upstream's v1.DefaultClientIPServiceAffinitySeconds.
@@ -188,15 +189,8 @@ def selectable_fields(service: Obj) -> Mapping[str, str]:
     return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
 
 
-def warnings(new: Obj, old: Obj | None) -> list[str]:
-    spec = new["spec"]
-    if spec.get("type") != "ExternalName" and spec.get("externalName"):
-        return ['spec.externalName is ignored when spec.type is not "ExternalName"']
-    return []
-
-
 STRATEGY = Strategy(
-    warnings=warnings,
+    warnings=service_warnings,
     validate=validate_service,
     validate_update=validate_service_update,
     validate_status_update=validate_service_status_update,

@@ -1,8 +1,12 @@
 """Priority level configurations: how many requests of a kind run at once."""
 
+import math
+
+from sagong.api.meta import deep_copy
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
-from sagong.server.kinds import checks
+from sagong.server.bootstrap.policy.flow_control import PRIORITY_LEVELS
+from sagong.server.kinds.flowcontrol.flow_schema import validate_status_update
 from sagong.server.kinds.strategy import Strategy
 
 
@@ -30,36 +34,68 @@ def _default_limited(limited: Obj) -> None:
 
 
 _SPEC = Path("spec")
-_MANDATORY = {"exempt": "Exempt", "catch-all": "Limited"}
+_QUEUES_MAX = 10_000_000
+_HASH_BITS_MAX = 60  # what shuffle sharding has to deal hands with
 
 
 def validate(obj: Obj, errors: ErrorList) -> None:
     spec = obj["spec"]
     type_ = spec.get("type") or ""
     name = obj["metadata"].get("name") or ""
-    if name in _MANDATORY and type_ != _MANDATORY[name]:
-        message = f"type must be '{_MANDATORY[name]}' if and only if `name` is '{name}'"
+    if (name == "exempt") != (type_ == "Exempt"):
+        message = "type must be 'Exempt' if and only if `name` is 'exempt'"
         errors.invalid(_SPEC.child("type"), type_, message)
-    if not checks.one_of(type_, ("Exempt", "Limited"), _SPEC.child("type"), errors):
-        return
-    wanted, other = ("exempt", "limited") if type_ == "Exempt" else ("limited", "exempt")
-    if spec.get(other) is not None:
-        message = f"must be nil if the type is {type_}"
-        errors.forbidden(_SPEC.child(other), message)
-    part = spec.get(wanted)
-    if part is None:
-        if wanted == "limited":
+    limited, exempt = spec.get("limited"), spec.get("exempt")
+    if type_ == "Exempt":
+        if limited is not None:
+            message = "must be nil if the type is not Limited"
+            errors.forbidden(_SPEC.child("limited"), message)
+        _validate_shares(exempt or {}, _SPEC.child("exempt"), errors)
+    elif type_ == "Limited":
+        if exempt is not None:
+            errors.forbidden(_SPEC.child("exempt"), "must be nil if the type is Limited")
+        if limited is None:
             errors.required(_SPEC.child("limited"), "must not be empty when type is Limited")
+        else:
+            _validate_limited(limited, _SPEC.child("limited"), errors)
+    else:
+        errors.not_supported(_SPEC.child("type"), type_, ["Exempt", "Limited"])
+    _validate_mandatory(spec, name, errors)
+
+
+def _validate_mandatory(spec: Obj, name: str, errors: ErrorList) -> None:
+    """The levels that must be are as they must be, but for what an exempt one lends."""
+    if name not in ("exempt", "catch-all"):
         return
-    at = _SPEC.child(wanted)
+    fixed = {"spec": deep_copy(PRIORITY_LEVELS[name])}
+    default(fixed)
+    wanted, found = fixed["spec"], spec
+    but = ""
+    if name == "exempt":
+        but = " except the 'spec.exempt' fields"
+        wanted, found = ({k: v for k, v in s.items() if k != "exempt"} for s in (wanted, found))
+    if found != wanted:
+        errors.invalid(_SPEC, spec, f"spec of '{name}'{but} must equal the fixed value")
+
+
+def _validate_shares(part: Obj, path: Path, errors: ErrorList) -> None:
     shares = part.get("nominalConcurrencyShares")
-    checks.not_negative(shares, at.child("nominalConcurrencyShares"), errors)
+    if shares is not None and shares < 0:
+        where = path.child("nominalConcurrencyShares")
+        errors.invalid(where, shares, "must be a non-negative integer")
     lendable = part.get("lendablePercent")
     if lendable is not None and not 0 <= lendable <= 100:
         message = "must be between 0 and 100, inclusive"
-        errors.invalid(at.child("lendablePercent"), lendable, message)
-    if wanted == "limited":
-        _validate_response(part.get("limitResponse") or {}, at.child("limitResponse"), errors)
+        errors.invalid(path.child("lendablePercent"), lendable, message)
+
+
+def _validate_limited(limited: Obj, path: Path, errors: ErrorList) -> None:
+    _validate_shares(limited, path, errors)
+    _validate_response(limited.get("limitResponse") or {}, path.child("limitResponse"), errors)
+    borrowed = limited.get("borrowingLimitPercent")
+    if borrowed is not None and borrowed < 0:
+        message = "if specified, must be a non-negative integer"
+        errors.invalid(path.child("borrowingLimitPercent"), borrowed, message)
 
 
 def _validate_response(response: Obj, path: Path, errors: ErrorList) -> None:
@@ -72,16 +108,36 @@ def _validate_response(response: Obj, path: Path, errors: ErrorList) -> None:
         if queuing is None:
             message = "must not be empty if limited.limitResponse.type is Limited"
             errors.required(where, message)
-            return
-        for field in ("queueLengthLimit", "queues", "handSize"):
-            value = queuing.get(field) or 0
-            if value <= 0:
-                errors.invalid(where.child(field), value, "must be positive")
-        if (queuing.get("handSize") or 0) > (queuing.get("queues") or 0):
-            message = f"should not be greater than queues ({queuing.get('queues')})"
-            errors.invalid(where.child("handSize"), queuing.get("handSize"), message)
+        else:
+            _validate_queuing(queuing, where, errors)
     else:
         errors.not_supported(path.child("type"), type_, ["Queue", "Reject"])
 
 
-STRATEGY = Strategy(validate=validate, default=default, has_generation=True)
+def _validate_queuing(queuing: Obj, path: Path, errors: ErrorList) -> None:
+    length, queues = queuing.get("queueLengthLimit") or 0, queuing.get("queues") or 0
+    hand, where = queuing.get("handSize") or 0, path.child("handSize")
+    if length <= 0:
+        errors.invalid(path.child("queueLengthLimit"), length, "must be positive")
+    if queues <= 0:
+        errors.invalid(path.child("queues"), queues, "must be positive")
+    elif queues > _QUEUES_MAX:
+        errors.invalid(path.child("queues"), queues, f"must not be greater than {_QUEUES_MAX}")
+    if hand <= 0:
+        errors.invalid(where, hand, "must be positive")
+    elif hand > queues:
+        errors.invalid(where, hand, f"should not be greater than queues ({queues})")
+    elif math.ceil(math.log2(queues) * hand) > _HASH_BITS_MAX:
+        message = (
+            f"required entropy bits of deckSize {queues} and handSize {hand} should not be "
+            f"greater than {_HASH_BITS_MAX}"
+        )
+        errors.invalid(where, hand, message)
+
+
+STRATEGY = Strategy(
+    validate=validate,
+    validate_status_update=validate_status_update,
+    default=default,
+    has_generation=True,
+)

@@ -100,26 +100,26 @@ def _validate_backend(backend: Obj, path: Path, errors: ErrorList) -> None:
     if resource is not None and service is not None:
         errors.invalid(path, "", "cannot set both resource and service backends")
     elif resource is not None:
-        for field in ("kind", "name"):
-            checks.required(resource.get(field), path.child("resource", field), errors)
+        _validate_reference(resource, path.child("resource"), errors)
     elif service is None:
-        errors.required(path.child("service"))
+        errors.invalid(path, "", "resource or service backend is required")
     else:
-        _validate_service(service, path.child("service"), errors)
+        _validate_service(service, path, errors)
 
 
 def _validate_service(service: Obj, path: Path, errors: ErrorList) -> None:
-    name = service.get("name") or ""
-    if checks.required(name, path.child("name"), errors):
-        checks.dns_label_1035(name, path.child("name"), errors)
+    """``path`` is the backend's."""
+    name, where = service.get("name") or "", path.child("service", "name")
+    if checks.required(name, where, errors):
+        checks.dns_label_1035(name, where, errors)
     port = service.get("port") or {}
     by_name, by_number = port.get("name"), port.get("number")
     if by_name and by_number:
         errors.invalid(path, "", "cannot set both port name & port number")
     elif by_name:
-        checks.port_name(by_name, path.child("port", "name"), errors)
+        checks.port_name(by_name, path.child("service", "port", "name"), errors)
     elif by_number:
-        checks.port_number(by_number, path.child("port", "number"), errors)
+        checks.port_number(by_number, path.child("service", "port", "number"), errors)
     else:
         errors.required(path, "port name or number is required")
 
@@ -136,21 +136,29 @@ def validate_ingress_class(obj: Obj, errors: ErrorList) -> None:
 
 
 def _validate_parameters(parameters: Obj, path: Path, errors: ErrorList) -> None:
-    if parameters.get("apiGroup"):
-        checks.dns_subdomain(parameters["apiGroup"], path.child("apiGroup"), errors)
-    for field in ("kind", "name"):
-        value = parameters.get(field)
-        if checks.required(value, path.child(field), errors):
-            checks.name(str(value), names.path_segment_name, path.child(field), errors)
+    _validate_reference(parameters, path, errors)
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
     if not checks.one_of(scope or "", ("Cluster", "Namespace"), path.child("scope"), errors):
         return
     if scope == "Namespace":
-        if checks.required(namespace, path.child("namespace"), errors):
-            checks.dns_label(str(namespace), path.child("namespace"), errors)
+        where = path.child("namespace")
+        if namespace is None:
+            errors.required(where, "`parameters.scope` is set to 'Namespace'")
+        else:
+            checks.dns_label(str(namespace), where, errors)
     elif namespace is not None:
         message = "`parameters.scope` is set to 'Cluster'"
         errors.forbidden(path.child("namespace"), message)
+
+
+def _validate_reference(reference: Obj, path: Path, errors: ErrorList) -> None:
+    """A TypedLocalObjectReference."""
+    if reference.get("apiGroup") is not None:
+        checks.dns_subdomain(reference["apiGroup"], path.child("apiGroup"), errors)
+    for field in ("kind", "name"):
+        value, where = reference.get(field) or "", path.child(field)
+        if checks.required(value, where, errors, f"{field} is required"):
+            checks.name(value, names.path_segment_name, where, errors)
 
 
 def validate_ingress_class_update(new: Obj, old: Obj, errors: ErrorList) -> None:

@@ -1,5 +1,6 @@
 """IP addresses: the reservation of one address for one object, named by the address."""
 
+from sagong.api import names
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
@@ -19,12 +20,14 @@ def validate(obj: Obj, errors: ErrorList) -> None:
     if parent is None:
         errors.required(path)
         return
-    for field in ("resource", "name"):
-        checks.required(parent.get(field), path.child(field), errors)
     if parent.get("group"):
         checks.dns_subdomain(parent["group"], path.child("group"), errors)
+    for field in ("resource", "name"):
+        if checks.required(parent.get(field), path.child(field), errors):
+            checks.name(parent[field], names.path_segment_name, path.child(field), errors)
     if parent.get("namespace"):
-        checks.dns_label(parent["namespace"], path.child("namespace"), errors)
+        at = path.child("namespace")
+        checks.name(parent["namespace"], names.path_segment_name, at, errors)
 
 
 def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:

@@ -42,7 +42,7 @@ def _validate_port(port: Obj, path: Path, errors: ErrorList) -> None:
         errors.invalid(where, end, "may not be specified when `port` is non-numeric")
         return
     if end < number:
-        errors.invalid(where, end, "must be greater than or equal to `port`")
+        errors.invalid(where, number, "must be greater than or equal to `port`")
     checks.port_number(end, where, errors)
 
 

@@ -13,13 +13,18 @@ def default(obj: Obj) -> None:
 
 def validate(obj: Obj, errors: ErrorList) -> None:
     cidrs, where = (obj.get("spec") or {}).get("cidrs") or [], Path("spec").child("cidrs")
+    shown = {"CIDRs": cidrs}  # upstream shows its spec
     if not cidrs:
         errors.required(where, "at least one CIDR required")
-    elif len(cidrs) > 2:
-        errors.invalid(where, cidrs, "may only hold up to 2 values")
-    elif len(cidrs) == 2 and len({getattr(parse_cidr(c), "version", 0) for c in cidrs}) < 2:
+        return
+    if len(cidrs) > 2:
+        errors.invalid(where, shown, "may only hold up to 2 values")
+        return
+    families = {getattr(parse_cidr(text), "version", 0) for text in cidrs}
+    if len(cidrs) == 2 and families != {4, 6}:
         message = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and "
-        errors.invalid(where, cidrs, f"{message}2001:db8::/64")
+        errors.invalid(where, shown, f"{message}2001:db8::/64")
+        return
     for i, text in enumerate(cidrs):
         at = where.index(i)
         network = parse_cidr(text)

@@ -6,6 +6,7 @@ from sagong.api import names
 from sagong.api.types import Obj
 from sagong.api.validation import ErrorList, Path
 from sagong.server.kinds import checks
+from sagong.server.kinds.node_labels import DEPRECATED
 from sagong.server.kinds.storage.volume_parameters import validate_parameters
 from sagong.server.kinds.strategy import Strategy
 
@@ -71,7 +72,19 @@ def validate_update(new: Obj, old: Obj, errors: ErrorList) -> None:
     checks.unchanged(new.get("volumeBindingMode"), old.get("volumeBindingMode"), where, errors)
 
 
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    found = []
+    for i, term in enumerate(new.get("allowedTopologies") or ()):
+        where = Path("allowedTopologies").index(i).child("matchLabelExpressions")
+        for j, requirement in enumerate(term.get("matchLabelExpressions") or ()):
+            why = DEPRECATED.get(requirement.get("key") or "")
+            if why:
+                found.append(f"{where.index(j).child('key')}: {why}")
+    return found
+
+
 STRATEGY = Strategy(
+    warnings=warnings,
     validate=validate,
     validate_update=validate_update,
     default=default,

@@ -1,4 +1,4 @@
-"""Running the system's programs for disks: mkfs, mount, blkid."""
+"""Running the system's programs: mkfs, mount, blkid, busctl."""
 
 import asyncio
 
