@@ -16,7 +16,7 @@ from sagong.client.client import Client
 from sagong.client.in_process import InProcess
 from sagong.cmd.access_files import NO_FILES, AccessFiles
 from sagong.cmd.settings_files import read_yaml
-from sagong.cmd.tuning import raise_file_limit, settle_memory
+from sagong.cmd.tuning import give_memory_back, raise_file_limit, settle_memory
 from sagong.core.clock import Clock, SystemClock
 from sagong.core.ids import Ids, SystemIds
 from sagong.core.tasks import task_group
@@ -101,6 +101,7 @@ async def run_server(config: ServerConfig) -> None:
     """
     scheduling = read_scheduler_config(config.scheduler_config)
     raise_file_limit()
+    give_memory_back()
     clock, ids = SystemClock(), SystemIds()
     async with serving(config, clock=clock, ids=ids) as running:
         # The API answers before its controllers and the scheduler, slow to import, are there; and

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sagong.api import errors
 from sagong.api.call import Answer, Call, Single, Verb
@@ -11,7 +12,7 @@ from sagong.server.authz.refusal import refusal
 from sagong.server.authz.requests import attributes_of
 from sagong.server.handlers import Context, Handler
 from sagong.server.registry.actions import admit_action, admit_connection
-from sagong.server.registry.registry import Registry
+from sagong.server.registry.registry import Action, Registry
 
 
 @dataclass(slots=True)
@@ -41,13 +42,20 @@ class ApiServer:
 
     async def carry_out(self, call: Call, user: User) -> Answer:
         """What an authorised call asks for."""
+        return await self.action_of(call)(call, user)
+
+    def action_of(self, call: Call) -> Action:
+        """What carries the call out, and others that differ in body and options only.
+
+        Raises NotFound for what is not served, MethodNotAllowed.
+        """
         self.check_served(call)
         handler = self.handlers.get((call.resource.name, call.subresource))
         if handler is not None:
-            return await self._handle(handler, call, user)
+            return partial(self._handle, handler)
         if call.subresource not in ("", "status") or not self.is_stored(call.resource):
             raise errors.unknown_resource()
-        return await self.registry.execute(call, user)
+        return self.registry.action_of(call)
 
     async def _handle(self, handler: Handler, call: Call, user: User) -> Answer:
         """Actions are admitted as what they create; other verbs come to the registry's own."""

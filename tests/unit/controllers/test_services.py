@@ -277,6 +277,8 @@ POOLS = [parse_pool("192.0.2.10-192.0.2.11"), parse_pool("198.51.100.0/31")]
         ({"loadBalancerIP": "198.51.100.1"}, "192.0.2.10", [], "198.51.100.1"),
         ({"loadBalancerIP": "198.51.100.1"}, "", ["198.51.100.1"], ""),
         ({"loadBalancerIP": "203.0.113.1"}, "", [], ""),
+        ({"ipFamilies": ["IPv6", "IPv4"]}, "", [], "192.0.2.10"),
+        ({"ipFamilies": ["IPv6"]}, "", [], ""),
     ],
 )
 def test_pools_give_each_service_an_address(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sagong.server.fairness.turns import ROUND_ALONE_SECONDS, ROUND_SECONDS, Timed, Turns
+from sagong.server.fairness.turns import ROUND_ALONE_SECONDS, ROUND_SECONDS, Turns, timed
 
 
 class Ticking:
@@ -37,7 +37,7 @@ async def test_a_quiet_flow_does_not_wait_for_all_of_a_noisy_one(
         turn = turns.wait_turn(flow)
         if turn is not None:
             await turn
-        await Timed(compute(flow, seconds), turns, flow)
+        await timed(compute(flow, seconds), turns, flow)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(50):
@@ -67,7 +67,7 @@ async def test_only_computing_counts() -> None:
         await asyncio.sleep(0.001)
         return "done"
 
-    assert await Timed(wait(), turns, "x") == "done"
+    assert await timed(wait(), turns, "x") == "done"
     assert turns.wait_turn("x") is None
 
 

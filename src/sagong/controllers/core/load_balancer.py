@@ -128,6 +128,8 @@ def plan(seen: Seen, pools: Sequence[AddressPool] = ()) -> Plan:
 
 
 def _plan_pooled(seen: Seen, pools: Sequence[AddressPool]) -> Plan:
+    if "IPv4" not in (seen.service["spec"].get("ipFamilies") or ["IPv4"]):
+        return Plan((), "the pools have addresses of IPv4 alone")
     taken = {ip for rival in seen.rivals for ip in _given(rival)}
     asked = seen.service["spec"].get("loadBalancerIP") or ""
     current = next(iter(_given(seen.service)), "")
@@ -161,6 +163,12 @@ def node_addresses(node: Obj) -> list[str]:
     given = [a for a in addresses if canonical_address(a["address"]) is not None]
     outside = [a["address"] for a in given if a["type"] == "ExternalIP"]
     return outside or [a["address"] for a in given if a["type"] == "InternalIP"]
+
+
+def addresses_of_nodes(nodes: Iterable[Obj]) -> list[str]:
+    """Where all nodes are reached: of IPv4, where they have such addresses."""
+    every = sorted({ip for node in nodes for ip in node_addresses(node)})
+    return [ip for ip in every if ":" not in ip] or every
 
 
 def reconciler(pools: Sequence[AddressPool]) -> Reconcile:

@@ -12,7 +12,7 @@ from sagong.api.errors import AlreadyExists, ApiError
 from sagong.api.meta import deep_copy, is_deleting, key_of, name_of, namespace_of
 from sagong.api.types import Key, Obj
 from sagong.client.client import Client
-from sagong.controllers.core.load_balancer import node_addresses
+from sagong.controllers.core.load_balancer import addresses_of_nodes, node_addresses
 from sagong.core.clock import format_time
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Reconcile, Result, Watch
 
@@ -91,12 +91,12 @@ def plan_gateway(gateway: Obj, cache: Cache, now: float) -> Obj:
         _listener(gateway, listener, old, cache, now)
         for listener in gateway["spec"].get("listeners") or ()
     ]
-    addresses = {ip for n in cache.list("nodes") for ip in node_addresses(n) if ":" not in ip}
+    addresses = addresses_of_nodes(cache.list("nodes"))
     programmed = "True" if addresses and any(_is_served(li) for li in listeners) else "False"
     reason = "Programmed" if programmed == "True" else "AddressNotAssigned"
     truths = (("Accepted", "True", "Accepted"), ("Programmed", programmed, reason))
     return {
-        "addresses": [{"type": "IPAddress", "value": ip} for ip in sorted(addresses)],
+        "addresses": [{"type": "IPAddress", "value": ip} for ip in addresses],
         "conditions": conditions(old.get("conditions") or (), truths, generation, now),
         "listeners": listeners,
     }

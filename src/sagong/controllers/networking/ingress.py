@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sagong.api.ingress import is_ours
 from sagong.api.meta import deep_copy, is_deleting, key_of
 from sagong.api.types import Key, Obj
-from sagong.controllers.core.load_balancer import node_addresses
+from sagong.controllers.core.load_balancer import addresses_of_nodes, node_addresses
 from sagong.ctl.controller import DONE, Cache, Controller, Env, Result, Watch
 
 INGRESSES = "ingresses.networking.k8s.io"
@@ -49,9 +49,8 @@ def observe(key: Key, cache: Cache) -> Seen | None:
 
 
 def plan(seen: Seen) -> Sequence[Obj]:
-    """Where the Ingress is reached: the proxies listen on IPv4."""
-    found = {ip for node in seen.nodes for ip in node_addresses(node) if ":" not in ip}
-    return [{"ip": ip} for ip in sorted(found)]
+    """Where the Ingress is reached."""
+    return [{"ip": ip} for ip in addresses_of_nodes(seen.nodes)]
 
 
 async def reconcile(key: Key, env: Env) -> Result:

@@ -80,7 +80,9 @@ class Extensions:
 
     def of_path(self, path: str) -> Extension | None:
         """Who serves a path; None if this server does."""
-        found = self.all()
+        if self._lister.version(API_SERVICES) != self._version:
+            self._read()
+        found = self._extensions
         if not found:
             return None
         # Its OpenAPI document, too, is its own.

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sagong.api.meta import name_of, namespace_of, uid_of
-from sagong.api.types import Obj, User
+from sagong.api.types import Encoded, Obj, User
 from sagong.core.clock import Clock, parse_time
 from sagong.core.ids import Ids
 from sagong.server.admission.interface import Lister
@@ -125,12 +125,24 @@ def key_id(key: ec.EllipticCurvePublicKey) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A token that has been found good, and what that rests on."""
+
+    audiences: Sequence[str]  # that were asked for
+    since: float
+    until: float
+    objects: tuple[tuple[str, str, str, Encoded], ...]  # resource, namespace, name, state
+    authenticated: Authenticated
+
+
 @dataclass(slots=True)
 class _Verified:
     """A token whose signature is good, and whom it names once it has been found good in full."""
 
     claims: Obj
     user: User | None = None
+    good: _Good | None = None
 
 
 class ServiceAccountAuthenticator:
@@ -161,6 +173,9 @@ class ServiceAccountAuthenticator:
             if len(self._verified) >= SIGNATURES_MAX:
                 del self._verified[next(iter(self._verified))]
             verified = self._verified[token] = _Verified(found)
+        good = verified.good
+        if good is not None and self._is_still(good, audiences):
+            return good.authenticated
         claims = verified.claims
         meant_for = claims.get("aud") or []
         meant_for = [meant_for] if isinstance(meant_for, str) else meant_for
@@ -171,10 +186,25 @@ class ServiceAccountAuthenticator:
                 f" for the target audiences {_quoted(audiences)}"
             )
         self._check_times(claims)
-        self._check_objects(claims)
+        objects = self._check_objects(claims)
         if verified.user is None:
             verified.user = _user_of(claims)
-        return Authenticated(verified.user, matching)
+        authenticated = Authenticated(verified.user, matching)
+        # Of what is being deleted the time decides, which the object does not tell.
+        if not any("deletionTimestamp" in state.obj["metadata"] for *_, state in objects):
+            since, until = _times(claims)
+            verified.good = _Good(audiences, since, until, objects, authenticated)
+        return authenticated
+
+    def _is_still(self, good: _Good, audiences: Sequence[str]) -> bool:
+        """Has nothing changed since? Every request of a client asks."""
+        if good.audiences != audiences or not good.since <= self._clock.now() <= good.until:
+            return False
+        get = self._lister.get
+        for resource, namespace, name, state in good.objects:
+            if get(resource, namespace, name) is not state:
+                return False
+        return True
 
     def _verify(self, token: str) -> Obj | None:
         """The claims of a token of ours; None for another's. Raises BadToken for a forgery."""
@@ -209,42 +239,51 @@ class ServiceAccountAuthenticator:
 
     def _check_times(self, claims: Obj) -> None:
         now = self._clock.now()
-        if now > claims.get("exp", 0) + LEEWAY_SECONDS:
+        if now > _times(claims)[1]:
             raise BadToken("service account token has expired")
         if now < claims.get("nbf", 0) - LEEWAY_SECONDS:
             raise BadToken("service account token is not valid yet")
         if now < claims.get("iat", 0) - LEEWAY_SECONDS:
             raise BadToken("service account token is issued in the future")
 
-    def _check_objects(self, claims: Obj) -> None:
+    def _check_objects(self, claims: Obj) -> tuple[tuple[str, str, str, Encoded], ...]:
+        """The objects that the token depends on, as they are."""
         ours = claims.get("kubernetes.io") or {}
         namespace, account = ours.get("namespace", ""), ours.get("serviceaccount") or {}
-        found = self._living("serviceaccounts", namespace, account.get("name", ""))
+        name = account.get("name", "")
+        found = self._living("serviceaccounts", namespace, name)
         if found is None:
-            raise BadToken(f'serviceaccounts "{account.get("name", "")}" not found')
-        if uid_of(found) != account.get("uid"):
+            raise BadToken(f'serviceaccounts "{name}" not found')
+        if uid_of(found.obj) != account.get("uid"):
             raise BadToken(
-                f"service account UID ({uid_of(found)}) does not match claim"
+                f"service account UID ({uid_of(found.obj)}) does not match claim"
                 f" ({account.get('uid', '')})"
             )
-        self._check_bound("secrets", namespace, ours.get("secret"), "service account secret ref")
-        self._check_bound("pods", namespace, ours.get("pod"), "service account pod ref")
+        objects = [("serviceaccounts", namespace, name, found)]
+        bindings = [
+            ("secrets", namespace, ours.get("secret"), "service account secret ref"),
+            ("pods", namespace, ours.get("pod"), "service account pod ref"),
+        ]
         if not ours.get("pod"):
-            self._check_bound("nodes", "", ours.get("node"), "service account node ref")
+            bindings.append(("nodes", "", ours.get("node"), "service account node ref"))
+        for resource, within, bound, what in bindings:
+            if bound:
+                state = self._check_bound(resource, within, bound, what)
+                objects.append((resource, within, bound.get("name", ""), state))
+        return tuple(objects)
 
-    def _check_bound(self, resource: str, namespace: str, bound: Obj | None, what: str) -> None:
-        if not bound:
-            return
+    def _check_bound(self, resource: str, namespace: str, bound: Obj, what: str) -> Encoded:
         found = self._living(resource, namespace, bound.get("name", ""))
         if found is None:
             raise BadToken("service account token has been invalidated")
-        if uid_of(found) != bound.get("uid"):
+        if uid_of(found.obj) != bound.get("uid"):
             raise BadToken(
-                f"{resource[:-1]} UID ({uid_of(found)}) does not match {what} claim"
+                f"{resource[:-1]} UID ({uid_of(found.obj)}) does not match {what} claim"
                 f" ({bound.get('uid', '')})"
             )
+        return found
 
-    def _living(self, resource: str, namespace: str, name: str) -> Obj | None:
+    def _living(self, resource: str, namespace: str, name: str) -> Encoded | None:
         """The object, unless it is gone or was to be gone a while ago."""
         encoded = self._lister.get(resource, namespace, name)
         if encoded is None:
@@ -252,7 +291,13 @@ class ServiceAccountAuthenticator:
         deleted = encoded.obj["metadata"].get("deletionTimestamp")
         if deleted and parse_time(deleted) < self._clock.now() - LEEWAY_SECONDS:
             return None
-        return encoded.obj
+        return encoded
+
+
+def _times(claims: Obj) -> tuple[float, float]:
+    """Since when and until when a token is valid."""
+    since = max(claims.get("nbf", 0), claims.get("iat", 0)) - LEEWAY_SECONDS
+    return since, claims.get("exp", 0) + LEEWAY_SECONDS
 
 
 def _user_of(claims: Obj) -> User:

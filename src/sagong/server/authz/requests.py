@@ -23,14 +23,14 @@ def attributes_of(call: Call, user: User) -> Attributes:
     if resource.name == "namespaces" and call.name:
         namespace = call.name
     return Attributes(
-        user=user,
-        verb=str(call.verb),
-        group=resource.group,
-        version=resource.version,
-        resource=resource.plural,
-        subresource=call.subresource,
-        namespace=namespace,
-        name=name,
+        user,
+        str(call.verb),
+        resource.group,
+        resource.version,
+        resource.plural,
+        call.subresource,
+        namespace,
+        name,
         field_selector=call.options.field_selector,
     )
 

@@ -6,7 +6,6 @@ Source of semantics: apiserver's ``pkg/authorization/union`` and ``authorizerfac
 from collections.abc import Sequence
 
 from sagong.server.authz.interface import (
-    NO_OPINION,
     Attributes,
     Authorizer,
     Decision,
@@ -14,24 +13,21 @@ from sagong.server.authz.interface import (
 )
 
 PRIVILEGED_GROUP = "system:masters"
-
-
-class PrivilegedAuthorizer:
-    """The group that no policy can lock out."""
-
-    async def authorize(self, attributes: Attributes) -> Decision:
-        if PRIVILEGED_GROUP in attributes.user.groups:
-            return Decision(Effect.ALLOW)
-        return NO_OPINION
+_ALLOW = Decision(Effect.ALLOW)
 
 
 class UnionAuthorizer:
-    """Modes in order. Reasons of those without an opinion are joined, one a line."""
+    """Modes in order. Reasons of those without an opinion are joined, one a line.
+
+    Before all of them comes the group that no policy can lock out.
+    """
 
     def __init__(self, modes: Sequence[Authorizer]) -> None:
-        self._modes = (PrivilegedAuthorizer(), *modes)
+        self._modes = tuple(modes)
 
     async def authorize(self, attributes: Attributes) -> Decision:
+        if PRIVILEGED_GROUP in attributes.user.groups:
+            return _ALLOW
         reasons = []
         for mode in self._modes:
             decision = await mode.authorize(attributes)

@@ -106,7 +106,7 @@ class Discovery:
 
 def wants_aggregated(exchange: Exchange) -> bool:
     """Is aggregated discovery (v2) the first thing that the client accepts and we can make?"""
-    for clause in clauses_of(exchange.incoming.headers.get("Accept", "")):
+    for clause in clauses_of(exchange.incoming.headers.accept):
         if clause.media_type not in ("application/json", "application/*", "*/*"):
             continue
         as_ = clause.parameter("as")
@@ -118,4 +118,4 @@ def wants_aggregated(exchange: Exchange) -> bool:
 
 
 def _accepted(exchange: Exchange) -> Accepted:
-    return negotiate(exchange.incoming.headers.get("Accept", ""))
+    return negotiate(exchange.incoming.headers.accept)

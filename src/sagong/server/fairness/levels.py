@@ -99,7 +99,7 @@ class Level:
     @property
     def virtual_time(self) -> float:
         """The least that any busy queue has been served; a queue that begins starts from there."""
-        return min([queue.had for queue in self.busy], default=0.0)
+        return min([queue.had for queue in self.busy]) if self.busy else 0.0
 
     def note(self, queue: Queue) -> None:
         """Somebody has come to a queue or left it."""
@@ -118,6 +118,7 @@ class Levels:
 
     def __init__(self) -> None:
         self._levels: dict[str, Level] = {}
+        self._waiting = 0  # in all levels
 
     def configure(self, settings: Mapping[str, LevelSettings]) -> None:
         """Take new settings over. Who waits in a level that is gone, or has other queues, is
@@ -161,6 +162,7 @@ class Levels:
         ticket = Ticket(level, seats, queue=queue)
         queue.waiting.append(ticket)
         level.waiting += 1
+        self._waiting += 1
         level.note(queue)
         return ticket
 
@@ -172,6 +174,7 @@ class Levels:
             assert queue is not None
             queue.waiting.remove(ticket)
             level.waiting -= 1
+            self._waiting -= 1
             level.note(queue)
             return
         level.running -= ticket.seats
@@ -180,7 +183,8 @@ class Levels:
             # What was taken beforehand is replaced by what it was.
             queue.had += ticket.seats * (now - ticket.seated_at - ESTIMATED_SECONDS)
             level.note(queue)
-        self._dispatch(now)
+        if self._waiting:
+            self._dispatch(now)
 
     def _dispatch(self, now: float) -> None:
         """Seat those who wait, in every level: seats may have been on loan."""
@@ -194,6 +198,7 @@ class Levels:
 
     def _seat(self, level: Level, queue: Queue, ticket: Ticket, now: float) -> None:
         level.waiting -= 1
+        self._waiting -= 1
         level.note(queue)
         self._take_seat(level, queue, ticket, now)
         if ticket.on_seat is not None:

@@ -7,6 +7,7 @@ requests wait, and one of them runs per round: the one whose flow has computed l
 """
 
 import asyncio
+import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
@@ -86,32 +87,27 @@ class Turns:
         self._used = {k: v * factor for k, v in self._used.items() if v * factor > 1e-6}
 
 
-class Timed(Coroutine[Any, Any, T]):
-    """A coroutine whose computing is counted, not its waiting."""
-
-    def __init__(self, inner: Coroutine[Any, Any, T], turns: Turns, flow_key: str) -> None:
-        self._inner = inner
-        self._turns = turns
-        self._flow_key = flow_key
-
-    def send(self, value: Any) -> Any:
-        began = self._turns.monotonic()
+@types.coroutine
+def timed(inner: Coroutine[Any, Any, T], turns: Turns, flow_key: str) -> Generator[Any, Any, T]:
+    """Await a coroutine and count its computing, not its waiting."""
+    monotonic = turns.monotonic
+    resume: Callable[[Any], Any] = inner.send
+    given: Any = None
+    while True:
+        began = monotonic()
         try:
-            return self._inner.send(value)
+            awaited = resume(given)
+        except StopIteration as end:
+            result: T = end.value
+            return result
         finally:
-            self._turns.add(self._flow_key, self._turns.monotonic() - began)
-
-    def throw(self, *error: Any) -> Any:
-        return self._inner.throw(*error)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self
-
-    def __iter__(self) -> "Timed[T]":
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
+            turns.add(flow_key, monotonic() - began)
+        try:
+            given = yield awaited
+        except GeneratorExit:
+            inner.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
+            resume, given = inner.throw, error
+        else:
+            resume = inner.send

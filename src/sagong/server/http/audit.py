@@ -127,5 +127,5 @@ class Auditor:
             uri=target,
             received_at=self.clock.now(),
             source=exchange.incoming.peer,
-            user_agent=exchange.incoming.headers.get("User-Agent"),
+            user_agent=exchange.incoming.headers.user_agent,
         )

@@ -33,7 +33,8 @@ BODY_BYTES_MAX = 256 * 1024
 AHEAD_BYTES_MAX = 64 * 1024
 # Answers are written in pieces, so that one large list does not hold up the others.
 PIECE_BYTES = 256 * 1024
-# Blocks of fields that are remembered. Past it all are forgotten but by their connections.
+# Blocks of fields, and request lines, that are remembered. Past it all are forgotten, blocks but by
+# their connections.
 BLOCKS_MAX = 1024
 # Read at once at most: what a large body is read in.
 READ_BYTES = 256 * 1024
@@ -73,6 +74,7 @@ class Shared:
     open: set["Connection"] = field(default_factory=set)
     # Fields as clients have sent them, with what they mean: a thousand watches send the same ones.
     fields: dict[bytes, tuple[bytes, Headers]] = field(default_factory=dict)
+    lines: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
 
     def fields_of(self, block: bytes) -> tuple[bytes, Headers] | None:
@@ -85,6 +87,17 @@ class Shared:
             if len(self.fields) >= BLOCKS_MAX:
                 self.fields.clear()
             known = self.fields[block] = (block, headers)
+        return known
+
+    def line_of(self, data: bytes) -> tuple[str, str] | None:
+        """Method and target of a request line; None if it is not of plain form."""
+        known = self.lines.get(data)
+        if known is None:
+            known = parse_line(data)
+            if known is not None:
+                if len(self.lines) >= BLOCKS_MAX:
+                    self.lines.clear()
+                self.lines[data] = known
         return known
 
 
@@ -203,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._hand_on()
             return False
         line_end = data.find(b"\r\n")
-        line = parse_line(data[:line_end])
+        line = self._shared.line_of(data[:line_end])
         headers = self._fields(data[line_end + 2 : end + 2])
         if line is None or headers is None or headers.content_length > BODY_BYTES_MAX:
             self._hand_on()

@@ -43,7 +43,7 @@ def status_response(error: errors.ApiError, exchange: Exchange | None = None) ->
     """The response of a failure. An Unauthorized says how to authenticate."""
     headers = {"Content-Type": "application/json"}
     body = orjson.dumps(error.status()) + b"\n"
-    if exchange is not None and _wants_protobuf(exchange.incoming.headers.get("Accept", "")):
+    if exchange is not None and _wants_protobuf(exchange.incoming.headers.accept):
         headers["Content-Type"] = PROTOBUF_TYPE
         body = kubernetes_encoder().body(error.status())
     if error.retry_after_seconds:

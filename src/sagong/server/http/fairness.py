@@ -16,7 +16,7 @@ from sagong.server.authz.interface import Attributes
 from sagong.server.caches import Caches
 from sagong.server.fairness.classification import Configuration, Flow, configuration
 from sagong.server.fairness.levels import Levels, Refused, Ticket
-from sagong.server.fairness.turns import Timed, Turns
+from sagong.server.fairness.turns import Turns, timed
 from sagong.server.http.asking import FindTarget, asked_of, is_lasting, is_watch
 from sagong.server.http.exchange import Exchange, Middleware, Next, OnStart
 from sagong.server.http.messages import Answered, Response
@@ -110,7 +110,7 @@ class Fairness:
                 await turn
             self._count(flow)
             running = cast(Coroutine[Any, Any, Answered], following(exchange))
-            answer = await Timed(running, self._turns, key)
+            answer = await timed(running, self._turns, key)
             return _marked(answer, flow, self._configuration)
         finally:
             leave()

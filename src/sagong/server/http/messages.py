@@ -28,7 +28,10 @@ _PREFIX = "impersonate-"
 class Headers:
     """The fields of a request, by name regardless of case; repeated ones in order."""
 
-    __slots__ = ("_first", "_pairs", "bearer_token", "content_length", "impersonates")
+    __slots__ = (
+        "_first", "_pairs", "accept", "audit_id", "bearer_token", "content_length", "impersonates",
+        "user_agent",
+    )  # fmt: skip
 
     def __init__(self, pairs: tuple[tuple[str, str], ...]) -> None:
         self._pairs = pairs
@@ -38,6 +41,10 @@ class Headers:
         self._first: Mapping[str, str] = first
         length = first.get("content-length", "")
         self.content_length = int(length) if length.isascii() and length.isdigit() else 0
+        # What every request is asked for.
+        self.accept = first.get("accept", "")
+        self.audit_id = first.get("audit-id", "")
+        self.user_agent = first.get("user-agent", "")
         self.impersonates = any(name.startswith(_PREFIX) for name in first)
         scheme, _, token = first.get("authorization", "").partition(" ")
         self.bearer_token = token.strip() if scheme.lower() == "bearer" else ""

@@ -19,6 +19,7 @@ JSON_TYPE = "application/json"
 # Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
 GZIP_BYTES_MIN = 128 * 1024
 GZIP_LEVEL = 1
+_JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 # The columns of a custom resource; None for those of built-in kinds.
 PrinterOf = Callable[[Resource], Printer | None]
@@ -26,7 +27,10 @@ PrinterOf = Callable[[Resource], Printer | None]
 
 def json_response(exchange: Exchange, answer: Single) -> Response:
     """A stored object as it is, which is what most answers are."""
-    return _encoded(answer.encoded.data + b"\n", JSON, exchange, answer.code)
+    data = answer.encoded.data + b"\n"
+    if len(data) < GZIP_BYTES_MIN:
+        return Response(body=data, status=answer.code, headers=_JSON_HEADERS)
+    return _sent(data, JSON, exchange, answer.code)
 
 
 def object_response(

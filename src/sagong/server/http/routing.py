@@ -23,6 +23,7 @@ from sagong.server.http.messages import Answered, Response
 from sagong.server.http.negotiation import JSON, PROTOBUF_TYPE, Accepted, Shape, negotiate
 from sagong.server.http.responses import Presenter, PrinterOf, json_response
 from sagong.server.http.targets import Target, target_of, verb_of
+from sagong.server.registry.registry import Action
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,6 +46,14 @@ TARGETS_MAX = 8192
 
 
 @dataclass(slots=True)
+class _Known:
+    """A call and, once somebody was allowed to ask, what carries it out."""
+
+    call: Call
+    action: Action | None = None
+
+
+@dataclass(slots=True)
 class Router:
     """The last handler of the chain."""
 
@@ -59,7 +68,7 @@ class Router:
     _targets: dict[str, Target | None] = field(default_factory=dict)
     _targets_version: int = 0
     # Requests without parameters, by method, path and agent: the same call each time.
-    _calls: dict[tuple[str, str, str], Call] = field(default_factory=dict)
+    _calls: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
 
     def manner(self, method: str, target: str) -> Manner:
         """How to answer a request: reads of the caches at once, connections by their handlers."""
@@ -78,9 +87,9 @@ class Router:
 
     async def handle(self, exchange: Exchange) -> Answered:
         """Answer a request. Raises ``api.errors``."""
-        if self.aggregator is not None:
+        if self.aggregator is not None and exchange.incoming.taken is not None:
             extension = self.aggregator.extensions.of_path(exchange.path)
-            if extension is not None and exchange.incoming.taken is not None:
+            if extension is not None:
                 return await self._extension(exchange, extension, self.aggregator)
         target = self.target(exchange.path)
         if target is None:
@@ -91,18 +100,24 @@ class Router:
             verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
             call = self._call(exchange, target, verb or Verb.GET, {})
             return await self._connect(exchange, call, target)
-        call = self._known_call(exchange, target, parameters)
+        known = self._known(exchange, target, parameters)
+        call = known.call
         exchange.allowed_because = await self.server.authorize(call, exchange.user)
-        self.server.check_served(call)
+        action = known.action
+        if action is None:
+            action = known.action = self.server.action_of(call)
         # Reviews, which can only be created, are kept nowhere and have no table.
         tables = target.resource is None or target.resource.verbs != ("create",)
-        accept = exchange.incoming.headers.get("Accept", "")
+        accept = exchange.incoming.headers.accept
         typed = PROTOBUF_TYPE not in accept or self._has_message(target.resource)
         accepted = negotiate(accept, tables=tables, protobuf=typed)
         if call.verb not in _READS:
             call = await _with_body(exchange, call, self.messages)
             exchange.notes = call.notes
-        answer = await self.server.carry_out(call, exchange.user)
+        answer = await action(call, exchange.user)
+        if accepted is JSON and isinstance(answer, Single):
+            exchange.warnings += answer.warnings
+            return json_response(exchange, answer)
         return await self._respond(exchange, call, answer, accepted, parameters)
 
     def _has_message(self, resource: Resource | None) -> bool:
@@ -124,23 +139,21 @@ class Router:
             target = self._targets[path] = target_of(path, self.resources)
             return target
 
-    def _known_call(
-        self, exchange: Exchange, target: Target, parameters: Mapping[str, str]
-    ) -> Call:
-        agent = exchange.incoming.headers.get("User-Agent")
+    def _known(self, exchange: Exchange, target: Target, parameters: Mapping[str, str]) -> _Known:
+        agent = exchange.incoming.headers.user_agent
         key = (exchange.method, exchange.path, agent)
         if not parameters:
-            call = self._calls.get(key)
-            if call is not None:
-                _label(exchange, call.verb, call.resource, target)
-                return call
+            known = self._calls.get(key)
+            if known is not None:
+                _label(exchange, known.call.verb, known.call.resource, target)
+                return known
         verb = verb_of(exchange.method, target, watch=query.is_true(parameters.get("watch")))
-        call = self._call(exchange, target, verb, parameters)
+        known = _Known(self._call(exchange, target, verb, parameters))
         if not parameters:
             if len(self._calls) >= TARGETS_MAX:
                 self._calls.clear()
-            self._calls[key] = call
-        return call
+            self._calls[key] = known
+        return known
 
     def _call(
         self, exchange: Exchange, target: Target, verb: Verb | None, parameters: Mapping[str, str]
@@ -160,7 +173,7 @@ class Router:
             name=target.name,
             subresource=target.subresource,
             options=options,
-            user_agent=exchange.incoming.headers.get("User-Agent", ""),
+            user_agent=exchange.incoming.headers.user_agent,
         )
 
     async def _extension(
@@ -215,9 +228,6 @@ class Router:
         accepted: Accepted,
         parameters: Mapping[str, str],
     ) -> Answered:
-        if isinstance(answer, Single) and accepted is JSON:
-            exchange.warnings += answer.warnings
-            return json_response(exchange, answer)
         include = parameters.get("includeObject", "Metadata")
         presenter = Presenter(
             accepted,

@@ -115,7 +115,7 @@ class HttpServer:
     def exchange(self, request: Request, method: str, target: str) -> Exchange:
         path, _, query = target.partition("?")
         self._audit_count += 1
-        audit_id = request.headers.get("Audit-Id")
+        audit_id = request.headers.audit_id
         return Exchange(
             request,
             method,

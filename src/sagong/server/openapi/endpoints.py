@@ -32,7 +32,7 @@ class OpenApiEndpoints:
         return None
 
     async def _version2(self, exchange: Exchange) -> Answered:
-        accept = exchange.incoming.headers.get("Accept", "")
+        accept = exchange.incoming.headers.accept
         asked = [clause.media_type for clause in clauses_of(accept)]
         first = next((t for t in asked if t in MEDIA_TYPES or t in _JSON_TYPES), "")
         if first in MEDIA_TYPES:
@@ -60,7 +60,7 @@ class OpenApiEndpoints:
 
 def _check_accept(exchange: Exchange) -> None:
     """Other documents, and this one otherwise, are made in JSON only."""
-    accept = exchange.incoming.headers.get("Accept", "")
+    accept = exchange.incoming.headers.accept
     types = [clause.media_type for clause in clauses_of(accept)] if accept else ["*/*"]
     if not any(type_ in _JSON_TYPES for type_ in types):
         raise errors.NotAcceptable(NOT_ACCEPTABLE)

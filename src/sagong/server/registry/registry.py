@@ -1,14 +1,15 @@
 """Calls on stored resources, by verb: the ``Storage`` of server/handlers.py."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from sagong.api import errors
-from sagong.api.call import Answer, Call, Preconditions, Single, Verb
+from sagong.api.call import Answer, Call, Listing, Preconditions, Single, Verb, Watching
 from sagong.api.meta import deep_copy
 from sagong.api.types import Obj, User
 from sagong.server.handlers import Facet
-from sagong.server.registry.answers import answer
+from sagong.server.registry.answers import answer, shown
 from sagong.server.registry.backend import Backend
 from sagong.server.registry.collection import delete_collection
 from sagong.server.registry.converting import watch_converted
@@ -19,39 +20,55 @@ from sagong.server.registry.patching import patch
 from sagong.server.registry.update import BARE_ACTIONS, Flow, update
 from sagong.server.registry.watching import watch
 
+# What carries a call out; the user has been authorised.
+Action = Callable[[Call, User], Awaitable[Answer]]
+
 
 class Registry:
     """Upstream's generic registry: every verb on every stored resource and its status."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self._reads: dict[Verb, Action] = {
+            Verb.GET: self.get,
+            Verb.LIST: self.list,
+            Verb.WATCH: self.watch,
+        }
 
     async def execute(self, call: Call, user: User) -> Answer:
         """Carry out a call on a main resource or its status, without authorisation."""
-        backend = self.backend
-        if call.verb is Verb.GET:
-            return await self.get(call)
-        if call.verb is Verb.LIST:
-            return await list_(backend, call)
-        if call.verb is Verb.WATCH:
-            served = backend.served(call.resource)
-            if served.converter is not None:
-                return await watch_converted(backend, call, served)
-            return await watch(backend, call)
-        if call.verb is Verb.DELETE_COLLECTION:
-            return await delete_collection(backend, call, user)
-        written = _WRITES.get(call.verb)
-        if written is None:
-            raise errors.MethodNotAllowed("the server does not allow this method")
-        return await written(backend, call, user)
+        return await self.action_of(call)(call, user)
 
-    async def get(self, call: Call) -> Single:
+    def action_of(self, call: Call) -> Action:
+        """What carries the call out, and others of its verb. Raises MethodNotAllowed."""
+        read = self._reads.get(call.verb)
+        if read is not None:
+            return read
+        write = _WRITES.get(call.verb)
+        if write is None:
+            raise errors.MethodNotAllowed("the server does not allow this method")
+        return partial(write, self.backend)
+
+    async def list(self, call: Call, user: User) -> Listing:
+        """Objects of a collection."""
+        return await list_(self.backend, call)
+
+    async def watch(self, call: Call, user: User) -> Watching:
+        """What happens to them."""
+        served = self.backend.served(call.resource)
+        if served.converter is not None:
+            return await watch_converted(self.backend, call, served)
+        return await watch(self.backend, call)
+
+    async def get(self, call: Call, user: User) -> Single:
         """One object. Raises NotFound."""
         served = self.backend.served(call.resource)
         if call.options.resource_version:
             revision = parse_version(call.options.resource_version)
             await wait_for_revision(self.backend, revision)
         item = await self.backend.item(served, call.namespace, call.name)
+        if served.converter is None:
+            return Single(shown(served, item.encoded))
         return await answer(served, item.encoded)
 
     async def modify(
@@ -87,4 +104,10 @@ class Registry:
         return await delete(self.backend, call, user, is_admitted=True)
 
 
-_WRITES = {Verb.CREATE: create, Verb.UPDATE: update, Verb.PATCH: patch, Verb.DELETE: delete}
+_WRITES: dict[Verb, Callable[[Backend, Call, User], Awaitable[Answer]]] = {
+    Verb.CREATE: create,
+    Verb.UPDATE: update,
+    Verb.PATCH: patch,
+    Verb.DELETE: delete,
+    Verb.DELETE_COLLECTION: delete_collection,
+}
