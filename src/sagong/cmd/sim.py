@@ -5,7 +5,8 @@ time, with everything that can die dying, and says whether it came through.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from sagong.api.errors import NotFound
 from sagong.api.meta import name_of
@@ -19,8 +20,16 @@ from sagong.core.clock import SystemClock
 from sagong.core.ids import SystemIds
 from sagong.core.tasks import task_group
 from sagong.sim.checkers import always
+from sagong.sim.day import Day, DayConfig
 from sagong.sim.faults import BAD_DAY
-from sagong.sim.fleet import LEASE_NAMESPACE, LEASES, SIMULATED, Fleet, FleetConfig
+from sagong.sim.fleet import (
+    LEASE_NAMESPACE,
+    LEASE_SECONDS,
+    LEASES,
+    SIMULATED,
+    Fleet,
+    FleetConfig,
+)
 from sagong.sim.trace import Trace
 from sagong.sim.world import Simulation, SimulationConfig, run_simulation
 
@@ -97,6 +106,51 @@ def rehearse(seed: int, *, nodes: int, replicas: int, troubles: int) -> str:
     config = SimulationConfig(nodes=nodes, faults=BAD_DAY, checks=[*always(), trace])
     run_simulation(scenario, seed=seed, compose=control_plane, config=config)
     return told[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """What a day came to."""
+
+    done: Mapping[str, int]  # what happened, how often
+    writes: int
+    changes: Mapping[str, int]  # of objects, by resource
+    virtual_seconds: float
+    trace: str  # the digest: the same of every run of this seed
+
+
+def play_day(
+    seed: int,
+    nodes: int,
+    config: DayConfig,
+    *,
+    say: Say = lambda line: None,
+    record: Callable[[str], object] | None = None,
+    lease_seconds: int = LEASE_SECONDS,
+) -> DayReport:
+    """A day of a cluster in virtual time (``sagong.sim.day``); ``record`` is given each change.
+
+    Raises what went wrong, with the line that replays it.
+    """
+    reports: list[DayReport] = []
+    trace = Trace(record, ignored=frozenset({LEASES}))
+
+    async def scenario(world: Simulation) -> None:
+        day = Day(world, config, say)
+        await day.run()
+        seconds, writes = world.clock.monotonic(), world.view.revision
+        reports.append(DayReport(day.done, writes, trace.changes, seconds, trace.digest()))
+
+    simulated = SimulationConfig(
+        nodes=nodes,
+        lease_seconds=lease_seconds,
+        # As upstream's defaults stand to each other: a lease and a quarter.
+        node_grace_seconds=1.25 * lease_seconds,
+        limit_seconds=(config.hours + 6) * 3600,
+        checks=[*always(), trace],
+    )
+    run_simulation(scenario, seed=seed, compose=control_plane, config=simulated)
+    return reports[0]
 
 
 def _deployment(replicas: int) -> Obj:

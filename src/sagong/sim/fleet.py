@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40
-RENEW_SECONDS = 10.0  # the kubelet's: a quarter of the lease
+RENEWALS = 4  # within the time of a lease, as the kubelet does
 STATUS_SECONDS = 300.0  # the kubelet's nodeStatusReportFrequency
 TICK_SECONDS = 0.5  # heartbeats go out in slices this long
 WRITES_MAX = 64  # under way at once; past it further ones wait their turn
@@ -52,6 +52,7 @@ class FleetConfig:
     profile: Profile = USUAL
     seed: int = 0
     heartbeats: bool = True
+    lease_seconds: int = LEASE_SECONDS  # the kubelet's nodeLeaseDurationSeconds
     labels: Mapping[str, str] = field(default_factory=lambda: {SIMULATED: "true"})
 
 
@@ -184,7 +185,7 @@ class Fleet:
         started = []
         for node in due:
             spread = self._random.random() if first else 1.0
-            node.beat_at = now + RENEW_SECONDS * spread
+            node.beat_at = now + self.config.lease_seconds / RENEWALS * spread
             started.append(tasks.start(self._beat(node), name=f"heartbeat {node.name}"))
         for task in started:
             await task
@@ -262,7 +263,7 @@ class Fleet:
         now = format_micro_time(self._clock.now())
         spec = {
             "holderIdentity": node.name,
-            "leaseDurationSeconds": LEASE_SECONDS,
+            "leaseDurationSeconds": self.config.lease_seconds,
             "renewTime": now,
         }
         if node.lease is None:

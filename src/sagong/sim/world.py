@@ -34,7 +34,7 @@ from sagong.server.assembly import Core, Parts, api_server
 from sagong.server.bootstrap.reconcile import SERVER_USER, reconcile_bootstrap
 from sagong.server.security import SecuritySettings, security_builder
 from sagong.sim.faults import NO_FAULTS, FaultRates, Faulty, Link
-from sagong.sim.fleet import Fleet, FleetConfig
+from sagong.sim.fleet import LEASE_SECONDS, Fleet, FleetConfig
 from sagong.sim.lives import USUAL, Profile
 from sagong.sim.loop import run_virtual
 from sagong.sim.view import Check, View
@@ -43,6 +43,7 @@ from sagong.store.drivers.memory import MemoryStore
 T = TypeVar("T")
 
 EPOCH = 1_767_225_600.0  # 2026-01-01
+CLUSTER_CIDR = "10.128.0.0/9"  # room for 32,768 nodes
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 # How production composes controllers and scheduler (``cmd.control_plane``).
 Compose = Callable[
@@ -60,6 +61,8 @@ class SimulationConfig:
     faults: FaultRates = NO_FAULTS  # of the control plane's and the nodes' way to the server
     profile: Profile = USUAL
     node_cpu: str = "32"
+    # With longer leases a cluster writes less, and the loss of a node is noticed later.
+    lease_seconds: int = LEASE_SECONDS
     node_grace_seconds: float = 50.0
     service_cidr: str = "10.96.0.0/16"
     limit_seconds: float = 7200.0  # virtual; past it the run is red
@@ -132,7 +135,13 @@ class Simulation:
         self.server = Component("server", self._run_server, tasks)
         self.control_plane = Component("control plane", self._run_control_plane, tasks)
         self.fleet = Fleet(
-            FleetConfig(config.nodes, cpu=config.node_cpu, profile=config.profile, seed=seed),
+            FleetConfig(
+                config.nodes,
+                cpu=config.node_cpu,
+                profile=config.profile,
+                seed=seed,
+                lease_seconds=config.lease_seconds,
+            ),
             self._client(ADMIN, self.link("nodes", config.faults)),
             self._node_client,
             self.clock,
@@ -296,7 +305,10 @@ class Simulation:
             return await Faulty(InProcess(self._dispatch, user), link).send(call)
 
         settings = Settings(
-            "no certificate", NoSigner(), node_grace_seconds=self.config.node_grace_seconds
+            "no certificate",
+            NoSigner(),
+            cluster_cidr=CLUSTER_CIDR,
+            node_grace_seconds=self.config.node_grace_seconds,
         )
         async with self._compose(dispatch, self.resources, settings, self.clock, self.ids):
             yield

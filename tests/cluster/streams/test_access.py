@@ -30,6 +30,34 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
+async def test_checkpoints_are_asked_of_the_runtime(cluster: Cluster) -> None:
+    await cluster.run(pod("frozen", shell(FOREVER)))
+    port, tls = cluster.agent.config.kubelet_port, administrator(cluster)
+
+    async def asked(path: str) -> tuple[int, str]:
+        url = f"https://127.0.0.1:{port}/checkpoint/default/{path}"
+        async with aiohttp.ClientSession() as session, session.post(url, ssl=tls) as answer:
+            return answer.status, await answer.text()
+
+    assert await asked("absent/c0") == (404, "pod does not exist")
+    assert await asked("frozen/c9") == (404, "container c9 does not exist")
+    timeout = (404, "cannot parse value of timeout parameter")
+    assert await asked("frozen/c0?timeout=soon") == timeout
+    # containerd makes checkpoints from 2.0 on; an older one says that it does not know how.
+    status, text = await asked("frozen/c0?timeout=5")
+    expected = {200: '{"items":["', 500: "checkpointing of default/frozen/c0 failed ("}
+    assert text.startswith(expected[status])
+    await cluster.remove("frozen")
+
+
+def administrator(cluster: Cluster) -> ssl.SSLContext:
+    admin = read_context(cluster.kubeconfig).access.ssl_context()
+    assert admin is not None
+    admin.check_hostname = False
+    admin.verify_mode = ssl.CERT_NONE
+    return admin
+
+
 async def test_access_to_the_agent(cluster: Cluster) -> None:
     url = f"https://127.0.0.1:{cluster.agent.config.kubelet_port}"
     assert await answered(url + "/pods", unverified()) == (401, "Unauthorized")
@@ -45,10 +73,7 @@ async def test_access_to_the_agent(cluster: Cluster) -> None:
     status, text = await answered(url + "/metrics/resource", unverified(), token)
     assert (status, "node_cpu_usage_seconds_total" in text) == (200, True)
     assert (await answered(url + "/metrics/cadvisor", unverified(), token))[0] == 200
-    admin = read_context(cluster.kubeconfig).access.ssl_context()
-    assert admin is not None
-    admin.check_hostname = False
-    admin.verify_mode = ssl.CERT_NONE
+    admin = administrator(cluster)
     for path in ("/healthz", "/healthz/ping", "/healthz/syncloop"):
         assert (await answered(url + path, admin)) == (200, "ok")
     status, text = await answered(url + "/metrics/probes", admin)

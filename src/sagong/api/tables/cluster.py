@@ -18,6 +18,13 @@ from sagong.api.tables.column import (
 )
 from sagong.api.types import Obj
 
+_HOSTS_SHOWN = 3
+_DEFAULT_CLASS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+_DEFAULT_ATTRIBUTES_CLASS = "volumeattributesclass.alpha.kubernetes.io/is-default-class"
+
 
 def _counted(field: str) -> Any:
     def row(obj: Obj, now: float) -> list[Any]:
@@ -44,6 +51,21 @@ def _policy(field: str) -> Any:
     return row
 
 
+def _go_selector(selector: Obj) -> str:
+    """A selector as the String method of upstream's generated type writes it."""
+    labels = selector.get("matchLabels") or {}
+    written = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{e['key']},Operator:{e['operator']},"
+        f"Values:[{' '.join(e.get('values') or ())}],}},"
+        for e in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{written}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
 def _policy_binding(obj: Obj, now: float) -> list[Any]:
     spec = obj.get("spec") or {}
     ref = spec.get("paramRef")
@@ -51,7 +73,7 @@ def _policy_binding(obj: Obj, now: float) -> list[Any]:
     if ref and ref.get("name"):
         shown = f"{ref['namespace']}/{ref['name']}" if ref.get("namespace") else f"*/{ref['name']}"
     elif ref and ref.get("selector") is not None:
-        shown = cells.selector(ref["selector"])
+        shown = _go_selector(ref["selector"])
     return [cells.name(obj), spec.get("policyName", ""), shown, cells.age(obj, now)]
 
 
@@ -99,12 +121,15 @@ def _lease(obj: Obj, now: float) -> list[Any]:
     return [cells.name(obj), holder, cells.age(obj, now)]
 
 
+def _slice_port(port: Obj) -> str:
+    if port.get("port") is not None:
+        return str(port["port"])
+    return "*" if port.get("name") is None else str(port["name"])
+
+
 def _endpointslice(obj: Obj, now: float) -> list[Any]:
-    ports = obj.get("ports")
-    if ports is None:
-        shown = UNSET
-    else:
-        shown = cells.shortened([str(p.get("port", "*")) for p in ports], 3) if ports else UNSET
+    ports = [_slice_port(port) for port in obj.get("ports") or ()]
+    shown = (cells.shortened(ports, 3) if ports else "") or UNSET
     addresses = [a for e in obj.get("endpoints") or () for a in e.get("addresses") or ()]
     listed = cells.shortened(addresses, 3) if addresses else UNSET
     return [cells.name(obj), obj.get("addressType", ""), shown, listed, cells.age(obj, now)]
@@ -120,26 +145,27 @@ def _flowschema(obj: Obj, now: float) -> list[Any]:
     return [
         cells.name(obj),
         (spec.get("priorityLevelConfiguration") or {}).get("name", ""),
-        str(spec.get("matchingPrecedence", 0)),
+        spec.get("matchingPrecedence", 0),
         method["type"] if method else cells.NONE,
         cells.age(obj, now),
         dangling["status"] if dangling else "?",
     ]
 
 
+def _precedence(obj: Obj) -> tuple[int, str]:
+    return (obj.get("spec") or {}).get("matchingPrecedence", 0), cells.name(obj)
+
+
 def _prioritylevel(obj: Obj, now: float) -> list[Any]:
     spec = obj.get("spec") or {}
     limited = spec.get("limited") or {}
     queuing = (limited.get("limitResponse") or {}).get("queuing") or {}
-    shares = limited.get("nominalConcurrencyShares")
-    if spec.get("type") == "Exempt":
-        shares = (spec.get("exempt") or {}).get("nominalConcurrencyShares")
-    numbers = [queuing.get(f) for f in ("queues", "handSize", "queueLengthLimit")]
+    numbers = [limited.get("nominalConcurrencyShares")]
+    numbers += [queuing.get(field) for field in ("queues", "handSize", "queueLengthLimit")]
     return [
         cells.name(obj),
         spec.get("type", ""),
-        cells.NONE if shares is None else str(shares),
-        *(cells.NONE if n is None else str(n) for n in numbers),
+        *(cells.NONE if number is None else number for number in numbers),
         cells.age(obj, now),
     ]
 
@@ -149,21 +175,31 @@ def _ingressclass(obj: Obj, now: float) -> list[Any]:
     parameters, shown = spec.get("parameters"), cells.NONE
     if parameters:
         kind = parameters["kind"]
-        if parameters.get("apiGroup"):
+        if parameters.get("apiGroup") is not None:
             kind += "." + parameters["apiGroup"]
         shown = f"{kind}/{parameters['name']}"
     return [cells.name(obj), spec.get("controller", ""), shown, cells.age(obj, now)]
 
 
+def _hosts(rules: Sequence[Obj]) -> str:
+    """Three hosts, and how many rules there are past three, as upstream counts."""
+    hosts: list[str] = []
+    for index, rule in enumerate(rules):
+        if rule.get("host"):
+            hosts.append(rule["host"])
+        if len(hosts) == _HOSTS_SHOWN and index + 1 < len(rules):
+            return ",".join(hosts) + f" + {len(rules) - _HOSTS_SHOWN} more..."
+    return ",".join(hosts) or "*"
+
+
 def _ingress(obj: Obj, now: float) -> list[Any]:
     spec = obj.get("spec") or {}
-    hosts = [r["host"] for r in spec.get("rules") or () if r.get("host")]
     ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     addresses = sorted({i.get("ip") or i.get("hostname") or "" for i in ingress} - {""})
     return [
         cells.name(obj),
-        spec.get("ingressClassName") or cells.NONE,
-        cells.shortened(hosts, 3) if hosts else "*",
+        cells.pointer(spec.get("ingressClassName"), cells.NONE),
+        _hosts(spec.get("rules") or []),
         ",".join(addresses),
         "80, 443" if spec.get("tls") else "80",
         cells.age(obj, now),
@@ -172,11 +208,13 @@ def _ingress(obj: Obj, now: float) -> list[Any]:
 
 def _ipaddress(obj: Obj, now: float) -> list[Any]:
     ref = (obj.get("spec") or {}).get("parentRef")
-    if not ref:
-        return [cells.name(obj), cells.NONE]
-    kind = ref["resource"] + (f".{ref['group']}" if ref.get("group") else "")
-    namespace = f"{ref['namespace']}/" if ref.get("namespace") else ""
-    return [cells.name(obj), f"{kind}/{namespace}{ref['name']}"]
+    shown = cells.NONE
+    if ref:
+        kind = ref["resource"] + (f".{ref['group']}" if ref.get("group") else "")
+        namespace = f"{ref['namespace']}/" if ref.get("namespace") else ""
+        shown = f"{kind.lower()}/{namespace}{ref['name']}"
+    # Upstream has no column for the age it sends.
+    return [cells.name(obj), shown, cells.age(obj, now)]
 
 
 def _networkpolicy(obj: Obj, now: float) -> list[Any]:
@@ -251,18 +289,15 @@ def _priorityclass(obj: Obj, now: float) -> list[Any]:
     ]
 
 
-def _joined(values: Sequence[str]) -> str:
-    return ",".join(values) or UNSET
-
-
 def _csidriver(obj: Obj, now: float) -> list[Any]:
     spec = obj.get("spec") or {}
+    requests = spec.get("tokenRequests")
     return [
         cells.name(obj),
         spec.get("attachRequired", True),
         spec.get("podInfoOnMount", False),
         spec.get("storageCapacity", False),
-        _joined([t.get("audience", "") for t in spec.get("tokenRequests") or ()]),
+        ",".join(t.get("audience", "") for t in requests) if requests else UNSET,
         spec.get("requiresRepublish", False),
         ",".join(spec.get("volumeLifecycleModes") or ()) or cells.NONE,
         cells.age(obj, now),
@@ -276,13 +311,13 @@ def _csinode(obj: Obj, now: float) -> list[Any]:
 
 def _storageclass(obj: Obj, now: float) -> list[Any]:
     annotations = obj["metadata"].get("annotations") or {}
-    default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
+    default = any(annotations.get(key) == "true" for key in _DEFAULT_CLASS)
     return [
         cells.name(obj) + (" (default)" if default else ""),
         obj.get("provisioner", ""),
         obj.get("reclaimPolicy") or "Delete",
         obj.get("volumeBindingMode") or "Immediate",
-        cells.pointer(obj.get("allowVolumeExpansion"), "false"),
+        bool(obj.get("allowVolumeExpansion")),
         cells.age(obj, now),
     ]
 
@@ -301,7 +336,7 @@ def _attachment(obj: Obj, now: float) -> list[Any]:
 
 def _attributesclass(obj: Obj, now: float) -> list[Any]:
     annotations = obj["metadata"].get("annotations") or {}
-    default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
+    default = annotations.get(_DEFAULT_ATTRIBUTES_CLASS) == "true"
     shown = cells.name(obj) + (" (default)" if default else "")
     return [shown, obj.get("driverName", ""), cells.age(obj, now)]
 
@@ -343,6 +378,7 @@ PRINTERS = {
             *text("MissingPL"),
         ],
         _flowschema,
+        order=_precedence,
     ),
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Printer(
         [

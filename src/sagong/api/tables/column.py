@@ -36,6 +36,10 @@ class Printer:
 
     columns: Sequence[Column]
     cells: CellsOf
+    # What is said of a row itself: that a pod will do nothing more.
+    conditions: Callable[[Obj], list[Obj]] | None = None
+    # In which order a list is shown, where not as it is stored.
+    order: Callable[[Obj], Any] | None = None
 
 
 NAME = Column("Name", format="name")

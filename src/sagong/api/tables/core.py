@@ -14,13 +14,12 @@ _ACCESS_MODES = {
     "ReadWriteMany": "RWX",
     "ReadWriteOncePod": "RWOP",
 }
-_EXTERNAL_IP_CHARS = 16  # a load balancer's addresses are clipped to this without -o wide
 
 
 def _componentstatus(obj: Obj, now: float) -> list[Any]:
     for item in obj.get("conditions") or ():
         if item["type"] == "Healthy":
-            status = {"True": "Healthy", "False": "Unhealthy"}.get(item["status"], "Unknown")
+            status = "Healthy" if item["status"] == "True" else "Unhealthy"
             return [cells.name(obj), status, item.get("message", ""), item.get("error", "")]
     return [cells.name(obj), "Unknown", "", ""]
 
@@ -31,25 +30,33 @@ def _configmap(obj: Obj, now: float) -> list[Any]:
 
 
 def _endpoints(obj: Obj, now: float) -> list[Any]:
-    found = [
-        f"{address['ip']}:{port['port']}"
-        for subset in obj.get("subsets") or ()
-        for port in subset.get("ports") or ()
-        for address in subset.get("addresses") or ()
-    ]
-    if not any(subset.get("ports") for subset in obj.get("subsets") or ()):
-        found = [a["ip"] for s in obj.get("subsets") or () for a in s.get("addresses") or ()]
-    return [cells.name(obj), cells.shortened(found, 3), cells.age(obj, now)]
+    subsets = obj.get("subsets") or ()
+    found: list[str] = []
+    for subset in subsets:
+        ips = [address["ip"] for address in subset.get("addresses") or ()]
+        ports = subset.get("ports") or ()
+        found += [_joined(ip, port["port"]) for port in ports for ip in ips] if ports else ips
+    shown = cells.shortened(found, 3) if found or not subsets else ""
+    return [cells.name(obj), shown, cells.age(obj, now)]
+
+
+def _joined(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _event_times(obj: Obj, now: float) -> tuple[str, str]:
-    event_time = obj.get("eventTime")
-    first = cells.since(obj.get("firstTimestamp") or event_time, now)
-    last = obj.get("lastTimestamp") or event_time
-    series = obj.get("series")
-    if series:
-        last = series.get("lastObservedTime") or last
+    first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp")
+    first = cells.since(first or obj.get("eventTime"), now)
+    last = obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp")
+    if obj.get("series") is not None:
+        return first, cells.since(obj["series"].get("lastObservedTime"), now)
     return first, cells.since(last, now) if last else first
+
+
+def _event_count(obj: Obj) -> int:
+    if obj.get("series") is not None:
+        return int(obj["series"].get("count") or 0)
+    return int(obj.get("count") or obj.get("deprecatedCount") or 1)
 
 
 def _event(obj: Obj, now: float) -> list[Any]:
@@ -60,17 +67,16 @@ def _event(obj: Obj, now: float) -> list[Any]:
     component = component or obj.get("reportingController") or ""
     host = source.get("host") or obj.get("reportingInstance") or ""
     kind = str(about.get("kind", "")).lower()
-    count = (obj.get("series") or {}).get("count") or obj.get("count") or 0
     return [
         last,
         obj.get("type", ""),
         obj.get("reason", ""),
         f"{kind}/{about['name']}" if about.get("name") else kind,
         about.get("fieldPath", ""),
-        f"{component}, {host}" if component and host else component,
+        f"{component}, {host}" if host else component,
         (obj.get("message") or obj.get("note") or "").strip(),
         first,
-        str(count or 1),
+        _event_count(obj),
         cells.name(obj),
     ]
 
@@ -130,20 +136,19 @@ def _claim(obj: Obj, now: float) -> list[Any]:
         cells.name(obj),
         "Terminating" if is_deleting(obj) else status.get("phase", ""),
         spec.get("volumeName", ""),
-        str((status.get("capacity") or {}).get("storage", "")) if bound else "",
+        str((status.get("capacity") or {}).get("storage", "0")) if bound else "",
         _access_modes(status.get("accessModes")) if bound else "",
         _storage_class(obj),
-        spec.get("volumeAttributesClassName") or cells.UNSET,
+        cells.pointer(spec.get("volumeAttributesClassName")),
         cells.age(obj, now),
         spec.get("volumeMode") or cells.UNSET,
     ]
 
 
 def _storage_class(obj: Obj) -> str:
-    legacy = (obj["metadata"].get("annotations") or {}).get(
-        "volume.beta.kubernetes.io/storage-class"
-    )
-    return str(legacy or obj["spec"].get("storageClassName") or "")
+    annotations = obj["metadata"].get("annotations") or {}
+    legacy = annotations.get("volume.beta.kubernetes.io/storage-class")
+    return str(obj["spec"].get("storageClassName") or "" if legacy is None else legacy)
 
 
 def _volume(obj: Obj, now: float) -> list[Any]:
@@ -151,13 +156,13 @@ def _volume(obj: Obj, now: float) -> list[Any]:
     claim = spec.get("claimRef")
     return [
         cells.name(obj),
-        str((spec.get("capacity") or {}).get("storage", "")),
+        str((spec.get("capacity") or {}).get("storage", "0")),
         _access_modes(spec.get("accessModes")),
         spec.get("persistentVolumeReclaimPolicy", ""),
         "Terminating" if is_deleting(obj) else status.get("phase", ""),
         f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
         _storage_class(obj),
-        spec.get("volumeAttributesClassName") or cells.UNSET,
+        cells.pointer(spec.get("volumeAttributesClassName")),
         status.get("reason", ""),
         cells.age(obj, now),
         spec.get("volumeMode") or cells.UNSET,

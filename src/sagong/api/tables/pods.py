@@ -17,12 +17,26 @@ class _Summary:
     total: int = 0
     restarts: int = 0
     last_restart: float | None = None
+    # Of init containers that run beside the others: all that counts past initialisation.
+    sidecar_restarts: int = 0
+    last_sidecar_restart: float | None = None
+
+    def count_sidecar(self, status: Obj) -> None:
+        self.sidecar_restarts += status.get("restartCount", 0)
+        finished = _last_finished(status)
+        if finished:
+            self.last_sidecar_restart = max(self.last_sidecar_restart or 0.0, finished)
 
     def count(self, status: Obj) -> None:
         self.restarts += status.get("restartCount", 0)
-        finished = ((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
+        finished = _last_finished(status)
         if finished:
-            self.last_restart = max(self.last_restart or 0.0, parse_time(finished))
+            self.last_restart = max(self.last_restart or 0.0, finished)
+
+
+def _last_finished(status: Obj) -> float | None:
+    finished = ((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
+    return parse_time(finished) if finished else None
 
 
 def _terminated_reason(state: Obj, prefix: str = "") -> str:
@@ -40,14 +54,13 @@ def _summarise_init(pod: Obj, summary: _Summary) -> bool:
         c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"
     }
     total = len(spec.get("initContainers") or ())
-    sidecar_restarts = 0
     for index, container in enumerate(status.get("initContainerStatuses") or ()):
         state = container.get("state") or {}
         terminated = state.get("terminated")
         is_sidecar = container["name"] in restartable
         summary.count(container)
         if is_sidecar:
-            sidecar_restarts += container.get("restartCount", 0)
+            summary.count_sidecar(container)
         if terminated is not None and terminated.get("exitCode", 0) == 0:
             continue
         if is_sidecar and container.get("started"):
@@ -60,13 +73,12 @@ def _summarise_init(pod: Obj, summary: _Summary) -> bool:
         else:
             summary.reason = f"Init:{index}/{total}"
         return True
-    # Past initialisation only the restarts of sidecars are of interest.
-    summary.restarts = sidecar_restarts
     return False
 
 
 def _summarise_containers(pod: Obj, summary: _Summary) -> None:
     has_running = False
+    summary.restarts, summary.last_restart = summary.sidecar_restarts, summary.last_sidecar_restart
     for container in reversed((pod.get("status") or {}).get("containerStatuses") or ()):
         state = container.get("state") or {}
         summary.count(container)
@@ -110,8 +122,22 @@ def _readiness_gates(pod: Obj) -> str:
     if not gates:
         return cells.NONE
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    true = {c["type"] for c in conditions if c["status"] == "True"}
-    return f"{sum(g['conditionType'] in true for g in gates)}/{len(gates)}"
+    statuses = {c["type"]: c["status"] for c in reversed(conditions)}
+    met = sum(statuses.get(gate["conditionType"]) == "True" for gate in gates)
+    return f"{met}/{len(gates)}"
+
+
+_COMPLETED = {
+    "Succeeded": "The pod has completed successfully.",
+    "Failed": "The pod failed.",
+}
+
+
+def _conditions(pod: Obj) -> list[Obj]:
+    phase = (pod.get("status") or {}).get("phase") or ""
+    if phase not in _COMPLETED:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _COMPLETED[phase]}]
 
 
 def _pod(pod: Obj, now: float) -> list[Any]:
@@ -143,5 +169,6 @@ PRINTERS = {
             *wide("IP", "Node", "Nominated Node", "Readiness Gates"),
         ],
         _pod,
+        conditions=_conditions,
     ),
 }

@@ -32,7 +32,19 @@ def rows_of(
     printer: Printer, objs: Iterable[Obj], *, now: float, include: str = "Metadata"
 ) -> list[Obj]:
     """Table rows. ``include`` is the request's includeObject: None, Metadata or Object."""
-    return [{"cells": printer.cells(obj, now)} | _row_object(obj, include) for obj in objs]
+    if printer.order is not None:
+        objs = sorted(objs, key=printer.order)
+    return [
+        {"cells": printer.cells(obj, now)}
+        | _row_conditions(printer, obj)
+        | _row_object(obj, include)
+        for obj in objs
+    ]
+
+
+def _row_conditions(printer: Printer, obj: Obj) -> Obj:
+    found = printer.conditions(obj) if printer.conditions else None
+    return {"conditions": found} if found else {}
 
 
 def _row_object(obj: Obj, include: str) -> Obj:

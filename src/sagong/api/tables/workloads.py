@@ -23,7 +23,7 @@ def _controllerrevision(obj: Obj, now: float) -> list[Any]:
         group = owner["apiVersion"].rpartition("/")[0]
         kind = owner["kind"].lower()
         controller = f"{kind}.{group}/{owner['name']}" if group else f"{kind}/{owner['name']}"
-    return [cells.name(obj), controller, str(obj.get("revision", 0)), cells.age(obj, now)]
+    return [cells.name(obj), controller, obj.get("revision", 0), cells.age(obj, now)]
 
 
 def _daemonset(obj: Obj, now: float) -> list[Any]:
@@ -129,7 +129,7 @@ def _cronjob(obj: Obj, now: float) -> list[Any]:
     return [
         cells.name(obj),
         spec.get("schedule", ""),
-        spec.get("timeZone") or cells.NONE,
+        cells.NONE if spec.get("timeZone") is None else spec["timeZone"],
         cells.pointer(spec.get("suspend")).capitalize(),
         len(status.get("active") or ()),
         cells.since(last, now) if last else cells.NONE,
@@ -183,8 +183,8 @@ def _autoscaler(obj: Obj, now: float) -> list[Any]:
         f"{target.get('kind', '')}/{target.get('name', '')}",
         _targets(spec.get("metrics") or [], status.get("currentMetrics") or []),
         cells.pointer(spec.get("minReplicas")),
-        str(spec.get("maxReplicas", 0)),
-        str(status.get("currentReplicas", 0)),
+        spec.get("maxReplicas", 0),
+        status.get("currentReplicas", 0),
         cells.age(obj, now),
     ]
 

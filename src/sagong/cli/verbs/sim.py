@@ -1,8 +1,9 @@
 """``sagong sim``: simulated nodes beside a cluster, and rehearsals in virtual time."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -92,3 +93,43 @@ def rehearse(seed: int, seeds: int, node_count: int, replicas: int, troubles: in
 
     for number in range(seed, seed + seeds):
         click.echo(play(number, nodes=node_count, replicas=replicas, troubles=troubles))
+
+
+@command.command()
+@click.option("--seed", default=0, show_default=True)
+@click.option("--nodes", "node_count", default=10, show_default=True, type=click.IntRange(4))
+@click.option("--hours", default=24.0, show_default=True)
+@click.option(
+    "--lease-seconds",
+    default=40,
+    show_default=True,
+    type=click.IntRange(4),
+    help="Of a node; its heartbeats come four times as often, and are most of the work.",
+)
+@click.option("--trace", "trace_file", type=click.File("w"), help="Record every change here.")
+def day(
+    seed: int, node_count: int, hours: float, lease_seconds: int, trace_file: IO[str] | None
+) -> None:
+    """Play a day of a cluster: nodes die, people change their minds, invariants are checked."""
+    from sagong.cmd.sim import play_day
+    from sagong.sim.day import DayConfig
+
+    report = play_day(
+        seed,
+        node_count,
+        DayConfig.for_nodes(node_count, hours),
+        say=click.echo,
+        record=trace_file.write if trace_file else None,
+        lease_seconds=lease_seconds,
+    )
+    click.echo(f"what happened: {_counts(report.done)}")
+    click.echo(f"changes: {_counts(report.changes)}")
+    click.echo(
+        f"seed {seed}: {node_count} nodes, {report.virtual_seconds / 3600:.1f} virtual hours,"
+        f" {report.writes:,} writes, every one checked; trace {report.trace}"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ranked)

@@ -50,10 +50,11 @@ class Cleaner:
                 await self.cri.remove_sandbox(sandbox.id)
             except RuntimeNotFound:
                 log.debug("sandbox %s is gone already", sandbox.id)
-        self.view.forget(uid)
-        await self.volumes.remove(self.config.pod_dir(uid))
+        # Before the pod is forgotten, so that an agent that is killed here finds it again.
         if log_directory is not None:
             shutil.rmtree(log_directory, ignore_errors=True)
+        self.view.forget(uid)
+        await self.volumes.remove(self.config.pod_dir(uid))
 
     async def remove_orphan(self, uid: str) -> None:
         """A pod that the API no longer has: stop what runs, then remove everything."""

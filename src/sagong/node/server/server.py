@@ -21,6 +21,7 @@ from sagong.node.config import NodeConfig
 from sagong.node.pods.model import SeenPod
 from sagong.node.server.access import Access
 from sagong.node.server.certificates import ServingCertificate, server_context
+from sagong.node.server.checkpoints import Checkpoints
 from sagong.node.server.container_logs import ContainerLogs
 from sagong.node.server.pods import Pods
 from sagong.node.server.refusals import plain, refusals
@@ -59,6 +60,7 @@ class NodeServer:
         self._agent = agent
         self._access = Access(client, config.name, clock)
         self._logs = ContainerLogs(pods, clock)
+        self._checkpoints = Checkpoints(agent, pods, clock)
         self._streaming = Streaming(pods)
         self._sampler = Sampler(agent, clock)
         self._statistics = Statistics(agent, self._sampler, clock, VolumeMeter(agent, clock))
@@ -124,6 +126,7 @@ class NodeServer:
             route("GET", f"/healthz/{check}", _healthy)
         logs = "/containerLogs/{namespace}/{pod}/{container}"
         route("GET", logs, self._logs.handle)
+        route("POST", "/checkpoint/{namespace}/{pod}/{container}", self._checkpoints.handle)
         for method in ("GET", "POST"):
             for verb, handle in (
                 ("exec", self._streaming.exec),

@@ -10,12 +10,15 @@ from sagong.api.tables.table import table_of
 
 NOW = 1_800_000_000.0
 BY_NAME = {resource.name: resource for resource in BUILT_IN}
+# Upstream sends an age that its definitions have no column for; kubectl leaves it out.
+CELLS_PAST_COLUMNS = {"ipaddresses.networking.k8s.io": 1}
 
 
 def cells(resource: str, obj: dict[str, Any]) -> list[Any]:
     obj.setdefault("metadata", {"name": "a", "creationTimestamp": "2027-01-15T07:59:00Z"})
     table = table_of(BY_NAME[resource], [obj], now=NOW)
-    assert len(table["columnDefinitions"]) == len(table["rows"][0]["cells"])
+    columns = len(table["columnDefinitions"]) + CELLS_PAST_COLUMNS.get(resource, 0)
+    assert columns == len(table["rows"][0]["cells"])
     found: list[Any] = table["rows"][0]["cells"]
     return found
 
@@ -26,7 +29,8 @@ def cells(resource: str, obj: dict[str, Any]) -> list[Any]:
 def test_every_kind_fills_its_columns(resource: Any) -> None:
     empty: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {}, "status": {}}
     table = table_of(resource, [empty], now=NOW)
-    assert len(table["columnDefinitions"]) == len(table["rows"][0]["cells"])
+    columns = len(table["columnDefinitions"]) + CELLS_PAST_COLUMNS.get(resource.name, 0)
+    assert columns == len(table["rows"][0]["cells"])
 
 
 @pytest.mark.parametrize(
@@ -159,3 +163,123 @@ def test_autoscaler_targets() -> None:
         "status": {"currentMetrics": [current]},
     }
     assert cells("horizontalpodautoscalers.autoscaling", scaler)[2] == "cpu: 4%/80%"
+
+
+def test_pod_counts_restarts_past_initialisation() -> None:
+    ended = {"exitCode": 1, "finishedAt": "2027-01-15T07:55:00Z"}
+    init = {"name": "i", "restartCount": 4, "state": {"terminated": {"exitCode": 0}}}
+    found = cells(
+        "pods",
+        {
+            "spec": {"containers": [{"name": "c"}], "initContainers": [{"name": "i"}]},
+            "status": {
+                "phase": "Running",
+                "initContainerStatuses": [init | {"lastState": {"terminated": ended}}],
+                "containerStatuses": [
+                    {"name": "c", "ready": True, "restartCount": 2, "state": {"running": {}}}
+                ],
+            },
+        },
+    )
+    assert found[1:4] == ["1/1", "Running", "2"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [("Succeeded", "The pod has completed successfully."), ("Failed", "The pod failed.")],
+)
+def test_a_finished_pod_has_a_row_condition(phase: str, said: str) -> None:
+    ended = {"metadata": {"name": "a"}, "spec": {"containers": []}, "status": {"phase": phase}}
+    row = table_of(BY_NAME["pods"], [ended], now=NOW)["rows"][0]
+    expected = {"type": "Completed", "status": "True", "reason": phase, "message": said}
+    assert row["conditions"] == [expected]
+    running = ended | {"status": {"phase": "Running"}}
+    assert "conditions" not in table_of(BY_NAME["pods"], [running], now=NOW)["rows"][0]
+
+
+def test_flow_schemas_are_shown_by_precedence() -> None:
+    schemas = [
+        {"metadata": {"name": name}, "spec": {"matchingPrecedence": precedence}}
+        for name, precedence in (("a", 900), ("c", 100), ("b", 100))
+    ]
+    table = table_of(BY_NAME["flowschemas.flowcontrol.apiserver.k8s.io"], schemas, now=NOW)
+    assert [row["cells"][0] for row in table["rows"]] == ["b", "c", "a"]
+
+
+def _some_rules(*hosts: str) -> dict[str, Any]:
+    return {"spec": {"rules": [{"host": host} if host else {} for host in hosts]}}
+
+
+_SLICE: dict[str, Any] = {"addressType": "IPv4", "endpoints": []}
+_SELECTOR = {
+    "matchLabels": {"b": "2", "a": "1"},
+    "matchExpressions": [{"key": "k", "operator": "In", "values": ["x", "y"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("resource", "index", "obj", "shown"),
+    [
+        ("ingresses.networking.k8s.io", 2, _some_rules("a", "b", "c", ""), "a,b,c + 1 more..."),
+        ("ingresses.networking.k8s.io", 2, _some_rules("a", "", "b"), "a,b"),
+        ("ingresses.networking.k8s.io", 2, _some_rules("", ""), "*"),
+        ("ingresses.networking.k8s.io", 2, _some_rules("", "a", "b", "c"), "a,b,c"),
+        ("endpoints", 1, {}, "<none>"),
+        ("endpoints", 1, {"subsets": [{"ports": [{"port": 80}]}]}, ""),
+        (
+            "endpoints",
+            1,
+            {
+                "subsets": [
+                    {"addresses": [{"ip": "1.1.1.1"}]},
+                    {"addresses": [{"ip": "fd00::1"}], "ports": [{"port": 80}]},
+                ]
+            },
+            "1.1.1.1,[fd00::1]:80",
+        ),
+        (
+            "endpointslices.discovery.k8s.io",
+            2,
+            _SLICE | {"ports": [{"port": 80}, {"name": "web"}, {}]},
+            "80,web,*",
+        ),
+        ("endpointslices.discovery.k8s.io", 2, _SLICE | {"ports": []}, "<unset>"),
+        (
+            "ipaddresses.networking.k8s.io",
+            1,
+            {"spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "s"}}},
+            "services/n/s",
+        ),
+        ("controllerrevisions.apps", 2, {"revision": 3}, 3),
+        ("horizontalpodautoscalers.autoscaling", 4, {"spec": {"maxReplicas": 7}}, 7),
+        ("storageclasses.storage.k8s.io", 4, {}, False),
+        ("csidrivers.storage.k8s.io", 4, {"spec": {"tokenRequests": [{"audience": ""}]}}, ""),
+        ("csidrivers.storage.k8s.io", 4, {"spec": {}}, "<unset>"),
+        ("persistentvolumeclaims", 3, {"spec": {"volumeName": "v"}}, "0"),
+        ("persistentvolumeclaims", 3, {"spec": {}}, ""),
+        (
+            "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+            2,
+            {"spec": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0}}},
+            "<none>",
+        ),
+        (
+            "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+            2,
+            {"spec": {"paramRef": {"selector": _SELECTOR}}},
+            "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:"
+            "[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,"
+            "Values:[x y],},},}",
+        ),
+        ("events", 8, {"series": {"count": 5}}, 5),
+        ("events", 8, {}, 1),
+        ("events", 5, {"reportingInstance": "n"}, ", n"),
+        ("events", 0, {"firstTimestamp": "2027-01-15T07:59:00Z"}, "60s"),
+        ("events", 0, {"firstTimestamp": "2027-01-15T07:59:00Z", "series": {}}, "<unknown>"),
+    ],
+)
+def test_cells_are_as_upstream_writes_them(
+    resource: str, index: int, obj: dict[str, Any], shown: Any
+) -> None:
+    found = cells(resource, obj)[index]
+    assert (found, type(found)) == (shown, type(shown))
