@@ -317,7 +317,7 @@ class Connection(asyncio.BufferedProtocol):
         for part in parts:
             view = memoryview(part)
             for start in range(0, len(view), PIECE_BYTES):
-                if self._transport is None:
+                if self._transport is None or self._transport.is_closing():
                     raise ConnectionResetError
                 self._transport.write(view[start : start + PIECE_BYTES])
                 if self._paused:
