@@ -19,7 +19,8 @@ JSON_TYPE = "application/json"
 # Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
 GZIP_BYTES_MIN = 128 * 1024
 GZIP_LEVEL = 1
-OBJECTS_A_PART = 64  # of a list: some 100 KB of usual objects
+# Of a list: usually so large that its memory goes back to the kernel (see cmd/tuning.py).
+OBJECTS_A_PART = 256
 _JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 # The columns of a custom resource; None for those of built-in kinds.
