@@ -1,6 +1,8 @@
 """Refusals over HTTP, in upstream's words: parsing, options, patches, and the causes of kinds."""
 
+import asyncio
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,18 @@ async def test_warnings(api: Api, case: dict[str, Any]) -> None:
     assert sorted(answer.headers.getall("Warning", ())) == sorted(
         f"299 - {json.dumps(warning)}" for warning in case["warnings"]
     )
+
+
+async def test_a_request_without_host_is_refused_quietly(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = api.url.removeprefix("https://").split(":")
+    tls = ssl._create_unverified_context()
+    for head in (b"GET /version HTTP/1.1\r\n\r\n", b"GET /version HTTP/1.1\r\nAccept: */*\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+        writer.write(head)
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request: missing required Host header\r\n")
+        assert b"Connection: close\r\n" in answer
+    assert not caplog.records

@@ -119,7 +119,7 @@ class Single:
 class Kept(Protocol):
     """Remembers the bytes that were made of a list's objects for as long as it holds just them."""
 
-    def body(self, form: str, make: Callable[[], bytes]) -> bytes:
+    def body(self, form: str, make: Callable[[], tuple[bytes, ...]]) -> tuple[bytes, ...]:
         """The objects in some form: what ``make`` makes of them, or made of them before."""
         ...
 

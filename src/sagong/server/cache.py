@@ -25,10 +25,11 @@ DELIVERIES_A_TURN = 16
 
 
 class SharedEvent(Event):
-    """A watch event whose JSON line is made once, for however many watchers it has."""
+    """A watch event that is encoded once, for however many watchers it has."""
 
-    __slots__ = ("_chunk", "_line")
+    __slots__ = ("_chunk", "_frame", "_line")
     _chunk: bytes
+    _frame: bytes
     _line: bytes
 
     @property
@@ -40,6 +41,15 @@ class SharedEvent(Event):
             line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.encoded.data)
             object.__setattr__(self, "_line", line)
         return line
+
+    def frame(self, make: Callable[[Event], bytes]) -> bytes:
+        """The event as a message of protobuf, which ``make`` makes."""
+        try:
+            frame = self._frame
+        except AttributeError:
+            frame = make(self)
+            object.__setattr__(self, "_frame", frame)
+        return frame
 
     @property
     def chunk(self) -> bytes:

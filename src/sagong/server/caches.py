@@ -14,7 +14,7 @@ from sagong.core.tasks import Tasks
 from sagong.server.cache import Item, ResourceCache
 from sagong.server.keys import REGISTRY, path_of, prefix_of, scope_of, split_key
 from sagong.server.pages import Bodies
-from sagong.server.sharing import Settling
+from sagong.server.sharing import SMALL_BYTES_MAX, SMALL_SETTLE_SECONDS, Settling, Sharing
 from sagong.store.errors import StoreError
 from sagong.store.interface import Batch, Store
 
@@ -32,7 +32,9 @@ class Caches:
         self._by_prefix: dict[str, ResourceCache] = {}
         self._by_name: dict[str, ResourceCache] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._settling = Settling()
+        sharing = Sharing()
+        self._settling = Settling(sharing)
+        self._settling_small = Settling(sharing, seconds=SMALL_SETTLE_SECONDS)
         # What is being stored, by the identity of its bytes: its decoded form, for the cache.
         self._expected: dict[int, Obj] = {}
         self._bodies = Bodies()
@@ -46,6 +48,7 @@ class Caches:
         """Keep what was loaded up to date in the background."""
         tasks.start(self._run(), name="watch caches")
         tasks.start(self._settling.run(), name="sharing of cached objects")
+        tasks.start(self._settling_small.run(), name="sharing of small cached objects")
 
     def add(self, resource: Resource) -> ResourceCache:
         """The cache of a storage resource, made when first asked for."""
@@ -132,7 +135,7 @@ class Caches:
             cache = self._by_prefix[prefix]
             cache.load(items, listing.revision)
             for item in items:
-                self._settling.add(cache, item.path, item.revision)
+                self._settle(cache, item.path, item.revision, len(item.encoded.data))
         self._reached(listing.revision)
 
     async def _run(self) -> None:
@@ -167,8 +170,12 @@ class Caches:
                 known = self._expected.get(id(change.value))
                 cache.apply(split[1], change.value, change.revision, known)
                 if change.value is not None:
-                    self._settling.add(cache, split[1], change.revision)
+                    self._settle(cache, split[1], change.revision, len(change.value))
         self._reached(batch.revision)
+
+    def _settle(self, cache: ResourceCache, path: str, revision: int, size: int) -> None:
+        settling = self._settling if size >= SMALL_BYTES_MAX else self._settling_small
+        settling.add(cache, path, revision)
 
     def _reached(self, revision: int) -> None:
         self.revision = max(self.revision, revision)

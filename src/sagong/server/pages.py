@@ -19,6 +19,8 @@ BODIES_BYTES_MAX = 24 * 1024 * 1024
 BODY_BYTES_MIN = 4 * 1024
 # Of one collection; past it all are forgotten.
 PAGES_MAX = 64
+# In parts, so that a large one is no single block of memory.
+Body = tuple[bytes, ...]
 
 
 class Bodies:
@@ -26,28 +28,33 @@ class Bodies:
 
     def __init__(self, *, bytes_max: int = BODIES_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._kept: dict[tuple[Page, str], bytes] = {}
+        self._kept: dict[tuple[Page, str], Body] = {}
         self.bytes_kept = 0
 
-    def get(self, page: "Page", form: str) -> bytes | None:
+    def get(self, page: "Page", form: str) -> Body | None:
         body = self._kept.pop((page, form), None)
         if body is not None:
             self._kept[page, form] = body  # now the last
         return body
 
-    def keep(self, page: "Page", form: str, body: bytes) -> None:
-        if len(body) > self._bytes_max or (page, form) in self._kept:
+    def keep(self, page: "Page", form: str, body: Body) -> None:
+        size = _size(body)
+        if size > self._bytes_max or (page, form) in self._kept:
             return
         self._kept[page, form] = body
-        self.bytes_kept += len(body)
+        self.bytes_kept += size
         while self.bytes_kept > self._bytes_max:
             oldest = next(iter(self._kept))
-            self.bytes_kept -= len(self._kept.pop(oldest))
+            self.bytes_kept -= _size(self._kept.pop(oldest))
 
     def forget(self, page: "Page", form: str) -> None:
         body = self._kept.pop((page, form), None)
         if body is not None:
-            self.bytes_kept -= len(body)
+            self.bytes_kept -= _size(body)
+
+
+def _size(body: Body) -> int:
+    return sum(map(len, body))
 
 
 class Page:
@@ -70,7 +77,7 @@ class Page:
             self._encoded = [item.encoded for item in self.items]
         return self._encoded
 
-    def body(self, form: str, make: Callable[[], bytes]) -> bytes:
+    def body(self, form: str, make: Callable[[], Body]) -> Body:
         """The objects in some form: what ``make`` makes of them, or made of them before."""
         if self._bodies is None:
             return make()
@@ -80,7 +87,7 @@ class Page:
         body = self._bodies.get(self, form)
         if body is None:
             body = make()
-            if len(body) >= BODY_BYTES_MIN:
+            if _size(body) >= BODY_BYTES_MIN:
                 self._bodies.keep(self, form, body)
         return body
 

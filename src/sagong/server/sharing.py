@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from sagong.api.types import Obj
@@ -17,16 +18,20 @@ from sagong.server.cache import ResourceCache
 
 # An object that changes again sooner is not worth the work.
 SETTLE_SECONDS = 1.0
+# Leases and the like are small and change every ten seconds.
+SMALL_SETTLE_SECONDS = 12.0
+SMALL_BYTES_MAX = 1024
 # Objects done in one go (a few milliseconds), and the pause before the next ones: a sixth of a core
 # at most, while there is a backlog.
 OBJECTS_AT_ONCE = 64
 PAUSE_SECONDS = 0.05
-# JSON below this is not worth the work either: leases and the like have little in common.
-OBJECT_BYTES_MIN = 1024
 # Objects that wait; past it the oldest keep all of their parts until they change again.
 WAITING_MAX = 100_000
 # Parts of a generation. Past it the generation before is forgotten and a new one begins.
 PARTS_MAX = 8192
+
+# Members whose strings are as good as never those of other objects.
+_UNIQUE = frozenset(("name", "resourceVersion", "uid"))
 
 _Key = tuple[Any, ...]
 
@@ -83,6 +88,9 @@ class Sharing:
             key.append(name)
             type_ = type(value)
             if type_ is str:
+                # Equal strings are one, too; those that nobody else has are left alone.
+                if name not in _UNIQUE:
+                    part[name] = intern(value)
                 key.append(value)
             elif type_ is dict or type_ is list:
                 shared = self._shared(value)
@@ -98,8 +106,9 @@ class Sharing:
 class Settling:
     """Objects of caches on their way to share what they have in common."""
 
-    def __init__(self) -> None:
-        self._sharing = Sharing()
+    def __init__(self, sharing: Sharing, *, seconds: float = SETTLE_SECONDS) -> None:
+        self._sharing = sharing
+        self._seconds = seconds
         self._waiting: deque[tuple[float, ResourceCache, str, int]] = deque(maxlen=WAITING_MAX)
         self._some = asyncio.Event()
 
@@ -116,8 +125,8 @@ class Settling:
             if not waiting:
                 self._some.clear()
                 await self._some.wait()
-            await asyncio.sleep(max(PAUSE_SECONDS, waiting[0][0] + SETTLE_SECONDS - loop.time()))
-            latest = loop.time() - SETTLE_SECONDS
+            await asyncio.sleep(max(PAUSE_SECONDS, waiting[0][0] + self._seconds - loop.time()))
+            latest = loop.time() - self._seconds
             for _ in range(OBJECTS_AT_ONCE):
                 if not waiting or waiting[0][0] > latest:
                     break
@@ -127,5 +136,5 @@ class Settling:
         item = cache.get(path)
         if item is not None and item.revision == revision:
             obj = item.encoded.decoded
-            if obj is not None and len(item.encoded.data) >= OBJECT_BYTES_MIN:
+            if obj is not None:
                 self._sharing.share(obj)

@@ -13,7 +13,15 @@ from .conftest import Node, is_ready, pod, shell
 from .test_devices import pod_resources
 
 TELLING = "while :; do grep Cpus_allowed_list /proc/self/status; sleep 0.2; done"
-STATIC = AlignmentSettings(cpu_policy="static", reserved_cpus="0")
+# The reserved memory is what eviction keeps free by default.
+STATIC = AlignmentSettings(
+    cpu_policy="static",
+    reserved_cpus="0",
+    memory_policy="Static",
+    reserved_memory={read_topology().numa_nodes[0]: {"memory": "100Mi"}},
+    topology_policy="single-numa-node",
+    topology_scope="pod",
+)
 
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
 
@@ -47,8 +55,14 @@ async def test_exclusive_processors(node: Node) -> None:
         assert 0 not in cpus
         await wait_cpus(node, own, format_cpu_list(cpus))
         await wait_cpus(node, plain, format_cpu_list(everything - cpus))
-        told = {p.name: list(p.containers[0].cpu_ids) for p in await pod_resources(node)}
-        assert told == {"plain": [], "own": sorted(cpus)}
+        told = {p.name: p.containers[0] for p in await pod_resources(node)}
+        assert {name: list(c.cpu_ids) for name, c in told.items()} == {
+            "plain": [],
+            "own": sorted(cpus),
+        }
+        (memory,) = told["own"].memory
+        assert (memory.memory_type, memory.size) == ("memory", 32 << 20)
+        assert len(memory.topology.nodes) == 1
         resized = {"limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}}
         change = {"spec": {"containers": [{"name": "c0", "resources": resized}]}}
         await node.client.patch(

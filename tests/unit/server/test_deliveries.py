@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
+from sagong.api.call import Event, EventType
 from sagong.api.resources import ResourceTable
-from sagong.api.types import Obj
-from sagong.server.cache import DELIVERIES_A_TURN, ResourceCache
+from sagong.api.types import Encoded, Obj
+from sagong.server.cache import DELIVERIES_A_TURN, ResourceCache, SharedEvent
 from sagong.server.http.watches import EVENTS_AT_A_TIME, Feed
 from sagong.server.registry.served import Served
 from sagong.server.registry.watching import WATCH_BUFFER_EVENTS, WatchStream, bookmark
@@ -154,3 +155,15 @@ async def test_a_superseded_object_is_kept_as_bytes_only() -> None:
     assert not first._events
     assert not second._events
     assert before.stored == to_stored(obj("a"))
+
+
+def test_a_frame_is_made_once_for_all_watchers() -> None:
+    made: list[Event] = []
+
+    def make(event: Event) -> bytes:
+        made.append(event)
+        return b"frame"
+
+    event = SharedEvent(EventType.ADDED, Encoded({"kind": "ConfigMap"}))
+    assert [event.frame(make), event.frame(make)] == [b"frame", b"frame"]
+    assert made == [event]

@@ -15,9 +15,9 @@ class Maker:
         self.made = 0
         self._size = size
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> tuple[bytes, ...]:
         self.made += 1
-        return b"x" * self._size
+        return (b"x", b"x" * (self._size - 1))
 
 
 def cache_of(paths: list[str], bodies: Bodies | None = None) -> ResourceCache:

@@ -22,6 +22,7 @@ from sagong.server.http.messages import (
     Request,
     Response,
     StreamOwner,
+    lacks_host,
     parse_fields,
     parse_line,
 )
@@ -39,6 +40,11 @@ BLOCKS_MAX = 1024
 # Read at once at most: what a large body is read in.
 READ_BYTES = 256 * 1024
 _END = b"\r\n\r\n"
+_NO_HOST_TEXT = b"400 Bad Request: missing required Host header"
+_NO_HOST = (
+    b"HTTP/1.1 %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%b"
+    % (_NO_HOST_TEXT, _NO_HOST_TEXT)
+)
 
 
 class Manner(Enum):
@@ -217,7 +223,11 @@ class Connection(asyncio.BufferedProtocol):
             return False
         line_end = data.find(b"\r\n")
         line = self._shared.line_of(data[:line_end])
-        headers = self._fields(data[line_end + 2 : end + 2])
+        block = data[line_end + 2 : end + 2]
+        headers = self._fields(block)
+        if line is not None and headers is None and lacks_host(block):
+            self._refuse()
+            return False
         if line is None or headers is None or headers.content_length > BODY_BYTES_MAX:
             self._hand_on()
             return False
@@ -242,13 +252,20 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _fields(self, block: bytes) -> Headers | None:
-        if block == self._block:
+        if block and block == self._block:
             return self._headers
         known = self._shared.fields_of(block)
         if known is None:
             return None
         self._block, self._headers = known
         return self._headers
+
+    def _refuse(self) -> None:
+        """HTTP/1.1 wants a Host; answered as Go's net/http does, and closed."""
+        self._buffer, self._closing = b"", True
+        if self._transport is not None:
+            self._transport.write(_NO_HOST)
+            self._transport.close()
 
     def _hand_on(self) -> None:
         transport, self._transport = self._transport, None
@@ -300,7 +317,7 @@ class Connection(asyncio.BufferedProtocol):
         for part in parts:
             view = memoryview(part)
             for start in range(0, len(view), PIECE_BYTES):
-                if self._transport is None:
+                if self._transport is None or self._transport.is_closing():
                     raise ConnectionResetError
                 self._transport.write(view[start : start + PIECE_BYTES])
                 if self._paused:

@@ -179,5 +179,11 @@ def parse_fields(block: bytes) -> Headers | None:
     return Headers(tuple(pairs)) if "host" in seen else None
 
 
+def lacks_host(block: bytes) -> bool:
+    """Whether fields are well formed, but for a Host among them."""
+    names = {name.lower() for name, _ in _FIELD.findall(block)}
+    return (not block or _FIELDS.fullmatch(block) is not None) and b"host" not in names
+
+
 def _is_length(value: str) -> bool:
     return value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS_MAX

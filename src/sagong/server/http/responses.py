@@ -19,6 +19,7 @@ JSON_TYPE = "application/json"
 # Bodies below this are not worth compressing (upstream's defaultGzipThresholdBytes).
 GZIP_BYTES_MIN = 128 * 1024
 GZIP_LEVEL = 1
+OBJECTS_A_PART = 64  # of a list: some 100 KB of usual objects
 _JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 # The columns of a custom resource; None for those of built-in kinds.
@@ -193,11 +194,11 @@ def json_parts(answer: Listing, metadata: Obj) -> tuple[bytes, ...]:
     else:
         form = f"json {resource.api_version}"
         items = answer.kept.body(form, lambda: _joined(resource, answer.items))
-    return (head, items, b"]}\n")
+    return (head, *items, b"]}\n")
 
 
-def _joined(resource: Resource, objects: Sequence[Encoded]) -> bytes:
-    """The items of a list.
+def _joined(resource: Resource, objects: Sequence[Encoded]) -> tuple[bytes, ...]:
+    """The items of a list, some in each part.
 
     Those of built-in kinds do not repeat the type, as upstream's typed lists do not; it stands
     first in every stored object, so it is cut off.
@@ -206,8 +207,11 @@ def _joined(resource: Resource, objects: Sequence[Encoded]) -> bytes:
         resource.api_version.encode(),
         resource.kind.encode(),
     )
-    items = [item.data for item in objects]
-    cut = len(type_)
-    if resource.custom or not items or not all(data.startswith(type_) for data in items):
-        return b",".join(items)
-    return b"{" + b",{".join([data[cut:] for data in items])
+    cut, separator = len(type_), b",{"
+    if resource.custom or not all(item.data.startswith(type_) for item in objects):
+        cut, separator = 0, b","
+    parts = []
+    for start in range(0, len(objects), OBJECTS_A_PART):
+        some = [item.data[cut:] for item in objects[start : start + OBJECTS_A_PART]]
+        parts.append((separator if start else separator[1:]) + separator.join(some))
+    return tuple(parts)

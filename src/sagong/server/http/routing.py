@@ -15,6 +15,7 @@ from sagong.api.types import Obj, Resource
 from sagong.core.clock import Clock
 from sagong.server.authz.interface import Attributes, Effect
 from sagong.server.authz.refusal import refusal
+from sagong.server.cache import SharedEvent
 from sagong.server.dispatch import ApiServer, method_not_allowed
 from sagong.server.http import bodies, query, watches
 from sagong.server.http.connection import Manner
@@ -267,11 +268,17 @@ def _line(shape: Callable[[Event], Obj]) -> Callable[[Event], bytes]:
 
 
 def _frame(shape: Callable[[Event], Obj] | None) -> Callable[[Event], bytes]:
-    def frame(event: Event) -> bytes:
-        obj = event.obj if shape is None else shape(event)
-        return kubernetes_encoder().watch_frame(event.type, obj)
+    if shape is None:
+        return _shared_frame
+    return lambda event: kubernetes_encoder().watch_frame(event.type, shape(event))
 
-    return frame
+
+def _shared_frame(event: Event) -> bytes:
+    return event.frame(_plain_frame) if isinstance(event, SharedEvent) else _plain_frame(event)
+
+
+def _plain_frame(event: Event) -> bytes:
+    return kubernetes_encoder().watch_frame(event.type, event.obj)
 
 
 def _shape(presenter: Presenter, call: Call) -> Callable[[Event], Obj]:
