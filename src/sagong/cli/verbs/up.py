@@ -33,6 +33,11 @@ from sagong.local.layout import Layout
     help="After how much silence a node is NotReady [default: the server's, 50].",
 )
 @click.option(
+    "--scheduler-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Profiles, plugins and extenders of the scheduler (KubeSchedulerConfiguration).",
+)
+@click.option(
     "--node-prefix",
     default="node",
     show_default=True,
@@ -68,8 +73,7 @@ def command(
     if not nodes and not simulated:
         raise click.BadParameter("--nodes 0 needs --simulated")
     check(layout, port, nodes=nodes)
-    grace = places["node_grace_seconds"]
-    flags = [] if grace is None else ["--node-grace-seconds", str(grace)]
+    flags = _server_flags(places["node_grace_seconds"], places["scheduler_config"])
     pretending = [part for flag in simulated_flag for part in _flag(flag)]
     config = UpConfig(
         layout,
@@ -93,6 +97,14 @@ def command(
     click.echo("  kubectl get nodes -o wide")
     click.echo("  kubectl create deployment web --image=sagong.local/busybox:1 -- httpd -f -p 80")
     click.echo("  sagong status")
+
+
+def _server_flags(grace_seconds: float | None, scheduler_config: Path | None) -> list[str]:
+    flags = [] if grace_seconds is None else ["--node-grace-seconds", str(grace_seconds)]
+    if scheduler_config is not None:
+        # The server may run elsewhere than where the path was given.
+        flags += ["--scheduler-config", str(scheduler_config.resolve())]
+    return flags
 
 
 def _flag(text: str) -> tuple[str, str]:
