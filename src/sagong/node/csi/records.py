@@ -61,8 +61,11 @@ class CsiPlaces:
 
     root: Path
 
+    def pod_dir(self, pod_uid: str) -> Path:
+        return self.root / "pods" / pod_uid
+
     def volume_dir(self, pod_uid: str, name: str) -> Path:
-        return self.root / "pods" / pod_uid / _VOLUMES / name
+        return self.pod_dir(pod_uid) / _VOLUMES / name
 
     def target(self, pod_uid: str, source: CsiSource) -> Path:
         if source.is_block:

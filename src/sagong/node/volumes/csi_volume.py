@@ -119,7 +119,7 @@ class CsiMounter:
 
     def staging_of(self, pod: Obj, source: CsiSource) -> Path | None:
         """Where a mounted volume is staged; None if its driver does not stage."""
-        for _, record in records_of(self.places.root / "pods" / pod["metadata"]["uid"]):
+        for _, record in records_of(self.places.pod_dir(pod["metadata"]["uid"])):
             if record.key == source.key:
                 return record.staging
         return None
@@ -132,9 +132,9 @@ class CsiMounter:
         if ((description or {}).get("spec") or {}).get("requiresRepublish"):
             await self.set_up(source, context)
 
-    async def tear_down(self, pod_dir: Path) -> None:
+    async def tear_down(self, pod_uid: str) -> None:
         """Unpublish what a pod has, and unstage what no other pod has. Raises PluginFailure."""
-        for directory, record in list(records_of(pod_dir)):
+        for directory, record in list(records_of(self.places.pod_dir(pod_uid))):
             driver = self.drivers.get(record.driverName)
             async with self._lock(record.key):
                 await driver.unpublish(record.volumeHandle, record.target)
@@ -143,13 +143,12 @@ class CsiMounter:
                     await driver.unstage(record.volumeHandle, record.staging)
                     _remove_staging(record)
                 remove_record(directory)
-        if self._wanted.pop(pod_dir.name, None):
+        if self._wanted.pop(pod_uid, None):
             self.use_changed()
 
     def _is_used_besides(self, directory: Path, record: CsiRecord) -> bool:
         return any(
-            # One directory may have two paths: drivers see it as /var/lib/kubelet.
-            other.key == record.key and not place.samefile(directory)
+            other.key == record.key and place != directory
             for place, other in self.places.all_records()
         )
 

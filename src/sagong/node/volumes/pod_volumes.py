@@ -147,7 +147,7 @@ class PodVolumes:
         """
         mounts.unmount_under(pod_dir / "volume-subpaths")
         await image_volume.unmount_images(self.runtime, pod_dir)
-        await self.csi.tear_down(pod_dir)
+        await self.csi.tear_down(pod_dir.name)
         mounts.unmount_under(pod_dir)
         if mounts.mounts_under(pod_dir):
             raise OSError(f"still mounted below {pod_dir}")
