@@ -13,8 +13,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from tests.cluster.plugin_sockets import both_sockets, handlers
 
-from sagong.core.protobuf import MessageSet
 from sagong.node.csi.driver import csi_messages
 from sagong.node.plugins.registry import registration_messages
 from sagong.node.volumes import mounts
@@ -75,25 +75,10 @@ class CsiDriver:
     @contextlib.asynccontextmanager
     async def serving(self, registry: Path) -> AsyncIterator[None]:
         """Both sockets; the registration's lies in ``registry`` while the block runs."""
-        for directory in (registry, self.directory):
-            mounts.make_directory(directory)
         endpoint, registration = self.directory / "csi.sock", registry / f"{self.name}-reg.sock"
-        services = grpc.aio.server()
-        handler = _handlers(csi_messages(), "Node", self._answer)
-        services.add_generic_rpc_handlers((handler,))
-        services.add_insecure_port(f"unix://{endpoint}")
-        registrar = grpc.aio.server()
-        handler = _handlers(registration_messages(), "Registration", self._register)
-        registrar.add_generic_rpc_handlers((handler,))
-        registrar.add_insecure_port(f"unix://{registration}")
-        try:
-            await services.start()
-            await registrar.start()
+        services = [handlers(csi_messages(), "Node", self._answer)]
+        async with both_sockets(endpoint, services, registration, self._register):
             yield
-        finally:
-            await registrar.stop(None)
-            await services.stop(None)
-            registration.unlink(missing_ok=True)
 
     def _register(self, method: str, request: Any, context: Any) -> Any:
         if method == "GetInfo":
@@ -185,20 +170,3 @@ class CsiDriver:
     def detach_devices(self) -> None:
         for loop in self.loops:
             subprocess.run(["losetup", "--detach", loop], check=False)
-
-
-def _handlers(
-    messages: MessageSet, service: str, answer: Callable[[str, Any, Any], Any]
-) -> grpc.GenericRpcHandler:
-    methods = {}
-    for method, (request, _, _) in messages.methods(service).items():
-
-        async def serve(asked: Any, context: Any, method: str = method) -> Any:
-            return answer(method, asked, context)
-
-        methods[method] = grpc.unary_unary_rpc_method_handler(
-            serve,
-            request_deserializer=messages.message_class(request).FromString,
-            response_serializer=lambda message: message.SerializeToString(),
-        )
-    return grpc.method_handlers_generic_handler(f"{messages.package}.{service}", methods)

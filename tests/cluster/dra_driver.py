@@ -14,8 +14,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from tests.cluster.plugin_sockets import both_sockets, handlers
 
-from sagong.core.protobuf import MessageSet
 from sagong.node.dra.driver import dra_messages, health_messages
 from sagong.node.plugins.registry import registration_messages
 
@@ -64,26 +64,16 @@ class DraDriver:
     @contextlib.asynccontextmanager
     async def serving(self, registry: Path) -> AsyncIterator[None]:
         """Both sockets; the registration's lies in ``registry`` while the block runs."""
-        for directory in (registry, self.directory):
-            directory.mkdir(parents=True, exist_ok=True)
         endpoint, registration = self.directory / "dra.sock", registry / f"{self.name}-reg.sock"
-        services = grpc.aio.server()
-        services.add_generic_rpc_handlers(
-            (_handlers(dra_messages(self.version), "DRAPlugin", self), _health_handler(self))
-        )
-        services.add_insecure_port(f"unix://{endpoint}")
-        registrar = grpc.aio.server()
-        handler = _handlers(registration_messages(), "Registration", self)
-        registrar.add_generic_rpc_handlers((handler,))
-        registrar.add_insecure_port(f"unix://{registration}")
-        try:
-            await services.start()
-            await registrar.start()
+        services = [
+            handlers(dra_messages(self.version), "DRAPlugin", self._answer),
+            _health_handler(self),
+        ]
+        async with both_sockets(endpoint, services, registration, self._answer):
             yield
-        finally:
-            await registrar.stop(None)
-            await services.stop(None)
-            registration.unlink(missing_ok=True)
+
+    def _answer(self, method: str, request: Any, context: Any) -> Any:
+        return getattr(self, method)(request)
 
     def GetInfo(self, request: Any) -> Any:
         return registration_messages().make(
@@ -135,21 +125,6 @@ class DraDriver:
                 ],
             )
             await self.changed.wait()
-
-
-def _handlers(messages: MessageSet, service: str, driver: DraDriver) -> grpc.GenericRpcHandler:
-    methods = {}
-    for method, (request, _, _) in messages.methods(service).items():
-
-        async def serve(asked: Any, context: Any, method: str = method) -> Any:
-            return getattr(driver, method)(asked)
-
-        methods[method] = grpc.unary_unary_rpc_method_handler(
-            serve,
-            request_deserializer=messages.message_class(request).FromString,
-            response_serializer=lambda message: message.SerializeToString(),
-        )
-    return grpc.method_handlers_generic_handler(f"{messages.package}.{service}", methods)
 
 
 def _health_handler(driver: DraDriver) -> grpc.GenericRpcHandler:

@@ -44,6 +44,15 @@ def canonical_address(text: str) -> str | None:
     return None if "%" in text else str(address)
 
 
+def is_address(text: str) -> bool:
+    """Of either family, with a zone or without."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def family_of(address: str) -> str:
     """ "IPv4" or "IPv6", of an address or a range that is valid."""
     return "IPv6" if ":" in address else "IPv4"

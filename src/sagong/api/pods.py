@@ -1,5 +1,7 @@
 """What several components read off a pod in the same way."""
 
+from collections.abc import Sequence
+
 from sagong.api.meta import name_of
 from sagong.api.types import Obj
 
@@ -24,3 +26,11 @@ def claims_of(pod: Obj, *, ephemeral: bool = True) -> list[str]:
         elif volume.get("ephemeral") and ephemeral:
             found.append(f"{name_of(pod)}-{volume['name']}")
     return found
+
+
+def addresses_of(pod: Obj) -> Sequence[str]:
+    """Its addresses, at most one of each family, the primary one first."""
+    status = pod.get("status") or {}
+    if ips := status.get("podIPs"):
+        return [entry["ip"] for entry in ips]
+    return [status["podIP"]] if status.get("podIP") else []

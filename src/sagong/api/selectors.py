@@ -124,6 +124,23 @@ def selector_from_object(selector: Obj | None) -> Selector:
     return Selector(tuple(requirements))
 
 
+def shown_selector(selector: Obj | None) -> str:
+    """As Go prints a LabelSelector."""
+    if selector is None:
+        return "nil"
+    labels = selector.get("matchLabels") or {}
+    pairs = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
+    rows = "".join(
+        f"LabelSelectorRequirement{{Key:{e['key']},Operator:{e['operator']},"
+        f"Values:[{' '.join(e.get('values') or ())}],}},"
+        for e in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{pairs}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{rows}}},}}"
+    )
+
+
 def selector_from_labels(labels: Labels | None) -> Selector:
     """The selector of a plain map (Service, ReplicationController): empty selects nothing."""
     if not labels:

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,25 @@ def has_vxlan() -> bool:
     )
     subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
     return made.returncode == 0
+
+
+@contextmanager
+def one_udp_flow(namespace: str, address: str) -> Iterator[Callable[[], str]]:
+    """A client with one socket, which asks port 53 twice: each call gives who answers."""
+    command = [str(HERE / "request_client.py"), "udp", address, "53", "2", "step"]
+    with subprocess.Popen(
+        ["nsenter", f"--net={namespace}", sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as client:
+        asked, told = client.stdin, client.stdout
+        assert asked
+        assert told
+
+        def ask() -> str:
+            asked.write("\n")
+            asked.flush()
+            return told.readline().split()[0]
+
+        yield ask

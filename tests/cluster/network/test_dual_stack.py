@@ -1,6 +1,5 @@
 """Both address families at once: services, names and routes of IPv6 beside those of IPv4."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .machines import HERE, Machines, Obj, Pod, run
+from .machines import HERE, Machines, Obj, Pod, one_udp_flow, run
 
 pytestmark = pytest.mark.cluster
 
@@ -126,20 +125,10 @@ def test_ports_of_nodes_policies_affinity_and_refusals(world: World) -> None:
 def test_a_udp_flow_moves_on_when_its_endpoint_goes(world: World) -> None:
     ip = world.service("udp", 4, ports=[{"name": "http", "port": 53, "protocol": "UDP"}])
     world.endpoints("udp", world.backends[0], protocol="UDP")
-    command = [str(HERE / "request_client.py"), "udp", ip, "53", "2", "step"]
-    with subprocess.Popen(
-        ["nsenter", f"--net={world.client.namespace}", sys.executable, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as client:
-        assert client.stdin
-        assert client.stdout
+    with one_udp_flow(world.client.namespace, ip) as ask:
         for index in (0, 1):
             world.endpoints("udp", world.backends[index], protocol="UDP")
-            client.stdin.write("\n")
-            client.stdin.flush()
-            assert client.stdout.readline().split()[0] == f"be-{index}"
+            assert ask() == f"be-{index}"
 
 
 def test_names_have_addresses_of_both_families(world: World) -> None:

@@ -1,7 +1,6 @@
 """Service addresses between pods, nodes and the host, in the kernel."""
 
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from .machines import HERE, Machines, Obj, Pod, run
+from .machines import HERE, Machines, Obj, Pod, one_udp_flow, run
 
 T = TypeVar("T")
 
@@ -274,22 +273,10 @@ def test_a_udp_flow_moves_on_when_its_endpoint_goes(world: World) -> None:
     ports = [{"name": "http", "port": 53, "protocol": "UDP"}]
     world.service("udp", "10.96.1.10", ports=ports)
     world.endpoints("udp", world.backends[0], protocol="UDP")
-    command = [str(HERE / "request_client.py"), "udp", "10.96.1.10", "53", "2", "step"]
-    with subprocess.Popen(
-        ["nsenter", f"--net={world.client.namespace}", sys.executable, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as client:
-        assert client.stdin
-        assert client.stdout
-        client.stdin.write("\n")
-        client.stdin.flush()
-        assert client.stdout.readline().split()[0] == "be-0"
+    with one_udp_flow(world.client.namespace, "10.96.1.10") as ask:
+        assert ask() == "be-0"
         world.endpoints("udp", world.backends[2], protocol="UDP")
-        client.stdin.write("\n")
-        client.stdin.flush()
-        assert client.stdout.readline().split()[0] == "be-2"
+        assert ask() == "be-2"
 
 
 def test_traffic_that_leaves_the_cluster_has_the_nodes_address(world: World) -> None:

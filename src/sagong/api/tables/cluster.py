@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sagong.api.meta import condition
+from sagong.api.selectors import shown_selector
 from sagong.api.tables import cells
 from sagong.api.tables.column import (
     AGE,
@@ -51,21 +52,6 @@ def _policy(field: str) -> Any:
     return row
 
 
-def _go_selector(selector: Obj) -> str:
-    """A selector as the String method of upstream's generated type writes it."""
-    labels = selector.get("matchLabels") or {}
-    written = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{e['key']},Operator:{e['operator']},"
-        f"Values:[{' '.join(e.get('values') or ())}],}},"
-        for e in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{written}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
-
-
 def _policy_binding(obj: Obj, now: float) -> list[Any]:
     spec = obj.get("spec") or {}
     ref = spec.get("paramRef")
@@ -73,7 +59,7 @@ def _policy_binding(obj: Obj, now: float) -> list[Any]:
     if ref and ref.get("name"):
         shown = f"{ref['namespace']}/{ref['name']}" if ref.get("namespace") else f"*/{ref['name']}"
     elif ref and ref.get("selector") is not None:
-        shown = _go_selector(ref["selector"])
+        shown = shown_selector(ref["selector"])
     return [cells.name(obj), spec.get("policyName", ""), shown, cells.age(obj, now)]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sagong.api import errors
 from sagong.api.call import Call, Listing, Options, Single, Verb
 from sagong.api.quantities import Quantity, parse
-from sagong.api.selectors import selector_from_object
+from sagong.api.selectors import selector_from_object, shown_selector
 from sagong.api.types import Obj, Resource
 from sagong.controllers.autoscaling.usage import Sample, Tolerance, Unknown
 from sagong.core.clock import parse_time
@@ -54,23 +54,6 @@ def title_of(metric: Obj) -> str:
     if metric["type"] == "External":
         return f"external metric {name}({shown_selector(part['metric'].get('selector'))})"
     return f"pods metric {name}"
-
-
-def shown_selector(selector: Obj | None) -> str:
-    """As Go prints a LabelSelector."""
-    if selector is None:
-        return "nil"
-    labels = selector.get("matchLabels") or {}
-    pairs = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
-    rows = "".join(
-        f"LabelSelectorRequirement{{Key:{e['key']},Operator:{e['operator']},"
-        f"Values:[{' '.join(e.get('values') or ())}],}},"
-        for e in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{pairs}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{rows}}},}}"
-    )
 
 
 def scale_by(metric: Obj, values: Sequence[Obj], scale: Scale, tolerance: Tolerance) -> Scaled:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sagong.api.address_ranges import family_of
 from sagong.api.meta import condition, is_deleting, labels_of, name_of, namespace_of, uid_of
+from sagong.api.pods import addresses_of
 from sagong.api.types import Key, Obj
 from sagong.ctl.controller import Cache
 
@@ -73,7 +74,7 @@ def backends_of(
     found = []
     for pod in pods:
         status = pod.get("status") or {}
-        address = next((ip for ip in _addresses_of(pod) if family_of(ip) == family), None)
+        address = next((ip for ip in addresses_of(pod) if family_of(ip) == family), None)
         if address is None or status.get("phase") in ("Succeeded", "Failed"):
             continue
         ready = condition(pod, "Ready")
@@ -95,13 +96,6 @@ def backends_of(
             )
         )
     return sorted(found, key=lambda b: (_address_order(b.address), b.pod))
-
-
-def _addresses_of(pod: Obj) -> Sequence[str]:
-    status = pod.get("status") or {}
-    if ips := status.get("podIPs"):
-        return [entry["ip"] for entry in ips]
-    return [status["podIP"]] if status.get("podIP") else []
 
 
 def _address_order(address: str) -> tuple[int, ...]:
@@ -173,7 +167,7 @@ def _face(pod: Obj) -> tuple[object, ...]:
     ready = condition(pod, "Ready")
     return (
         labels_of(pod),
-        _addresses_of(pod),
+        addresses_of(pod),
         status.get("phase") in ("Succeeded", "Failed"),
         ready["status"] if ready else None,
         is_deleting(pod),

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sagong.api.address_ranges import canonical_address
+from sagong.api.address_ranges import canonical_address, is_address
 from sagong.api.meta import name_of, namespace_of
 from sagong.api.types import Obj
 from sagong.network.indexes import service_name_of
@@ -230,7 +230,7 @@ def _external_name(spec: Obj, rest: Name, name: Name) -> Answer:
         return NAME_ERROR
     target = str(spec.get("externalName") or "").rstrip(".")
     # An address as external name is not a name: the specification has no record for it.
-    if not target or _is_address(target):
+    if not target or is_address(target):
         return NAME_ERROR
     return Answer(records=(Record(name, Type.CNAME, TTL_SECONDS, target),))
 
@@ -370,14 +370,6 @@ def _reverse(zone: Zone, ip: str, name: Name, type_: int, view: View) -> Answer 
         return None
     records = (Record(name, Type.PTR, TTL_SECONDS_ENDPOINTS, t) for t in sorted(targets))
     return _only(type_, *records)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _unique(values: Iterable[T]) -> list[T]:

@@ -7,11 +7,11 @@ prefix of whole elements. What is found is a backend, or a group of choices that
 request; those of less specific matches stand behind a group's own.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagong.api.address_ranges import is_address
 from sagong.network.ingress.model import (
     Backend,
     Certificate,
@@ -325,14 +325,6 @@ def _redirect(redirect: Redirect) -> Iterator[str]:
         yield f"http-request redirect location {where} code {redirect.status}{condition}"
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _server(server: Server, where: Surroundings) -> str:
     host = f"[{server.host}]" if ":" in server.host else server.host
     words = [f"{host}:{server.port}", f"weight {server.weight}"]
@@ -340,7 +332,7 @@ def _server(server: Server, where: Surroundings) -> str:
         words.append("ssl verify none")
     if server.http2:
         words.append("alpn h2" if server.tls else "proto h2")
-    if not _is_address(server.host):
+    if not is_address(server.host):
         words.append("resolvers cluster init-addr none" if where.resolver else "init-addr none")
     return " ".join(words)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sagong.api.meta import key_of, labels_of, namespace_of
-from sagong.api.pods import is_finished
+from sagong.api.pods import addresses_of, is_finished
 from sagong.api.selectors import EVERYTHING, Selector, selector_from_object
 from sagong.api.types import Key, Obj
 from sagong.network.tables.family import IPV4, Family
@@ -97,9 +97,7 @@ class Policy:
 def pod_facts(pod: Obj, family: Family = IPV4) -> PodFacts | None:
     """None for a pod that policies are not about: without an address, finished, or the host's."""
     spec = pod["spec"]
-    status = pod.get("status") or {}
-    ips = [entry["ip"] for entry in status.get("podIPs") or ()] or [status.get("podIP") or ""]
-    ip = next(family.addresses(ips), None)
+    ip = next(family.addresses(addresses_of(pod)), None)
     if ip is None or spec.get("hostNetwork") or is_finished(pod):
         return None
     # Sidecars are init containers that go on; a port of one that ends is nobody's.
